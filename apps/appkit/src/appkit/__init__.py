@@ -1,0 +1,1 @@
+"""What the fusion3d apps share: Lightning shell, callbacks, run report."""

@@ -1,0 +1,1 @@
+"""ImagePG: image-guided pseudo-LiDAR generation for 3D object detection."""

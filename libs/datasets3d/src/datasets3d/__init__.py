@@ -1,0 +1,1 @@
+"""Files to typed frames and back: data set adapters, augmentation, synthetic sensors."""

@@ -1,0 +1,1 @@
+"""Exact evaluation protocols for 3D perception: no GPU, no compiler."""

@@ -1,0 +1,1 @@
+"""Boxes, cameras, calibrations, rigid transforms and overlap for 3D perception."""
