@@ -1,0 +1,72 @@
+# Everything a newcomer needs: `make demo`, `make test`. `make help` lists the rest.
+SHELL := /bin/bash
+PYTHON ?= python3
+UV := $(shell command -v uv 2>/dev/null || echo .tools/bin/uv)
+RUN := .venv/bin/python
+MANIFESTS := pyproject.toml $(wildcard libs/*/pyproject.toml apps/*/pyproject.toml)
+LIBS := geom3d evaluators datasets3d sparseops fusion_models
+ISOLATED_PYTHON ?= 3.11
+RESOLUTION ?= highest
+SOURCES := libs/geom3d/src:libs/evaluators/src:libs/datasets3d/src:libs/sparseops/src:libs/fusion_models/src:apps/appkit/src:apps/imagepg/src
+
+.PHONY: help demo test test-quick lint isolated bench gpu docs lock clean
+
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+
+demo: .venv/.synced ## make a small synthetic data set, train, evaluate, write runs/demo/report.html
+	.venv/bin/imagepg demo
+
+test: lint .venv/.synced ## lint, then every test that this machine can run
+	$(RUN) -m pytest -n 2 -m "not gpu"
+
+test-quick: .venv/.synced ## the tests that take seconds
+	$(RUN) -m pytest -n 2 -m "not gpu and not slow"
+
+lint: .venv/.synced ## format, style, types, layers, lock file
+	.venv/bin/ruff format --check .
+	.venv/bin/ruff check .
+	.venv/bin/pyright
+	.venv/bin/lint-imports
+	$(RUN) tools/check_repository.py
+
+isolated: $(addprefix isolated-,$(LIBS)) ## test every library in an environment of its own declared dependencies
+
+isolated-%: $(UV)
+	$(UV) venv -q --clear --python $(ISOLATED_PYTHON) .venv-isolated/$*
+	$(UV) pip install -q --resolution $(RESOLUTION) --python .venv-isolated/$*/bin/python "./libs/$*$(if $(filter datasets3d,$*),[synth])" $(TEST_TOOLS)
+	.venv-isolated/$*/bin/python -m pytest libs/$* -q -m "not gpu and not slow"
+TEST_TOOLS := beartype hypothesis pytest pytest-benchmark "scipy>=1.13" "shapely>=2.0.4"
+
+bench: .venv/.synced ## time everything against its peers, results to benchmarks/results
+	for file in benchmarks/bench_*.py; do $(RUN) $$file || exit 1; done
+
+gpu: ## GPU tests and benchmarks with the python at hand (torch with CUDA), no installation
+	PYTHONPATH=$(SOURCES) $(PYTHON) benchmarks/gpu.py
+
+docs: .venv/.synced ## build the documentation into site/
+	$(UV) run --no-sync --group docs mkdocs build --strict
+
+lock: $(UV) .git/filter ## refresh uv.lock
+	$(UV) lock
+
+clean: ## remove environments and caches, keep data and runs
+	rm -rf .venv .venv-isolated .tools .pytest_cache .ruff_cache site
+
+# uv from the machine if there is one, else in a private place of this checkout.
+.tools/bin/uv:
+	$(PYTHON) -m venv .tools
+	.tools/bin/pip install --quiet --disable-pip-version-check "uv>=0.8"
+
+# The tracked lock file names no download host; this filter strips what uv writes back into the local copy.
+.git/filter: tools/strip_lock.sed
+	@if git rev-parse --git-dir >/dev/null 2>&1; then \
+	  git config filter.lockfile.clean 'sed -E -f tools/strip_lock.sed'; \
+	  git config filter.lockfile.smudge cat; \
+	fi
+
+.PHONY: .git/filter
+
+.venv/.synced: $(MANIFESTS) uv.lock | $(UV) .git/filter
+	$(UV) sync --all-packages
+	@touch .venv/.synced
