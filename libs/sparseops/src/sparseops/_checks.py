@@ -1,0 +1,48 @@
+"""Argument checks shared by the public functions. Every message names the operator and the argument."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+Size = int | str
+"""One axis of an expected shape: a number is exact, a letter is free."""
+
+FLOATS = (torch.float32, torch.float64)
+HALF_AND_FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
+INTEGERS = (torch.int32, torch.int64)
+
+
+def check_shape(op: str, name: str, tensor: Tensor, shape: Sequence[Size]) -> None:
+    """Raise ValueError unless `tensor` has the rank of `shape` and its fixed sizes."""
+    fits = tensor.ndim == len(shape) and all(
+        isinstance(want, str) or got == want for got, want in zip(tensor.shape, shape, strict=True)
+    )
+    if not fits:
+        wanted = ", ".join(str(size) for size in shape)
+        raise ValueError(f"{op}: {name} must have shape [{wanted}], got {list(tensor.shape)}")
+
+
+def check_dtype(op: str, name: str, tensor: Tensor, dtypes: Sequence[torch.dtype]) -> None:
+    """Raise TypeError unless the type of `tensor` is one of `dtypes`."""
+    if tensor.dtype not in dtypes:
+        names = " or ".join(str(dtype).removeprefix("torch.") for dtype in dtypes)
+        raise TypeError(f"{op}: {name} must be {names}, got {str(tensor.dtype).removeprefix('torch.')}")
+
+
+def check_device(op: str, *named: tuple[str, Tensor]) -> None:
+    """Raise ValueError unless all tensors lie on the device of the first."""
+    first_name, first = named[0]
+    for name, tensor in named[1:]:
+        if tensor.device != first.device:
+            raise ValueError(
+                f"{op}: {name} is on {tensor.device} but {first_name} is on {first.device}; "
+                f"move it with .to('{first.device}')"
+            )
+
+
+def check_positive(op: str, name: str, value: float | Sequence[float]) -> None:
+    """Raise ValueError unless the number, or every number of the sequence, is above zero."""
+    values = value if isinstance(value, Sequence) else (value,)
+    if not all(number > 0 for number in values):
+        raise ValueError(f"{op}: {name} must be positive, got {value}")
