@@ -1,0 +1,40 @@
+"""Checks shared by the public borders."""
+
+from difflib import get_close_matches
+
+import numpy as np
+from numpy.typing import DTypeLike
+
+
+def check_array(name: str, value: object, dtype: DTypeLike, shape: tuple[int | None, ...]) -> None:
+    """Raise unless `value` is an array of this dtype and shape (None: any length).
+
+    Example:
+        >>> check_array("points", np.zeros((3, 4), np.float32), np.float32, (None, 4))
+    """
+    wanted = np.dtype(dtype)
+    if not isinstance(value, np.ndarray):
+        raise TypeError(f"{name}: expected a numpy array of {wanted}, got {type(value).__name__}")
+    if value.dtype != wanted:
+        raise TypeError(
+            f"{name}: expected {wanted}, got {value.dtype}; convert with .astype(np.{wanted.name})"
+        )
+    fits = value.ndim == len(shape) and all(
+        w is None or w == s for w, s in zip(shape, value.shape, strict=True)
+    )
+    if not fits:
+        pretty = "(" + ", ".join("any" if w is None else str(w) for w in shape) + ")"
+        raise ValueError(f"{name}: expected shape {pretty}, got {value.shape}")
+
+
+def nearest_names(name: str, known: list[str]) -> str:
+    """Return the tail of an error about an unknown name: the nearest ones, and all of them.
+
+    Example:
+        >>> nearest_names("car", ["Car", "Van"])
+        "did you mean 'Car'? known: Car, Van"
+    """
+    lowered = {k.lower(): k for k in known}
+    close = [lowered[c] for c in get_close_matches(name.lower(), list(lowered), n=1, cutoff=0.5)]
+    hint = f"did you mean {close[0]!r}? " if close else ""
+    return f"{hint}known: {', '.join(known)}"
