@@ -1,0 +1,51 @@
+"""The first word of an app's command line. Nothing heavy is imported before the word is known."""
+
+from __future__ import annotations
+
+import difflib
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """A sub-command: one line for the help, and what runs with the remaining arguments and returns the exit status."""
+
+    summary: str
+    run: Callable[[Sequence[str]], int]
+
+
+def dispatch(
+    program: str,
+    commands: Mapping[str, Command],
+    *,
+    about: str,
+    epilog: str,
+    arguments: Sequence[str] | None = None,
+) -> int:
+    """Run the named sub-command; print the help when there is none, an error with the nearest name when unknown.
+
+    Errors that say what the user can mend (ValueError, FileNotFoundError and other OSErrors) end the program with
+    their message and status 2, without a traceback.
+    """
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    if not words or words[0] in ("-h", "--help"):
+        width = max(map(len, commands))
+        listing = "\n".join(f"  {name:<{width}}  {command.summary}" for name, command in commands.items())
+        sys.stdout.write(
+            f"usage: {program} COMMAND [options]\n\n{about}\n\ncommands:\n{listing}\n\n{epilog}\n"
+        )
+        return 0
+    if words[0] not in commands:
+        nearest = difflib.get_close_matches(words[0], commands, n=1)
+        hint = f"; did you mean '{nearest[0]}'?" if nearest else ""
+        sys.stderr.write(
+            f"{program}: there is no command '{words[0]}'{hint} Commands: {', '.join(commands)}. See {program} --help\n"
+        )
+        return 2
+    try:
+        return commands[words[0]].run(words[1:])
+    except (ValueError, OSError) as error:
+        sys.stderr.write(f"{program}: {error}\n")
+        return 2

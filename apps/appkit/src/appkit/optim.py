@@ -1,0 +1,72 @@
+"""Adam with decoupled weight decay on a one-cycle schedule, the training recipe of the OpenPCDet family."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+
+@dataclass(frozen=True, slots=True)
+class OneCycleConfig:
+    """The published `adam_onecycle` schedule."""
+
+    lr: float = 0.01
+    """Peak learning rate. Source: OPTIMIZATION.LR."""
+    start_div: float = 10.0
+    """The first rate is `lr / start_div`. Source: OPTIMIZATION.DIV_FACTOR."""
+    final_div: float = 1e4
+    """The last rate is the first one over this."""
+    warmup: float = 0.4
+    """Share of all steps in which the rate rises. Source: OPTIMIZATION.PCT_START."""
+    momentum: tuple[float, float] = (0.95, 0.85)
+    """First Adam beta at the ends and at the peak of the rate. Source: OPTIMIZATION.MOMS."""
+    weight_decay: float = 0.01
+    """Decoupled, on all trainable parameters. Source: OPTIMIZATION.WEIGHT_DECAY."""
+
+    def __post_init__(self) -> None:
+        if self.lr <= 0:
+            raise ValueError(f"OneCycleConfig.lr must be positive, got {self.lr}")
+        if not 0 < self.warmup < 1:
+            raise ValueError(
+                f"OneCycleConfig.warmup is a share of the steps between 0 and 1, got {self.warmup}"
+            )
+
+
+def adam_onecycle(
+    parameters: Iterable[nn.Parameter], *, steps: int, config: OneCycleConfig
+) -> tuple[torch.optim.AdamW, torch.optim.lr_scheduler.OneCycleLR]:
+    """Return optimiser and schedule; call the schedule once after every optimiser step.
+
+    Parameters without `requires_grad` are left out.
+
+    Args:
+        steps: Optimiser steps of the whole training, at least 1.
+
+    Raises:
+        ValueError: No parameter is trainable, or `steps` is below 1.
+    """
+    trainable = [parameter for parameter in parameters if parameter.requires_grad]
+    if not trainable:
+        raise ValueError("adam_onecycle: no parameter requires a gradient; nothing to train")
+    if steps < 1:
+        raise ValueError(
+            f"adam_onecycle: steps must be at least 1, got {steps}; is the training split empty?"
+        )
+    high, low = config.momentum
+    optimizer = torch.optim.AdamW(
+        trainable, lr=config.lr, betas=(high, 0.99), weight_decay=config.weight_decay
+    )
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer,
+        max_lr=config.lr,
+        total_steps=max(steps, 2),
+        pct_start=config.warmup,
+        div_factor=config.start_div,
+        final_div_factor=config.final_div,
+        base_momentum=low,
+        max_momentum=high,
+    )
+    return optimizer, schedule

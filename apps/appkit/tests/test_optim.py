@@ -1,0 +1,57 @@
+import pytest
+import torch
+from appkit.optim import OneCycleConfig, adam_onecycle
+
+
+def rates(steps: int) -> tuple[list[float], list[float]]:
+    weight = torch.nn.Parameter(torch.zeros(1))
+    optimizer, schedule = adam_onecycle([weight], steps=steps, config=OneCycleConfig())
+    lr, beta = [], []
+    for _ in range(steps):
+        lr.append(optimizer.param_groups[0]["lr"])
+        beta.append(optimizer.param_groups[0]["betas"][0])
+        weight.grad = torch.ones(1)
+        optimizer.step()
+        schedule.step() if len(lr) < steps else None
+    return lr, beta
+
+
+def test_the_rate_runs_from_a_tenth_over_the_peak_to_almost_nothing():
+    lr, beta = rates(100)
+    assert lr[0] == pytest.approx(0.001)
+    assert max(lr) == pytest.approx(0.01)
+    assert lr.index(max(lr)) == 39
+    assert lr[-1] == pytest.approx(1e-7)
+    assert (beta[0], min(beta), beta[-1]) == pytest.approx((0.95, 0.85, 0.95))
+
+
+def test_decay_is_decoupled_from_the_gradient():
+    weight = torch.nn.Parameter(torch.ones(1))
+    optimizer, _ = adam_onecycle([weight], steps=10, config=OneCycleConfig())
+    weight.grad = torch.zeros(1)
+    optimizer.step()
+    assert weight.item() == pytest.approx(1 - 0.001 * 0.01)
+
+
+def test_frozen_parameters_are_left_out():
+    frozen = torch.nn.Parameter(torch.ones(1), requires_grad=False)
+    weight = torch.nn.Parameter(torch.ones(1))
+    optimizer, _ = adam_onecycle([frozen, weight], steps=2, config=OneCycleConfig())
+    assert optimizer.param_groups[0]["params"] == [weight]
+
+
+def test_nothing_to_train_is_an_error():
+    frozen = torch.nn.Parameter(torch.ones(1), requires_grad=False)
+    with pytest.raises(ValueError, match="no parameter requires a gradient"):
+        adam_onecycle([frozen], steps=2, config=OneCycleConfig())
+
+
+def test_no_steps_is_an_error():
+    with pytest.raises(ValueError, match="is the training split empty"):
+        adam_onecycle([torch.nn.Parameter(torch.ones(1))], steps=0, config=OneCycleConfig())
+
+
+@pytest.mark.parametrize(("field", "value"), [("lr", 0.0), ("warmup", 1.0)])
+def test_a_config_out_of_range_names_the_field(field, value):
+    with pytest.raises(ValueError, match=field):
+        OneCycleConfig(**{field: value})
