@@ -1,0 +1,176 @@
+"""Kernel maps: which input row meets which output row at which offset of a convolution."""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+from jaxtyping import Int32, Int64
+from torch import Tensor
+
+from sparseops.kernel_map import _ops
+from sparseops.kernel_map._reference import TILE_ROWS, offset_of_pairs
+from sparseops.kernel_map._window import Extent, Triple, Window, make_window
+from sparseops.sites import Sites
+
+
+@dataclass(frozen=True, eq=False)
+class KernelMap:
+    """The plan of a sparse convolution or pooling: pairs of rows, grouped by output tile and offset.
+
+    A tile is a set of up to 256 output rows that no other tile shares. Within a tile pairs are ordered by offset,
+    then by output site; sums over pairs are taken in this order by every back end.
+    """
+
+    sites_in: Sites
+    sites_out: Sites
+    window: Window
+    pairs_in: Int32[Tensor, " p"]
+    """Input row of every pair."""
+    pairs_out: Int32[Tensor, " p"]
+    """Output row of every pair."""
+    segments: Int32[Tensor, "t v 2"]
+    """Begin and end of the pairs of every tile and offset. Offsets are row-major, z slowest."""
+    mirrored: bool
+    """True for submanifold maps: offset k backwards is offset v - 1 - k forwards."""
+
+    @cached_property
+    def transposed(self) -> "KernelMap":
+        """The same pairs read from output to input: the map of the gradient and of the inverse convolution."""
+        if self.mirrored:
+            arrays = self.pairs_in, self.pairs_out, self.segments.flip(1).contiguous()
+        else:
+            tiles = -(-len(self.sites_in) // TILE_ROWS)
+            arrays = _ops.transpose_pairs(self.pairs_in, self.pairs_out, self.segments, tiles)
+        back = KernelMap(self.sites_out, self.sites_in, self.window, *arrays, mirrored=self.mirrored)
+        back.__dict__["transposed"] = self
+        return back
+
+    @property
+    def pairs_per_offset(self) -> Int64[Tensor, " v"]:
+        """Number of pairs at every offset."""
+        return (self.segments[..., 1] - self.segments[..., 0]).sum(0)
+
+    def neighbours(self) -> Int32[Tensor, "n v"]:
+        """The map as a table: input row that every output row reads at every offset, -1 where there is none."""
+        table = self.pairs_in.new_full((len(self.sites_out), self.window.volume), -1)
+        table[self.pairs_out.long(), offset_of_pairs(self.segments)] = self.pairs_in
+        return table
+
+
+def submanifold_map(sites: Sites, *, kernel: Extent, dilation: Extent = 1) -> KernelMap:
+    """Plan a convolution whose output sites are its input sites, row for row.
+
+    Output p reads input `p + (k - kernel // 2) * dilation`. Cost on the CPU: one merge of the sorted sites per line
+    of the kernel.
+
+    Raises:
+        ValueError: an even kernel size, which has no centre.
+
+    Example:
+        >>> from sparseops.sites import sites_from_coords
+        >>> coords = torch.tensor([[0, 0, 0], [0, 0, 1]], dtype=torch.int32)
+        >>> line = sites_from_coords(coords, spatial_shape=(1, 4), batch_size=1)
+        >>> submanifold_map(line, kernel=(1, 3)).neighbours().tolist()
+        [[-1, 0, 1], [0, 1, -1]]
+    """
+    window = make_window("submanifold_map", sites.dims, kernel=kernel, dilation=dilation)
+    if any(size % 2 == 0 for size in window.kernel):
+        raise ValueError(
+            f"submanifold_map: kernel must be odd on every axis, got {kernel}; use a strided map"
+        )
+    z, y, x = (size // 2 * step for size, step in zip(window.kernel, window.dilation, strict=True))
+    window = Window(window.kernel, window.stride, (z, y, x), window.dilation)
+    return _map_between(sites, sites, window, mirrored=True)
+
+
+def strided_map(
+    sites: Sites, *, kernel: Extent, stride: Extent = 1, padding: Extent = 0, dilation: Extent = 1
+) -> KernelMap:
+    """Plan a convolution whose output sites are all cells that read at least one input site.
+
+    Output q reads input `q * stride - padding + k * dilation`. The output grid has
+    `floor((n + 2 padding - dilation (kernel - 1) - 1) / stride) + 1` cells on an axis of n; what lies beyond it is
+    dropped. Output rows are sorted by (b, z, y, x).
+
+    Raises:
+        ValueError: the dilated kernel is larger than the padded grid.
+
+    Example:
+        >>> from sparseops.sites import sites_from_coords
+        >>> coords = torch.tensor([[0, 0, 0], [0, 0, 3]], dtype=torch.int32)
+        >>> line = sites_from_coords(coords, spatial_shape=(1, 4), batch_size=1)
+        >>> strided_map(line, kernel=(1, 2), stride=(1, 2)).sites_out.coords.tolist()
+        [[0, 0, 0], [0, 0, 1]]
+    """
+    window = make_window(
+        "strided_map", sites.dims, kernel=kernel, stride=stride, padding=padding, dilation=dilation
+    )
+    shape_out = window.shape_out(sites.shape_zyx)
+    if min(shape_out) < 1:
+        raise ValueError(
+            f"strided_map: kernel {kernel} with dilation {dilation} does not fit into the grid "
+            f"{sites.spatial_shape} with padding {padding}; enlarge the padding"
+        )
+    coords = _ops.strided_sites(sites.sorted_bzyx, *_lists(shape_out, window))
+    return _map_between(sites, _sorted_sites(coords, shape_out, sites), window, mirrored=False)
+
+
+def transposed_map(
+    sites: Sites,
+    *,
+    kernel: Extent,
+    stride: Extent = 1,
+    padding: Extent = 0,
+    dilation: Extent = 1,
+    output_padding: Extent = 0,
+) -> KernelMap:
+    """Plan a generative transposed convolution: every input p writes to all `p * stride - padding + k * dilation`.
+
+    The output grid has `(n - 1) stride - 2 padding + dilation (kernel - 1) + 1 + output_padding` cells on an axis
+    of n, as torch's transposed convolutions. Output rows are sorted by (b, z, y, x).
+
+    Raises:
+        ValueError: the output grid is empty.
+
+    Example:
+        >>> from sparseops.sites import sites_from_coords
+        >>> coords = torch.tensor([[0, 0, 1]], dtype=torch.int32)
+        >>> line = sites_from_coords(coords, spatial_shape=(1, 2), batch_size=1)
+        >>> transposed_map(line, kernel=(1, 2), stride=(1, 2)).sites_out.coords.tolist()
+        [[0, 0, 2], [0, 0, 3]]
+    """
+    op = "transposed_map"
+    window = make_window(op, sites.dims, kernel=kernel, stride=stride, padding=padding, dilation=dilation)
+    extra = make_window(op, sites.dims, kernel=1, padding=output_padding).padding
+    z, y, x = (
+        (size - 1) * stride - 2 * pad + dilation * (kernel - 1) + 1 + more
+        for size, kernel, stride, pad, dilation, more in zip(
+            sites.shape_zyx, window.kernel, window.stride, window.padding, window.dilation, extra, strict=True
+        )
+    )
+    if min(z, y, x) < 1:
+        raise ValueError(f"{op}: padding {padding} leaves no cell of the output grid; make it smaller")
+    coords = _ops.transposed_sites(sites.sorted_bzyx, *_lists((z, y, x), window))
+    fine = _sorted_sites(coords, (z, y, x), sites)
+    return _map_between(fine, sites, window, mirrored=False).transposed
+
+
+def _map_between(sites_in: Sites, sites_out: Sites, window: Window, *, mirrored: bool) -> KernelMap:
+    pairs = _ops.pair_list(
+        sites_out.sorted_bzyx,
+        sites_out.order,
+        sites_in.sorted_bzyx,
+        sites_in.order,
+        *_lists(sites_in.shape_zyx, window),
+    )
+    return KernelMap(sites_in, sites_out, window, *pairs, mirrored=mirrored)
+
+
+def _sorted_sites(coords_bzyx: Tensor, shape_zyx: Triple, like: Sites) -> Sites:
+    coords = coords_bzyx if like.dims == 3 else coords_bzyx[:, [0, 2, 3]]
+    order = torch.arange(len(coords), device=coords.device)
+    return Sites(coords, shape_zyx[-like.dims :], like.batch_size, order)
+
+
+def _lists(shape: Triple, window: Window) -> tuple[list[int], list[int], list[int], list[int], list[int]]:
+    return list(shape), list(window.kernel), list(window.stride), list(window.padding), list(window.dilation)

@@ -1,0 +1,101 @@
+"""Registration of the kernel-map operators with PyTorch: sizes of results depend on the data."""
+
+import torch
+from torch import Tensor
+
+from sparseops._backend import backend_for
+from sparseops.kernel_map import _reference
+from sparseops.kernel_map._reference import TILE_ROWS
+from sparseops.kernel_map._window import Window
+
+Ints = list[int]
+
+
+def _window(kernel: Ints, stride: Ints, padding: Ints, dilation: Ints) -> Window:
+    return Window(tuple(kernel), tuple(stride), tuple(padding), tuple(dilation))  # pyright: ignore[reportArgumentType]
+
+
+@torch.library.custom_op("sparseops::strided_sites", mutates_args=())
+def strided_sites(
+    coords_in: Tensor, shape_out: Ints, kernel: Ints, stride: Ints, padding: Ints, dilation: Ints
+) -> Tensor:
+    """Sites of a strided convolution, ascending."""
+    window = _window(kernel, stride, padding, dilation)
+    if backend_for("kernel_map", coords_in) == "cpu":
+        from sparseops.kernel_map import _cpu
+
+        return _cpu.strided_sites(coords_in, tuple(shape_out), window)
+    return _reference.strided_sites(coords_in, tuple(shape_out), window)  # pyright: ignore[reportArgumentType]
+
+
+@torch.library.custom_op("sparseops::transposed_sites", mutates_args=())
+def transposed_sites(
+    coords_in: Tensor, shape_out: Ints, kernel: Ints, stride: Ints, padding: Ints, dilation: Ints
+) -> Tensor:
+    """Sites of a generative transposed convolution, ascending."""
+    window = _window(kernel, stride, padding, dilation)
+    return _reference.transposed_sites(coords_in, tuple(shape_out), window)  # pyright: ignore[reportArgumentType]
+
+
+@torch.library.custom_op("sparseops::pair_list", mutates_args=())
+def pair_list(
+    coords_out: Tensor,
+    rows_out: Tensor,
+    coords_in: Tensor,
+    rows_in: Tensor,
+    shape_in: Ints,
+    kernel: Ints,
+    stride: Ints,
+    padding: Ints,
+    dilation: Ints,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Pairs of input and output rows, grouped by tile of output rows and offset."""
+    window = _window(kernel, stride, padding, dilation)
+    run = _reference.pair_list
+    if backend_for("kernel_map", coords_out) == "cpu":
+        from sparseops.kernel_map import _cpu
+
+        run = _cpu.pair_list
+    return run(coords_out, rows_out, coords_in, rows_in, tuple(shape_in), window)  # pyright: ignore[reportArgumentType]
+
+
+@torch.library.custom_op("sparseops::transpose_pairs", mutates_args=())
+def transpose_pairs(
+    pairs_in: Tensor, pairs_out: Tensor, segments: Tensor, tiles: int
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The same pairs with roles swapped, grouped by tile of input rows and offset."""
+    run = _reference.transpose
+    if backend_for("kernel_map", pairs_in) == "cpu":
+        from sparseops.kernel_map import _cpu
+
+        run = _cpu.transpose
+    return run(pairs_in, pairs_out, segments, tiles)
+
+
+def _fake_sites(coords_in: Tensor, *_: object) -> Tensor:
+    return coords_in.new_empty(torch.library.get_ctx().new_dynamic_size(), 4)
+
+
+def _fake_pairs(coords_out: Tensor, *rest: object) -> tuple[Tensor, Tensor, Tensor]:
+    kernel = rest[4]
+    assert isinstance(kernel, list | tuple)
+    pairs = torch.library.get_ctx().new_dynamic_size()
+    tiles = -(-coords_out.shape[0] // TILE_ROWS)
+    segments = coords_out.new_empty(tiles, kernel[0] * kernel[1] * kernel[2], 2)
+    return coords_out.new_empty(pairs), coords_out.new_empty(pairs), segments
+
+
+def _fake_transpose(
+    pairs_in: Tensor, pairs_out: Tensor, segments: Tensor, tiles: int
+) -> tuple[Tensor, Tensor, Tensor]:
+    return (
+        torch.empty_like(pairs_out),
+        torch.empty_like(pairs_in),
+        segments.new_empty(tiles, *segments.shape[1:]),
+    )
+
+
+strided_sites.register_fake(_fake_sites)
+transposed_sites.register_fake(_fake_sites)
+pair_list.register_fake(_fake_pairs)
+transpose_pairs.register_fake(_fake_transpose)

@@ -1,0 +1,59 @@
+"""The geometry of a convolution window: kernel, stride, padding and dilation along z, y, x."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+Triple = tuple[int, int, int]
+Extent = int | Sequence[int]
+"""One number for all axes, or one per axis (z, y, x or y, x)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """Reads input cell `q * stride - padding + k * dilation` for output cell q and offset k, on every axis."""
+
+    kernel: Triple
+    stride: Triple
+    padding: Triple
+    dilation: Triple
+
+    @property
+    def volume(self) -> int:
+        """Number of offsets; they are numbered row-major, z slowest."""
+        return self.kernel[0] * self.kernel[1] * self.kernel[2]
+
+    def shape_out(self, shape_in: Triple) -> Triple:
+        """Grid that a convolution of a `shape_in` grid produces; zero or less where the kernel does not fit."""
+        z, y, x = (
+            (size + 2 * pad - dilation * (kernel - 1) - 1) // stride + 1
+            for size, kernel, stride, pad, dilation in zip(
+                shape_in, self.kernel, self.stride, self.padding, self.dilation, strict=True
+            )
+        )
+        return z, y, x
+
+
+def make_window(
+    op: str, dims: int, *, kernel: Extent, stride: Extent = 1, padding: Extent = 0, dilation: Extent = 1
+) -> Window:
+    """Check the four numbers and spread them over three axes; a 2D window is one layer thick in z.
+
+    Raises:
+        ValueError: a length differs from `dims`, or a value is out of range.
+    """
+    return Window(
+        kernel=_spread(op, "kernel", kernel, dims, least=1, flat=1),
+        stride=_spread(op, "stride", stride, dims, least=1, flat=1),
+        padding=_spread(op, "padding", padding, dims, least=0, flat=0),
+        dilation=_spread(op, "dilation", dilation, dims, least=1, flat=1),
+    )
+
+
+def _spread(op: str, name: str, value: Extent, dims: int, *, least: int, flat: int) -> Triple:
+    values = (value,) * dims if isinstance(value, int) else tuple(int(v) for v in value)
+    if len(values) != dims:
+        raise ValueError(f"{op}: {name} must be one number or {dims} numbers, got {value}")
+    if min(values) < least:
+        raise ValueError(f"{op}: {name} must be at least {least} on every axis, got {value}")
+    z, y, x = (flat,) * (3 - dims) + values
+    return z, y, x

@@ -1,0 +1,124 @@
+"""The active sites of a sparse tensor: integer coordinates on a batch of grids, and their sorted order."""
+
+import math
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+from jaxtyping import Int, Int32, Int64
+from torch import Tensor
+
+from sparseops._checks import check_dtype
+
+MAX_CELLS = 2**62
+"""Site keys are 64-bit integers; a larger grid cannot be numbered."""
+
+
+@dataclass(frozen=True, eq=False)
+class Sites:
+    """A set of distinct cells, one per feature row. Compared by identity: kernel maps are cached per object.
+
+    Build it with `sites_from_coords`, which checks everything. The constructor itself checks nothing; it is the
+    fast path for coordinates known to be right (pass `order=torch.arange(n)` when they are sorted).
+    """
+
+    coords: Int32[Tensor, "n axes"]
+    """b z y x (3D) or b y x (2D) of every row, in any row order."""
+    spatial_shape: tuple[int, ...]
+    """Grid size z y x, or y x."""
+    batch_size: int
+    order: Int64[Tensor, " n"]
+    """Row numbers in ascending order of (b, z, y, x)."""
+
+    def __len__(self) -> int:
+        return self.coords.shape[0]
+
+    @property
+    def dims(self) -> int:
+        """Number of spatial axes, 2 or 3."""
+        return len(self.spatial_shape)
+
+    @property
+    def shape_zyx(self) -> tuple[int, int, int]:
+        """Grid size as if it were 3D: a 2D grid is one layer thick."""
+        return (1,) * (3 - self.dims) + self.spatial_shape  # pyright: ignore[reportReturnType] length is 3
+
+    @cached_property
+    def sorted_bzyx(self) -> Int32[Tensor, "n 4"]:
+        """Coordinates in ascending order, with z = 0 for a 2D grid."""
+        coords = self.coords[self.order]
+        if self.dims == 2:
+            coords = torch.nn.functional.pad(coords[:, 1:], (1, 0))
+            coords = torch.cat([self.coords[self.order, :1], coords], dim=1)
+        return coords.contiguous()
+
+
+def site_keys(coords: Int[Tensor, "*n axes"], spatial_shape: tuple[int, ...]) -> Int64[Tensor, "*n"]:
+    """Number cells as ((b * Z + z) * Y + y) * X + x, so that ascending keys are ascending (b, z, y, x)."""
+    keys = coords[..., 0].long()
+    for axis, size in enumerate(spatial_shape, start=1):
+        keys = keys * size + coords[..., axis]
+    return keys
+
+
+def sites_from_coords(
+    coords: Int32[Tensor, "n axes"], *, spatial_shape: tuple[int, ...], batch_size: int
+) -> Sites:
+    """Check the coordinates of a sparse tensor and sort them.
+
+    Already ascending rows cost one linear pass, others a sort. Waits for the device when it is not the CPU.
+
+    Raises:
+        TypeError: `coords` is not int32.
+        ValueError: wrong number of axes, cells outside the grid or the batch, two rows on one cell, or a grid of
+            more than 2**62 cells.
+    """
+    check_dtype("SparseTensor", "coords", coords, (torch.int32,))
+    dims = len(spatial_shape)
+    if dims not in (2, 3) or coords.ndim != 2 or coords.shape[1] != dims + 1:
+        raise ValueError(
+            f"SparseTensor: coords must be [n, 4] with spatial_shape (z, y, x) or [n, 3] with (y, x), "
+            f"got {list(coords.shape)} with spatial_shape {tuple(spatial_shape)}"
+        )
+    shape = tuple(int(size) for size in spatial_shape)
+    if min(*shape, batch_size) < 1 or batch_size * math.prod(shape) > MAX_CELLS:
+        raise ValueError(
+            f"SparseTensor: batch_size and spatial_shape must be positive and hold at most 2**62 cells, "
+            f"got {batch_size} and {shape}"
+        )
+    _check_range(coords, (batch_size, *shape))
+    keys = site_keys(coords, shape)
+    if bool((keys[1:] > keys[:-1]).all()):
+        order = torch.arange(len(keys), device=keys.device)
+    else:
+        keys, order = _sort_keys(keys)
+        duplicates = int((keys[1:] == keys[:-1]).sum())
+        if duplicates:
+            raise ValueError(
+                f"SparseTensor: coords repeat a cell in {duplicates} of {len(keys)} rows; every cell may have one "
+                "row, so merge them first, for example with sparseops.voxelize_dynamic"
+            )
+    return Sites(coords.contiguous(), shape, batch_size, order)
+
+
+def _check_range(coords: Tensor, limits: tuple[int, ...]) -> None:
+    if coords.shape[0] == 0:
+        return
+    low, high = torch.aminmax(coords, dim=0)
+    for axis, least, most, limit in zip(
+        "bzyx"[-len(limits) :], low.tolist(), high.tolist(), limits, strict=True
+    ):
+        name = "b" if axis == "bzyx"[-len(limits)] else axis
+        if least < 0 or most >= limit:
+            raise ValueError(
+                f"SparseTensor: coords column {name} must lie in [0, {limit}), got values from {least} to {most}; "
+                "check the order (b, z, y, x) and that spatial_shape is (z, y, x)"
+            )
+
+
+def _sort_keys(keys: Tensor) -> tuple[Tensor, Tensor]:
+    # numpy sorts 64-bit integers with vector instructions, several times faster than torch.sort on the CPU.
+    if keys.device.type == "cpu":
+        order = torch.from_numpy(keys.numpy().argsort())
+        return keys[order], order
+    return torch.sort(keys)

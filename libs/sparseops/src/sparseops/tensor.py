@@ -1,0 +1,133 @@
+"""Sparse tensors: feature rows on the active sites of a grid, with the kernel maps made for them."""
+
+from dataclasses import dataclass, field
+
+import torch
+from jaxtyping import Float, Int32
+from torch import Tensor
+
+from sparseops._checks import HALF_AND_FLOATS, check_device, check_dtype
+from sparseops.kernel_map import KernelMap, Window
+from sparseops.sites import Sites, sites_from_coords
+
+
+@dataclass(frozen=True)
+class MapKey:
+    """What identifies a kernel map: the kind, the window, and the very site set it starts from."""
+
+    kind: str
+    window: Window
+    sites: Sites
+
+
+@dataclass
+class MapCache:
+    """Kernel maps shared by a sparse tensor and everything computed from it; it lives as long as they do."""
+
+    maps: dict[MapKey, KernelMap] = field(default_factory=dict)
+    """Every map made so far; an identical request takes it from here."""
+    named: dict[str, KernelMap] = field(default_factory=dict)
+    """Maps of strided layers that were given a key, for the inverse convolutions that name it."""
+
+
+class SparseTensor:
+    """Feature rows on the active cells of a batch of 2D or 3D grids.
+
+    Rows may be in any order; no two rows share a cell. Immutable by convention: layers return new tensors.
+
+    Args:
+        features: One row per site, [n, c].
+        coords: b z y x (3D) or b y x (2D), int32.
+        spatial_shape: Grid size z y x or y x, as of a dense [b, c, z, y, x] tensor.
+
+    Raises:
+        TypeError: `coords` is not int32, or `features` is not floating point.
+        ValueError: sizes that do not fit, cells outside the grid, or two rows on one cell.
+
+    The checks sort unsorted rows and, on a GPU, wait for it; `SparseTensor.from_sites` is the path without checks
+    for sites known to be right.
+
+    Example:
+        >>> coords = torch.tensor([[0, 1, 2]], dtype=torch.int32)
+        >>> SparseTensor(torch.ones(1, 1), coords, (2, 3), 1).dense().tolist()
+        [[[[0.0, 0.0, 0.0], [0.0, 0.0, 1.0]]]]
+    """
+
+    features: Float[Tensor, "n c"]
+    sites: Sites
+    cache: MapCache
+
+    def __init__(
+        self,
+        features: Float[Tensor, "n c"],
+        coords: Int32[Tensor, "n axes"],
+        spatial_shape: tuple[int, ...],
+        batch_size: int,
+    ) -> None:
+        sites = sites_from_coords(coords, spatial_shape=tuple(spatial_shape), batch_size=batch_size)
+        self._set(features, sites, MapCache())
+
+    @classmethod
+    def from_sites(
+        cls, features: Float[Tensor, "n c"], sites: Sites, *, cache: MapCache | None = None
+    ) -> "SparseTensor":
+        """Put features on sites that exist already, sharing their kernel maps if `cache` is given."""
+        tensor = cls.__new__(cls)
+        tensor._set(features, sites, MapCache() if cache is None else cache)
+        return tensor
+
+    def _set(self, features: Tensor, sites: Sites, cache: MapCache) -> None:
+        check_dtype("SparseTensor", "features", features, HALF_AND_FLOATS)
+        if features.ndim != 2 or features.shape[0] != len(sites):
+            raise ValueError(
+                f"SparseTensor: features must have one row per site, [{len(sites)}, c], got {list(features.shape)}"
+            )
+        check_device("SparseTensor", ("features", features), ("coords", sites.coords))
+        self.features, self.sites, self.cache = features, sites, cache
+
+    @property
+    def coords(self) -> Int32[Tensor, "n axes"]:
+        """B z y x or b y x of every row."""
+        return self.sites.coords
+
+    @property
+    def spatial_shape(self) -> tuple[int, ...]:
+        """Grid size z y x or y x."""
+        return self.sites.spatial_shape
+
+    @property
+    def batch_size(self) -> int:
+        """Number of grids."""
+        return self.sites.batch_size
+
+    def replace(self, features: Float[Tensor, "n c"]) -> "SparseTensor":
+        """Return other features on the same sites, with the same kernel maps."""
+        return SparseTensor.from_sites(features, self.sites, cache=self.cache)
+
+    def dense(self) -> Float[Tensor, "b c *grid"]:
+        """Return the dense tensor, zero where there is no site. Differentiable; a new tensor of b * c * cells."""
+        grid = self.features.new_zeros(self.batch_size, *self.spatial_shape, self.features.shape[1])
+        filled = grid.index_put(tuple(self.coords.long().unbind(1)), self.features)
+        return filled.movedim(-1, 1).contiguous()
+
+    def __repr__(self) -> str:
+        rows, channels = self.features.shape
+        return (
+            f"SparseTensor({rows} rows x {channels} channels, spatial_shape={self.spatial_shape}, "
+            f"batch_size={self.batch_size}, {self.features.dtype}, {self.features.device})"
+        )
+
+
+def sparse_from_dense(dense: Float[Tensor, "b c *grid"]) -> SparseTensor:
+    """Keep the cells of a dense tensor that have a channel other than zero, in ascending order. Differentiable.
+
+    Example:
+        >>> sparse_from_dense(torch.tensor([[[[0.0, 2.0]]]])).coords.tolist()
+        [[0, 0, 1]]
+    """
+    rows_last = dense.movedim(1, -1)
+    coords = (rows_last != 0).any(-1).nonzero()
+    features = rows_last[tuple(coords.unbind(1))]
+    shape = tuple(dense.shape[2:])
+    order = torch.arange(len(coords), device=coords.device)
+    return SparseTensor.from_sites(features, Sites(coords.int(), shape, dense.shape[0], order))
