@@ -1,1 +1,5 @@
-"""Exact evaluation protocols for 3D perception: no GPU, no compiler."""
+"""Exact evaluation protocols for 3D perception: no GPU, no compiler.
+
+Each protocol is a sub-package that is imported by name, so that nothing else is loaded:
+`from evaluators import kitti`.
+"""

@@ -1,0 +1,57 @@
+"""What every report shares: JSON values, and files that are either complete or absent."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TypeAlias
+
+JsonValue: TypeAlias = (
+    "bool | int | float | str | Sequence[JsonValue] | Mapping[str, JsonValue] | None"  # recursive
+)
+
+
+def finite_json(value: JsonValue) -> JsonValue:
+    """Return `value` with NaN and infinities as None, which JSON can carry.
+
+    Example:
+        >>> finite_json({"ap": [1.0, float("nan")]})
+        {'ap': [1.0, None]}
+    """
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {key: finite_json(item) for key, item in value.items()}
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return [finite_json(item) for item in value]
+    return value
+
+
+def write_json(path: str | Path, value: JsonValue) -> None:
+    """Write `value` to `path`; a reader sees the old file or the whole new one, never a part.
+
+    NaN and infinities become null. The temporary file lies in the folder of `path`.
+
+    Raises:
+        FileNotFoundError: The folder of `path` does not exist.
+    """
+    target = Path(path)
+    if not target.parent.is_dir():
+        raise FileNotFoundError(f"write_json: no folder {target.parent} for {target.name}; create it first")
+    text = json.dumps(finite_json(value), indent=1, allow_nan=False) + "\n"
+    handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(text)
+        # mkstemp makes files private; a report is an ordinary file.
+        umask = os.umask(0)
+        os.umask(umask)
+        Path(temporary).chmod(0o666 & ~umask)
+        Path(temporary).replace(target)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise

@@ -1,0 +1,198 @@
+"""Compiled loops of the KITTI protocol. Import on first use only: this loads numba.
+
+Kernels carry `no_type_check` because a run-time type check inside a compiled function cannot be compiled.
+All numbers are float64, indices int64, flags int8 (0 counts, 1 ignored, -1 irrelevant).
+"""
+
+from __future__ import annotations
+
+from typing import no_type_check
+
+import numpy as np
+from geom3d.kernels import rotated_intersection_area
+from numba import njit
+
+
+@njit(cache=True)
+@no_type_check
+def image_intersection(a, b):
+    """Return the area shared by two image boxes x1 y1 x2 y2, in square pixels."""
+    width = min(a[2], b[2]) - max(a[0], b[0])
+    height = min(a[3], b[3]) - max(a[1], b[1])
+    return width * height if width > 0.0 and height > 0.0 else 0.0
+
+
+@njit(cache=True)
+@no_type_check
+def pair_overlaps(a_image, b_image, a, b, out):
+    """Write the overlaps 2d, bev, 3d of two objects to `out[3]`; return True if any is above zero.
+
+    `a` and `b` are x z length width yaw y height; length 0 means no ground box, height 0 no 3D box.
+    """
+    out[:] = 0.0
+    shared = image_intersection(a_image, b_image)
+    if shared > 0.0:
+        area_a = (a_image[2] - a_image[0]) * (a_image[3] - a_image[1])
+        area_b = (b_image[2] - b_image[0]) * (b_image[3] - b_image[1])
+        out[0] = shared / (area_a + area_b - shared)
+    if a[2] > 0.0 and b[2] > 0.0:
+        reach = 0.5 * (np.hypot(a[2], a[3]) + np.hypot(b[2], b[3]))
+        dx = a[0] - b[0]
+        dz = a[1] - b[1]
+        if dx * dx + dz * dz <= reach * reach:
+            ground = rotated_intersection_area(a[0], a[1], a[2], a[3], a[4], b[0], b[1], b[2], b[3], b[4])
+            if ground > 0.0:
+                out[1] = ground / (a[2] * a[3] + b[2] * b[3] - ground)
+                # y points down: a box reaches from y - height up to its bottom at y.
+                tall = min(a[5], b[5]) - max(a[5] - a[6], b[5] - b[6])
+                if a[6] > 0.0 and b[6] > 0.0 and tall > 0.0:
+                    volume = ground * tall
+                    out[2] = volume / (a[2] * a[3] * a[6] + b[2] * b[3] * b[6] - volume)
+    return out[0] > 0.0 or out[1] > 0.0
+
+
+@njit(cache=True)
+@no_type_check
+def overlapping_pairs(  # noqa: PLR0913 - plain arrays are what a kernel takes
+    gt_starts, det_starts, gt_image, det_image, gt_space, det_space
+):
+    """Return (gt [p], det [p], overlaps [p, 3]) of all pairs inside a frame that overlap at all.
+
+    Sorted by ground truth, then detection, both in frame and file order.
+    """
+    capacity = 1024
+    pair_gt = np.empty(capacity, np.int64)
+    pair_det = np.empty(capacity, np.int64)
+    overlaps = np.empty((capacity, 3), np.float64)
+    count = 0
+    for frame in range(gt_starts.size - 1):
+        for gt in range(gt_starts[frame], gt_starts[frame + 1]):
+            for det in range(det_starts[frame], det_starts[frame + 1]):
+                if count == capacity:
+                    capacity *= 2
+                    pair_gt = np.concatenate((pair_gt, np.empty_like(pair_gt)))
+                    pair_det = np.concatenate((pair_det, np.empty_like(pair_det)))
+                    overlaps = np.concatenate((overlaps, np.empty_like(overlaps)))
+                if pair_overlaps(gt_image[gt], det_image[det], gt_space[gt], det_space[det], overlaps[count]):
+                    pair_gt[count] = gt
+                    pair_det[count] = det
+                    count += 1
+    return pair_gt[:count].copy(), pair_det[:count].copy(), overlaps[:count].copy()
+
+
+@njit(cache=True)
+@no_type_check
+def covered_shares(gt_starts, det_starts, gt_image, det_image, gt_is_region):
+    """Return, per detection, the largest share of its image box inside one DontCare region [d]."""
+    shares = np.zeros(det_image.shape[0], np.float64)
+    for frame in range(gt_starts.size - 1):
+        for gt in range(gt_starts[frame], gt_starts[frame + 1]):
+            if not gt_is_region[gt]:
+                continue
+            for det in range(det_starts[frame], det_starts[frame + 1]):
+                box = det_image[det]
+                shared = image_intersection(gt_image[gt], box)
+                if shared > 0.0:
+                    share = shared / ((box[2] - box[0]) * (box[3] - box[1]))
+                    shares[det] = max(shares[det], share)
+    return shares
+
+
+@njit(cache=True)
+@no_type_check
+def matched_scores(pair_gt, pair_det, gt_flags, det_flags, scores):
+    """Pass 1: return the scores at which ground truth is found.
+
+    Every ground truth takes, in order, the free detection with the highest score (the first of equals); a
+    score is recorded if both count. Pairs are those above the minimum overlap, irrelevant ones left out.
+    """
+    found = np.empty(pair_gt.size, np.float64)
+    count = 0
+    assigned = np.zeros(det_flags.size, np.bool_)
+    at = 0
+    while at < pair_gt.size:
+        gt = pair_gt[at]
+        best = -1
+        while at < pair_gt.size and pair_gt[at] == gt:
+            det = pair_det[at]
+            if not assigned[det] and (best < 0 or scores[det] > scores[best]):
+                best = det
+            at += 1
+        if best >= 0:
+            assigned[best] = True
+            if gt_flags[gt] == 0 and det_flags[best] == 0:
+                found[count] = scores[best]
+                count += 1
+    return found[:count].copy()
+
+
+@njit(cache=True)
+@no_type_check
+def sampled_thresholds(descending, gt_count):
+    """Return the scores, high to low, that come closest to recalls 0, 1/40, 2/40, ... [at most 41]."""
+    thresholds = np.empty(descending.size, np.float64)
+    count = 0
+    # Repeated addition, as in the official kit: its rounding decides borderline cases.
+    recall = 0.0
+    last = descending.size - 1
+    for i in range(descending.size):
+        left = (i + 1) / gt_count
+        right = (i + 2) / gt_count if i < last else left
+        if right - recall < recall - left and i < last:
+            continue
+        thresholds[count] = descending[i]
+        count += 1
+        recall += 1.0 / 40.0
+    return thresholds[:count].copy()
+
+
+@njit(cache=True)
+@no_type_check
+def count_matches(  # noqa: C901, PLR0913 - one loop nest over plain arrays; split, its rule is harder to check
+    pair_gt, pair_det, overlaps, gt_flags, det_flags, scores, alpha_gaps, forgiven, thresholds
+):
+    """Pass 2: count, at every threshold, what is found.
+
+    Every ground truth takes, in order, the free detection at or above the threshold with the largest overlap;
+    an ignored detection is taken only if nothing else is there, and never beats a counting one.
+
+    Args:
+        alpha_gaps: Observation angle of ground truth minus detection, per pair, in radians.
+        forgiven: Per detection, True if it can never be a false positive.
+
+    Returns:
+        counts [t, 3] int64: true positives; counting ground truth that an ignored detection absorbed; taken
+        detections that would otherwise be false positives. similarity [t]: sum of (1 + cos) / 2 over hits.
+    """
+    counts = np.zeros((thresholds.size, 3), np.int64)
+    similarity = np.zeros(thresholds.size, np.float64)
+    taken_at = np.full(det_flags.size, -1, np.int64)
+    for k in range(thresholds.size):
+        at = 0
+        while at < pair_gt.size:
+            gt = pair_gt[at]
+            best = -1
+            best_overlap = 0.0
+            while at < pair_gt.size and pair_gt[at] == gt:
+                det = pair_det[at]
+                if taken_at[det] != k and scores[det] >= thresholds[k]:
+                    if det_flags[det] == 0:
+                        if best < 0 or det_flags[pair_det[best]] == 1 or overlaps[at] > best_overlap:
+                            best = at
+                            best_overlap = overlaps[at]
+                    elif best < 0:
+                        best = at
+                at += 1
+            if best < 0:
+                continue
+            det = pair_det[best]
+            taken_at[det] = k
+            if det_flags[det] == 0 and not forgiven[det]:
+                counts[k, 2] += 1
+            if gt_flags[gt] == 0:
+                if det_flags[det] == 0:
+                    counts[k, 0] += 1
+                    similarity[k] += 0.5 * (1.0 + np.cos(alpha_gaps[best]))
+                else:
+                    counts[k, 1] += 1
+    return counts, similarity

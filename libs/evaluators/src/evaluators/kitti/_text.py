@@ -1,0 +1,104 @@
+"""The printed forms of a result."""
+
+from __future__ import annotations
+
+from evaluators.kitti.protocol import METRICS, ClassRule, Metric
+from evaluators.kitti.result import KittiResult, Recall
+
+_ENOUGH_GT = 41
+
+
+def table(result: KittiResult) -> str:
+    """Return the result as text: one line per class and metric, one column per level and recall."""
+    levels = [level.name for level in result.difficulties]
+    width = max(9, *(len(name) + 1 for name in levels))
+    counts = result.counts
+    head = (
+        f"KITTI objects, {result.overlaps.name} overlaps: {counts.n_frames} frames,"
+        f" {counts.n_gt} objects, {counts.n_det} detections. Average precision in percent."
+    )
+    group = width * len(levels)
+    names = "".join(f"{name:>{width}}" for name in levels)
+    lines = [
+        head,
+        "",
+        f"{'':28}{'R40 (40 recall positions)':^{group}}  {'R11 (11 recall positions)':^{group}}",
+        f"{'class':15}{'metric':>6}{'IoU >':>7}{names}  {names}  {'objects':>{width}}",
+    ]
+    for rule in result.overlaps.classes:
+        lines += [_row(result, rule, metric, width) for metric in METRICS]
+    return "\n".join(lines + [f"Note: {note}" for note in notes(result)])
+
+
+def _row(result: KittiResult, rule: ClassRule, metric: Metric, width: int) -> str:
+    def cells(recall: Recall) -> str:
+        values = [result.ap(rule.name, metric, level.name, recall=recall) for level in result.difficulties]
+        return "".join(f"{'-':>{width}}" if value is None else f"{value:>{width}.4f}" for value in values)
+
+    objects = [result.curves[rule.name, "2d", level.name].n_gt for level in result.difficulties]
+    counted = "/".join(map(str, objects))
+    overlap = rule.min_overlap(metric)
+    return f"{rule.name:15}{metric:>6}{overlap:>7.2f}{cells(40)}  {cells(11)}  {counted:>{width}}"
+
+
+def notes(result: KittiResult) -> list[str]:
+    """Return the warnings of a result, most important first."""
+    counts = result.counts
+    found: list[str] = []
+    if counts.n_missing:
+        found.append(f"{counts.n_missing} frames had no predictions and were taken as empty.")
+    if counts.n_dropped_gt or counts.n_dropped_det:
+        found.append(
+            f"{counts.n_dropped_gt} invalid ground truth rows and {counts.n_dropped_det} invalid detections"
+            " were dropped."
+        )
+    missing = [
+        f"{rule.name} {metric}"
+        for rule in result.overlaps.classes
+        for metric in METRICS
+        if (curve := result.curves.get((rule.name, metric, result.difficulties[0].name))) is not None
+        and not curve.evaluated
+    ]
+    if missing:
+        found.append(f"not evaluated, because nothing was detected: {', '.join(missing)}.")
+    if not any(metric == "aos" for _, metric, _ in result.curves):
+        found.append("aos is not evaluated: it was not asked for, or a detection has alpha -10 (not given).")
+    few = [
+        f"{rule.name} {level.name} ({n_gt})"
+        for rule in result.overlaps.classes
+        for level in result.difficulties
+        if 0 < (n_gt := result.curves[rule.name, "2d", level.name].n_gt) < _ENOUGH_GT
+    ]
+    if few:
+        found.append(
+            f"fewer than {_ENOUGH_GT} objects, so that not even a perfect detector reaches 100:"
+            f" {', '.join(few)}."
+        )
+    if counts.n_tied_scores:
+        found.append(
+            f"{counts.n_tied_scores} detections share their score with another one of their frame; the earlier"
+            " line goes first."
+        )
+    return found
+
+
+def explain(result: KittiResult, cls: str, metric: Metric, level: str) -> str:
+    """Return the recall positions of one figure as text."""
+    curve = result.curves[cls, metric, level]
+    lines = [
+        f"{cls} {metric} {level}: {curve.n_gt} objects count, {curve.n_gt_ignored} are ignored;"
+        f" {curve.n_det} detections count, {curve.n_det_ignored} are ignored.",
+        "A threshold is the score at which recall comes closest to the position; all detections at or",
+        "above it are matched again. The last column is the best value at that recall or beyond; its mean",
+        f"over positions 1 to 40 is R40 = {curve.ap(40):.4f}, over 0, 4, ... 40 is R11 = {curve.ap(11):.4f}.",
+        f"{'position':>8}{'threshold':>12}{'tp':>8}{'fp':>8}{'fn':>8}{'value':>9}",
+    ]
+    for position, value in enumerate(curve.curve):
+        if position < len(curve.thresholds):
+            counted = f"{curve.thresholds[position]:>12.6g}" + "".join(
+                f"{column[position]:>8}" for column in (curve.tp, curve.fp, curve.fn)
+            )
+        else:
+            counted = f"{'not reached':>12}{'-':>8}{'-':>8}{'-':>8}"
+        lines.append(f"{position:>8}{counted}{value:>9.4f}")
+    return "\n".join(lines)

@@ -1,0 +1,130 @@
+"""The objects of one frame as arrays, in the conventions of the KITTI label files."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Bool, Float64, Int64
+
+ABSENT_SIZE = -1.0
+ABSENT_LOCATION = -1000.0
+ABSENT_ANGLE = -10.0
+_WIDTHS = {"truncated": 0, "alpha": 0, "bbox": 4, "size_hwl": 3, "location": 3, "rotation_y": 0}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class KittiObjects:
+    """Objects of one frame: columns of a label or detection file, row by row in file order.
+
+    Anything that NumPy turns into numbers is accepted and stored as float64 (occlusion as int64). What an
+    object does not have is written as in the files: size -1, location -1000, angle -10.
+
+    Raises:
+        ValueError: A column has another length than `names`, or a wrong width.
+
+    Example:
+        >>> car = KittiObjects(
+        ...     names=("Car",), truncated=[0.0], occluded=[0], alpha=[-1.6],
+        ...     bbox=[[100, 120, 200, 180]], size_hwl=[[1.5, 1.6, 3.9]], location=[[1, 1.7, 20]],
+        ...     rotation_y=[-1.5], score=[0.9],
+        ... )
+        >>> len(car), car.size_hwl.dtype.name
+        (1, 'float64')
+    """
+
+    names: tuple[str, ...]
+    """Class names; letter case does not matter; unknown classes and DontCare are welcome."""
+    truncated: Float64[np.ndarray, " n"]
+    """Share outside the image, 0 to 1; -1 if not given. Read from ground truth only."""
+    occluded: Int64[np.ndarray, " n"]
+    """0 visible, 1 partly, 2 largely, 3 unknown; -1 if not given. Read from ground truth only."""
+    alpha: Float64[np.ndarray, " n"]
+    """Observation angle in radians; -10 if not given."""
+    bbox: Float64[np.ndarray, "n 4"]
+    """Image box x1 y1 x2 y2 in pixels; width is x2 - x1 (nothing is added)."""
+    size_hwl: Float64[np.ndarray, "n 3"]
+    """Height, width, length in metres, the order of the files; -1 if absent."""
+    location: Float64[np.ndarray, "n 3"]
+    """x y z in metres of the centre of the bottom face, rectified camera frame (y down, z forward)."""
+    rotation_y: Float64[np.ndarray, " n"]
+    """Angle about the camera's y axis in radians; -10 if absent."""
+    score: Float64[np.ndarray, " n"] | None = None
+    """Detections only: any real number, higher is better. Not rounded."""
+
+    def __post_init__(self) -> None:
+        count = len(self.names)
+        object.__setattr__(self, "names", tuple(self.names))
+        object.__setattr__(self, "occluded", _whole("occluded", _column("occluded", self.occluded, count, 0)))
+        for name, width in _WIDTHS.items():
+            object.__setattr__(self, name, _column(name, getattr(self, name), count, width))
+        if self.score is not None:
+            object.__setattr__(self, "score", _column("score", self.score, count, 0))
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    @classmethod
+    def empty(cls) -> KittiObjects:
+        """Return a frame without objects, usable as ground truth and as detections."""
+        return cls.detections((), alpha=(), bbox=(), size_hwl=(), location=(), rotation_y=(), score=())
+
+    @classmethod
+    def detections(  # noqa: PLR0913 - one keyword per column of the format
+        cls,
+        names: Sequence[str],
+        *,
+        alpha: object,
+        bbox: object,
+        size_hwl: object,
+        location: object,
+        rotation_y: object,
+        score: object,
+    ) -> KittiObjects:
+        """Return detections: the two columns that are read from ground truth only are filled with -1."""
+        absent = np.full(len(names), -1)
+        return cls(
+            names=tuple(names),
+            truncated=absent.astype(np.float64),
+            occluded=absent,
+            alpha=_column("alpha", alpha, len(names), 0),
+            bbox=_column("bbox", bbox, len(names), 4),
+            size_hwl=_column("size_hwl", size_hwl, len(names), 3),
+            location=_column("location", location, len(names), 3),
+            rotation_y=_column("rotation_y", rotation_y, len(names), 0),
+            score=_column("score", score, len(names), 0),
+        )
+
+    def select(self, rows: Bool[np.ndarray, " n"]) -> KittiObjects:
+        """Return the rows marked True, in order."""
+        return KittiObjects(
+            names=tuple(name for name, kept in zip(self.names, rows, strict=True) if kept),
+            truncated=self.truncated[rows],
+            occluded=self.occluded[rows],
+            alpha=self.alpha[rows],
+            bbox=self.bbox[rows],
+            size_hwl=self.size_hwl[rows],
+            location=self.location[rows],
+            rotation_y=self.rotation_y[rows],
+            score=None if self.score is None else self.score[rows],
+        )
+
+
+def _column(name: str, values: object, count: int, width: int) -> np.ndarray:
+    """Return `values` as float64 of shape [count] (width 0) or [count, width]."""
+    array = np.asarray(values, dtype=np.float64)
+    shape = (count, width) if width else (count,)
+    if count == 0 and array.size == 0:
+        return array.reshape(shape)
+    if array.shape != shape:
+        raise ValueError(
+            f"KittiObjects.{name} must have shape {list(shape)} for {count} names, got {list(array.shape)}"
+        )
+    return array
+
+
+def _whole(name: str, values: np.ndarray) -> np.ndarray:
+    if not np.array_equal(values, np.floor(values)):
+        raise ValueError(f"KittiObjects.{name} must hold whole numbers (0 to 3, -1 for not given)")
+    return values.astype(np.int64)

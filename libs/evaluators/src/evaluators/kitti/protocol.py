@@ -1,0 +1,150 @@
+"""The KITTI object protocol as data: classes, neighbours, minimum overlaps, difficulty levels.
+
+Source of every number: the official development kit (`evaluate_object.cpp`: MIN_OVERLAP, MIN_HEIGHT,
+MAX_OCCLUSION, MAX_TRUNCATION, N_SAMPLE_PTS); the loose overlaps and the extra classes are those of the
+second table that papers print (SECOND, OpenPCDet).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from typing import Final, Literal, TypeAlias
+
+Metric: TypeAlias = Literal["2d", "aos", "bev", "3d"]
+"""Image boxes, orientation similarity on image boxes, bird's eye view, 3D boxes."""
+
+METRICS: Final[tuple[Metric, ...]] = ("2d", "aos", "bev", "3d")
+RECALL_POSITIONS: Final = 41
+"""Entries of every curve: recall 0, 1/40, ..., 1."""
+
+PROTOCOL_NAME: Final = "kitti-object"
+PROTOCOL_VERSION: Final = "devkit-2017"
+"""The current official kit: ground truth whose height equals the minimum is too small."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Difficulty:
+    """Which ground truth counts at one level; what fails a limit is ignored, neither hit nor miss."""
+
+    name: str
+    min_height_px: float
+    """Ground truth must be higher than this in the image, a detection at least as high."""
+    max_occlusion: int
+    """0 visible, 1 partly, 2 largely occluded, 3 unknown; the limit itself counts."""
+    max_truncation: float
+    """Share outside the image, 0 to 1; the limit itself counts."""
+    depth_m: tuple[float, float] = (-math.inf, math.inf)
+    """Range bin on camera z, upper end excluded; objects and detections outside are ignored."""
+
+    def __post_init__(self) -> None:
+        if not self.depth_m[0] < self.depth_m[1]:
+            raise ValueError(f"Difficulty.depth_m must be (near, far) with near < far, got {self.depth_m}")
+
+
+EASY: Final = Difficulty(name="easy", min_height_px=40, max_occlusion=0, max_truncation=0.15)
+MODERATE: Final = Difficulty(name="moderate", min_height_px=25, max_occlusion=1, max_truncation=0.30)
+HARD: Final = Difficulty(name="hard", min_height_px=25, max_occlusion=2, max_truncation=0.50)
+DIFFICULTIES: Final = (EASY, MODERATE, HARD)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClassRule:
+    """One evaluated class: its name, its look-alikes and the overlaps a hit must exceed."""
+
+    name: str
+    """Compared without regard to letter case, as the official kit does."""
+    neighbours: tuple[str, ...] = ()
+    """Ground truth of these classes is ignored: finding it is neither right nor wrong."""
+    overlap_2d: float
+    """Intersection over union in the image that a hit must exceed (strictly); also for aos."""
+    overlap_bev: float
+    overlap_3d: float
+
+    def __post_init__(self) -> None:
+        if self.name.lower() == "dontcare" or not self.name:
+            raise ValueError(
+                f"ClassRule.name must be a real class, got {self.name!r}; DontCare marks regions"
+            )
+        for field in ("overlap_2d", "overlap_bev", "overlap_3d"):
+            value: float = getattr(self, field)
+            if not 0.0 <= value < 1.0:
+                raise ValueError(f"ClassRule.{field} of {self.name} must lie in [0, 1), got {value}")
+
+    def min_overlap(self, metric: Metric) -> float:
+        """Return the overlap that a hit must exceed in `metric`."""
+        return {"2d": self.overlap_2d, "aos": self.overlap_2d, "bev": self.overlap_bev}.get(
+            metric, self.overlap_3d
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OverlapTable:
+    """A named set of class rules. Make one for other classes or overlaps.
+
+    Example:
+        >>> car_half = replace(CAR, overlap_3d=0.5)
+        >>> OverlapTable(name="car at half", classes=(car_half,)).class_names
+        ('Car',)
+    """
+
+    name: str
+    classes: tuple[ClassRule, ...]
+
+    def __post_init__(self) -> None:
+        names = [rule.name.lower() for rule in self.classes]
+        if not names or len(set(names)) != len(names):
+            raise ValueError(f"OverlapTable {self.name!r} needs at least one class, each once; got {names}")
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """Names in table order."""
+        return tuple(rule.name for rule in self.classes)
+
+
+def _rule(name: str, overlap: float, *neighbours: str) -> ClassRule:
+    return ClassRule(
+        name=name, neighbours=neighbours, overlap_2d=overlap, overlap_bev=overlap, overlap_3d=overlap
+    )
+
+
+CAR: Final = _rule("Car", 0.7, "Van")
+PEDESTRIAN: Final = _rule("Pedestrian", 0.5, "Person_sitting")
+CYCLIST: Final = _rule("Cyclist", 0.5)
+VAN: Final = _rule("Van", 0.7)
+PERSON_SITTING: Final = _rule("Person_sitting", 0.5)
+TRUCK: Final = _rule("Truck", 0.7)
+
+
+def _loose(rule: ClassRule) -> ClassRule:
+    low = 0.5 if rule.overlap_3d == 0.7 else 0.25
+    return replace(rule, overlap_bev=low, overlap_3d=low)
+
+
+_OFFICIAL = (CAR, PEDESTRIAN, CYCLIST)
+_EXTENDED = (*_OFFICIAL, VAN, PERSON_SITTING, TRUCK)
+STRICT: Final = OverlapTable(name="strict", classes=_OFFICIAL)
+LOOSE: Final = OverlapTable(name="loose", classes=tuple(map(_loose, _OFFICIAL)))
+STRICT_EXTENDED: Final = OverlapTable(name="strict-extended", classes=_EXTENDED)
+LOOSE_EXTENDED: Final = OverlapTable(name="loose-extended", classes=tuple(map(_loose, _EXTENDED)))
+
+TableName: TypeAlias = Literal["strict", "loose", "strict-extended", "loose-extended"]
+TABLES: Final = {table.name: table for table in (STRICT, LOOSE, STRICT_EXTENDED, LOOSE_EXTENDED)}
+
+
+def overlap_table(overlaps: str | OverlapTable) -> OverlapTable:
+    """Return the table of that name, or the table itself.
+
+    Raises:
+        ValueError: The name is not in `TABLES`.
+
+    Example:
+        >>> overlap_table("loose").classes[0].overlap_3d
+        0.5
+    """
+    if isinstance(overlaps, OverlapTable):
+        return overlaps
+    if overlaps not in TABLES:
+        known = ", ".join(TABLES)
+        raise ValueError(f"overlaps must be one of {known} or an OverlapTable, got {overlaps!r}")
+    return TABLES[overlaps]
