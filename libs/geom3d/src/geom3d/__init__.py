@@ -1,1 +1,16 @@
 """Boxes, cameras, calibrations, rigid transforms and overlap for 3D perception."""
+
+from geom3d import angles, boxes, cameras, kitti, overlap, transforms
+from geom3d.cameras import PinholeCamera
+from geom3d.kitti import KittiCalibration
+
+__all__ = [
+    "KittiCalibration",
+    "PinholeCamera",
+    "angles",
+    "boxes",
+    "cameras",
+    "kitti",
+    "overlap",
+    "transforms",
+]

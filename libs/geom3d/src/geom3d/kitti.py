@@ -1,0 +1,264 @@
+"""KITTI object benchmark: calibration files and boxes in its camera convention. numpy, float64.
+
+Frames: `velo` (LiDAR: x forward, y left, z up), `cam` (rectified camera 0: x right, y down, z forward). A KITTI box is
+the centre of its bottom face in `cam`, height width length, and rotation_y (clockwise seen from above, 0 along camera
+x); here sizes are ordered `l h w`. Heading in LiDAR: yaw = -(pi / 2 + rotation_y).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float, Float64
+
+from geom3d._arrays import check_boxes, check_last
+from geom3d.angles import wrap_angle
+from geom3d.cameras import PinholeCamera
+from geom3d.transforms import apply, invert
+
+_Array = np.ndarray[Any, np.dtype[np.float64]]
+
+# Field, key in the file, shape, in the order of the official files.
+_ENTRIES = (
+    ("p0", "P0", (3, 4)),
+    ("p1", "P1", (3, 4)),
+    ("p2", "P2", (3, 4)),
+    ("p3", "P3", (3, 4)),
+    ("r0_rect", "R0_rect", (3, 3)),
+    ("velo_to_cam", "Tr_velo_to_cam", (3, 4)),
+    ("imu_to_velo", "Tr_imu_to_velo", (3, 4)),
+)
+_OPTIONAL = "imu_to_velo"
+
+_NEAR_M = 0.1
+_EDGES = ((0, 1), (1, 2), (2, 3), (3, 0), (4, 5), (5, 6), (6, 7), (7, 4), (0, 4), (1, 5), (2, 6), (3, 7))
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class KittiCalibration:
+    """The matrices of one calibration file, float64.
+
+    Raises:
+        ValueError: Wrong shapes or numbers that are not finite.
+    """
+
+    p0: np.ndarray = field(repr=False)
+    """[3, 4]: left grey camera."""
+    p1: np.ndarray = field(repr=False)
+    """[3, 4]: right grey camera."""
+    p2: np.ndarray = field(repr=False)
+    """[3, 4]: left colour camera, the one of the object benchmark; pixels from rectified camera 0."""
+    p3: np.ndarray = field(repr=False)
+    """[3, 4]: right colour camera."""
+    r0_rect: np.ndarray = field(repr=False)
+    """[3, 3]: rectification of camera 0."""
+    velo_to_cam: np.ndarray = field(repr=False)
+    """[3, 4]: LiDAR to camera 0 before rectification."""
+    imu_to_velo: np.ndarray | None = field(default=None, repr=False)
+    """[3, 4] or None."""
+
+    def __post_init__(self) -> None:
+        for name, _, shape in _ENTRIES:
+            value = getattr(self, name)
+            if value is None and name == _OPTIONAL:
+                continue
+            matrix = np.array(value, dtype=np.float64)
+            if matrix.shape != shape or not np.isfinite(matrix).all():
+                raise ValueError(
+                    f"kitti.KittiCalibration: {name} must be a finite matrix {list(shape)}, got {list(matrix.shape)}"
+                    f"{'' if np.isfinite(matrix).all() else ' with NaN or infinity'}"
+                )
+            object.__setattr__(self, name, matrix)
+
+    @property
+    def cam_from_lidar(self) -> np.ndarray:
+        """float64 [4, 4]: rectified camera 0 from LiDAR, R0_rect @ Tr_velo_to_cam."""
+        result = np.eye(4)
+        result[:3] = self.r0_rect @ self.velo_to_cam
+        return result
+
+    def camera(self, width: int, height: int) -> PinholeCamera:
+        """Return the left colour camera (P2, folder image_2) for a picture of the given size in pixels."""
+        return PinholeCamera(
+            image_from_cam=self.p2, cam_from_lidar=self.cam_from_lidar, width=width, height=height
+        )
+
+
+def read_calibration(path: str | Path) -> KittiCalibration:
+    """Read an official calibration file: lines `P2: 12 numbers`. Tr_imu_to_velo may be missing, other keys not.
+
+    Raises:
+        FileNotFoundError: No such file.
+        ValueError: A key is missing, or has the wrong number of values or one that is no number.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"kitti.read_calibration: no file {path}; expected the official tree with calib/<frame>.txt"
+        )
+    found: dict[str, tuple[int, str]] = {}
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+        key, separator, values = line.partition(":")
+        if separator:
+            found[key.strip()] = (number, values)
+    matrices: dict[str, Any] = {}
+    for name, key, shape in _ENTRIES:
+        if key in found:
+            number, values = found[key]
+            matrices[name] = _parse_matrix(values, shape, where=f"{path}, line {number}, {key}")
+        elif name != _OPTIONAL:
+            raise ValueError(
+                f"kitti.read_calibration: {path} has no key {key}, only {sorted(found)}; "
+                "take the file of the object benchmark (other KITTI benchmarks use other keys)"
+            )
+    return KittiCalibration(**matrices)
+
+
+def write_calibration(path: str | Path, calibration: KittiCalibration) -> None:
+    """Write an official calibration file; numbers keep 12 decimals, as in the official ones.
+
+    Raises:
+        FileNotFoundError: The folder does not exist.
+    """
+    lines: list[str] = []
+    for name, key, _ in _ENTRIES:
+        matrix = getattr(calibration, name)
+        if matrix is not None:
+            lines.append(f"{key}: " + " ".join(f"{value:.12e}" for value in matrix.ravel()))
+    Path(path).write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def boxes_lidar_from_camera(
+    location: Float[np.ndarray, "m 3"],
+    size_lhw: Float[np.ndarray, "m 3"],
+    rotation_y: Float[np.ndarray, " m"],
+    calibration: KittiCalibration,
+) -> Float64[np.ndarray, "m 7"]:
+    """Return LiDAR boxes from labels.
+
+    The bottom centre is moved to the LiDAR frame first and raised by half the height along LiDAR z there, as the common
+    code bases do; the upright axes of the two frames differ by the tilt of the camera. Yaw lies in [-pi, pi).
+
+    Args:
+        location: Centre of the bottom face, rectified camera frame, metres.
+        size_lhw: Length, height, width, metres (the label file has h w l).
+        rotation_y: Radians.
+
+    Raises:
+        ValueError: Wrong shapes.
+    """
+    name = "kitti.boxes_lidar_from_camera"
+    bottom_cam, size, turn = _checked_boxes(location, size_lhw, rotation_y, function=name)
+    bottom = apply(invert(calibration.cam_from_lidar), bottom_cam)
+    length, height, width = size[:, 0], size[:, 1], size[:, 2]
+    yaw = wrap_angle(-(math.pi / 2 + turn))
+    centre_z = bottom[:, 2] + height * 0.5
+    return np.stack([bottom[:, 0], bottom[:, 1], centre_z, length, width, height, yaw], axis=1)
+
+
+def boxes_camera_from_lidar(
+    boxes_lidar: Float[np.ndarray, "m 7"], calibration: KittiCalibration
+) -> tuple[Float64[np.ndarray, "m 3"], Float64[np.ndarray, "m 3"], Float64[np.ndarray, " m"]]:
+    """Return location, size_lhw and rotation_y (in [-pi, pi)): the inverse of `boxes_lidar_from_camera`.
+
+    Raises:
+        ValueError: Not 7 columns.
+    """
+    return _camera_boxes(boxes_lidar, calibration.cam_from_lidar, function="kitti.boxes_camera_from_lidar")
+
+
+def boxes_image_from_lidar(
+    boxes_lidar: Float[np.ndarray, "m 7"], camera: PinholeCamera
+) -> Float64[np.ndarray, "m 4"]:
+    """Return the image boxes x0 y0 x1 y1 around the projected boxes, clipped to [0, width - 1] x [0, height - 1].
+
+    Boxes stand upright in the camera frame, as KITTI's do. Parts nearer than 0.1 m in front of the camera are cut off;
+    a box without any part in front gives 0 0 0 0, one beside the picture an empty box at its border.
+
+    Raises:
+        ValueError: Not 7 columns.
+    """
+    location, size, turn = _camera_boxes(
+        boxes_lidar, camera.cam_from_lidar, function="kitti.boxes_image_from_lidar"
+    )
+    # [m, 12 edges, 2 ends, xyz]: ends behind the near plane slide along their edge onto it.
+    edges = _corners_cam(location, size, turn)[:, np.array(_EDGES)]
+    depth = edges @ camera.image_from_cam[2, :3] + camera.image_from_cam[2, 3]
+    other = depth[..., ::-1]
+    slides = (depth < _NEAR_M) & (other > _NEAR_M)
+    share = np.where(slides, (_NEAR_M - depth) / np.where(slides, other - depth, 1.0), 0.0)
+    ends = edges + share[..., None] * (edges[..., ::-1, :] - edges)
+    visible = (depth >= _NEAR_M) | slides
+    homogeneous = ends @ camera.image_from_cam[:, :3].T + camera.image_from_cam[:, 3]
+    uv = homogeneous[..., :2] / np.where(visible, homogeneous[..., 2], 1.0)[..., None]
+    low = np.where(visible[..., None], uv, np.inf).min(axis=(1, 2), initial=np.inf)
+    high = np.where(visible[..., None], uv, -np.inf).max(axis=(1, 2), initial=-np.inf)
+    result = np.concatenate([low, high], axis=1)
+    result[~visible.any(axis=(1, 2))] = 0.0
+    limits = np.array([camera.width - 1, camera.height - 1] * 2, dtype=np.float64)
+    return np.clip(result, 0.0, limits)
+
+
+def alpha_from_boxes(
+    boxes_lidar: Float[np.ndarray, "m 7"], calibration: KittiCalibration
+) -> Float64[np.ndarray, " m"]:
+    """Return the observation angle rotation_y - atan2(x, z) of the camera location, in [-pi, pi).
+
+    Raises:
+        ValueError: Not 7 columns.
+    """
+    location, _, turn = _camera_boxes(
+        boxes_lidar, calibration.cam_from_lidar, function="kitti.alpha_from_boxes"
+    )
+    return wrap_angle(turn - np.arctan2(location[:, 0], location[:, 2]))
+
+
+def _parse_matrix(text: str, shape: tuple[int, int], *, where: str) -> _Array:
+    """Return the numbers of one line as a matrix."""
+    fields = text.split()
+    if len(fields) != shape[0] * shape[1]:
+        raise ValueError(
+            f"kitti.read_calibration: {where}: expected {shape[0] * shape[1]} numbers, got {len(fields)}; "
+            "the line is cut or the file damaged, copy it again"
+        )
+    try:
+        return np.array([float(field) for field in fields]).reshape(shape)
+    except ValueError as error:
+        raise ValueError(
+            f"kitti.read_calibration: {where}: {error}; the file is damaged, copy it again"
+        ) from None
+
+
+def _checked_boxes(location: Any, size_lhw: Any, rotation_y: Any, *, function: str) -> list[_Array]:
+    """Return the three arrays as float64, checked."""
+    arrays = [np.asarray(a, dtype=np.float64) for a in (location, size_lhw, rotation_y)]
+    check_last(arrays[0], 3, function=function, name="location")
+    check_last(arrays[1], 3, function=function, name="size_lhw")
+    if not arrays[0].shape == arrays[1].shape == (*arrays[2].shape, 3) or arrays[2].ndim != 1:
+        shapes = ", ".join(str(list(a.shape)) for a in arrays)
+        raise ValueError(f"{function}: expected shapes [m, 3], [m, 3] and [m], got {shapes}")
+    return arrays
+
+
+def _camera_boxes(
+    boxes_lidar: Any, cam_from_lidar: _Array, *, function: str
+) -> tuple[_Array, _Array, _Array]:
+    """Return location (bottom), size_lhw and rotation_y of LiDAR boxes."""
+    check_boxes(boxes_lidar, function=function)
+    b = np.asarray(boxes_lidar, dtype=np.float64)
+    bottom = b[:, :3] - b[:, 5:6] * np.array([0.0, 0.0, 0.5])
+    return apply(cam_from_lidar, bottom), b[:, [3, 5, 4]], wrap_angle(-(math.pi / 2 + b[:, 6]))
+
+
+def _corners_cam(location: _Array, size_lhw: _Array, rotation_y: _Array) -> _Array:
+    """Return [m, 8, 3] corners in the camera frame: four of the bottom, then four of the top."""
+    along = np.array([1.0, 1.0, -1.0, -1.0] * 2) * 0.5 * size_lhw[:, 0:1]
+    across = np.array([1.0, -1.0, -1.0, 1.0] * 2) * 0.5 * size_lhw[:, 2:3]
+    up = np.array([0.0] * 4 + [1.0] * 4) * size_lhw[:, 1:2]
+    cos, sin = np.cos(rotation_y)[:, None], np.sin(rotation_y)[:, None]
+    offset = np.stack([along * cos + across * sin, -up, across * cos - along * sin], axis=-1)
+    return location[:, None] + offset
