@@ -1,10 +1,11 @@
 """Image branch: Swin Transformer, top-down neck and channel reduction of ImagePG.
 
-Swin: Liu et al., arXiv 2103.14030. Neck: the "generalized LSS FPN" of BEVFusion (Liu et al., arXiv 2205.13542).
-The published detector (arXiv 2409.14985, released imagepg.yaml) uses the Swin of mmdetection, which differs from
-timm's in one point: maps are zero padded to whole windows *before* the cyclic shift, not after it. The parts below
-(`WindowAttention`, `PatchMerging`, `PatchEmbed`) are timm's and keep its parameter names, so that timm's weights load;
-only the block is written here, with the published order. Input sizes are free.
+Swin: Liu et al., arXiv 2103.14030. Neck: the "generalized LSS FPN" of BEVFusion (Liu et al., arXiv
+2205.13542). The published detector (arXiv 2409.14985, released imagepg.yaml) uses the Swin of mmdetection,
+which differs from timm's in one point: maps are zero padded to whole windows *before* the cyclic shift, not
+after it. The parts below (`WindowAttention`, `PatchMerging`, `PatchEmbed`) are timm's and keep its parameter
+names, so that timm's weights load; only the block is written here, with the published order. Input sizes are
+free.
 """
 
 import re
@@ -20,7 +21,8 @@ from timm.models.swin_transformer import PatchMerging, WindowAttention, window_p
 from torch import Tensor, nn
 
 _MASKED = -100.0
-"""Added to the attention logits of tokens that the cyclic shift made neighbours. Source: Swin, released code."""
+"""Added to the attention logits of tokens that the cyclic shift made neighbours. Source: Swin, released
+code."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,9 +42,11 @@ class SwinConfig:
     drop_path: float = 0.2
     """Stochastic depth of the last block; it grows linearly from 0. Source: DROP_PATH_RATE."""
     frozen_stages: int = 3
-    """The patch embedding and this many stages stay fixed, in eval mode; -1 trains all. Source: FROZEN_STAGES."""
+    """The patch embedding and this many stages stay fixed, in eval mode; -1 trains all. Source:
+    FROZEN_STAGES."""
     pretrained: str | None = None
-    """timm model whose weights to start from, `swin_tiny_patch4_window7_224.ms_in1k` in ImagePG; timm downloads it."""
+    """timm model whose weights to start from, `swin_tiny_patch4_window7_224.ms_in1k` in ImagePG; timm
+    downloads it."""
 
     def __post_init__(self) -> None:
         if len(self.depths) != len(self.heads) or len(self.depths) < 2:
@@ -248,9 +252,9 @@ class TopDownNeck(nn.Module):
 class ImageBackbone(nn.Module):
     """Images to the reduced feature map that the deformable attention reads.
 
-    The published 1x1 reduction has padding 1, so that the map is one cell larger on every side than 1/8 of the
-    image; resized to the padded image (`fusion_models.deform_fusion`) it is therefore scaled about the centre by
-    n / (n + 2). Kept, because the released weights were trained with it.
+    The published 1x1 reduction has padding 1, so that the map is one cell larger on every side than 1/8 of
+    the image; resized to the padded image (`fusion_models.deform_fusion`) it is therefore scaled about the
+    centre by n / (n + 2). Kept, because the released weights were trained with it.
     """
 
     def __init__(self, config: ImageBackboneConfig | None = None) -> None:
@@ -269,7 +273,8 @@ class ImageBackbone(nn.Module):
         """Return the map of `ceil(h / 8) + 2` by `ceil(w / 8) + 2` cells.
 
         Args:
-            images: RGB in 0..1 minus the ImageNet mean over its standard deviation, zero padded right and bottom.
+            images: RGB in 0..1 minus the ImageNet mean over its standard deviation, zero padded right and
+                bottom.
         """
         maps = self.swin(images)
         return self.reduce(self.neck(maps)[0] if len(maps) > 1 else maps[0])
@@ -278,9 +283,9 @@ class ImageBackbone(nn.Module):
 def convert_official(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Return the `state_dict` of `ImageBackbone` from a checkpoint of the released ImagePG.
 
-    Only the entries `image_backbone.*` and `neck.*` are read. Patch merging weights change their order: mmdetection
-    takes 2x2 patches channel by channel, row-major; timm takes the four sub-sampled maps one after the other, in the
-    order (0, 0), (1, 0), (0, 1), (1, 1).
+    Only the entries `image_backbone.*` and `neck.*` are read. Patch merging weights change their order:
+    mmdetection takes 2x2 patches channel by channel, row-major; timm takes the four sub-sampled maps one
+    after the other, in the order (0, 0), (1, 0), (0, 1), (1, 1).
     """
     converted = {}
     for name, value in state.items():

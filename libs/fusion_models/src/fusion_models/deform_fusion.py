@@ -1,0 +1,175 @@
+"""Deformable attention from points to the image (ImagePG, arXiv 2409.14985; light `DeformAttnFusion`).
+
+The attention is that of Deformable DETR (Zhu et al., arXiv 2010.04159) with one level, four heads and four
+samples. ImagePG uses it twice: for grid points of RoIs and for pillars.
+"""
+
+import math
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Bool, Float, Int
+from sparseops import ms_deform_attn
+from torch import Tensor, nn
+
+from fusion_models.row_layers import RowBatchNorm
+
+_NORM = {"eps": 1e-3, "momentum": 0.01}
+"""Batch norm settings of the block. Source: released code."""
+
+
+OFFICIAL_NAMES = (
+    (r"\.pts_key_proj\.", ".key."),
+    (r"\.pts_transform\.", ".query."),
+    (r"\.fuse_blocks\.self_attn\.sampling_offsets\.", ".offsets."),
+    (r"\.fuse_blocks\.self_attn\.attention_weights\.", ".weights."),
+    (r"\.fuse_blocks\.self_attn\.value_proj\.", ".value."),
+    (r"\.fuse_blocks\.self_attn\.output_proj\.", ".output."),
+    (r"\.fuse_conv\.", ".fuse."),
+)
+"""Regular expressions and replacements from the released parameter names to those of `DeformAttnFusion`."""
+
+
+@dataclass(frozen=True, slots=True)
+class ImageView:
+    """Attention values of a batch of images and the projection of points into them."""
+
+    values: Float[Tensor, "b s heads d"]
+    """One value per pixel of the padded image, row by row."""
+    height: int
+    """Of the padded images, in pixels."""
+    width: int
+    """Of the padded images, in pixels."""
+    image_from_points: Float[Tensor, "b 3 4"]
+    """Projection whose first two rows are divided by the third, which gives the depth."""
+
+    def __post_init__(self) -> None:
+        if self.values.shape[1] != self.height * self.width:
+            raise ValueError(
+                f"ImageView.values has {self.values.shape[1]} rows per image, expected height * width = "
+                f"{self.height * self.width}; build the view with DeformAttnFusion.view"
+            )
+
+    def seen_from(self, points_from_other: Float[Tensor, "b 4 4"]) -> "ImageView":
+        """Return the same view for points given in another frame (a transformed copy of the cloud)."""
+        return ImageView(
+            values=self.values,
+            height=self.height,
+            width=self.width,
+            image_from_points=self.image_from_points @ points_from_other,
+        )
+
+
+def project_to_pixels(
+    points: Float[Tensor, "b m 3"], view: ImageView
+) -> tuple[Int[Tensor, "b m 2"], Bool[Tensor, "b m"]]:
+    """Return the pixel (u, v) of every point, and whether it is in the padded image and before the camera.
+
+    The test is `0 <= u < width`, `0 <= v < height`, `depth >= 0` on the unrounded values; pixels are rounded
+    towards zero, and 0 where the test fails. No gradient.
+    """
+    with torch.no_grad():
+        matrix = view.image_from_points
+        projected = points @ matrix[:, :, :3].mT + matrix[:, None, :, 3]
+        depth = projected[..., 2]
+        uv = projected[..., :2] / depth[..., None]
+        size = uv.new_tensor([view.width, view.height])
+        inside = ((uv >= 0) & (uv < size)).all(-1) & (depth >= 0)
+        return torch.where(inside[..., None], uv, 0.0).long(), inside
+
+
+class DeformAttnFusion(nn.Module):
+    """Mix features of points with the image around the pixels they project to.
+
+    `out = ReLU(BN(W [ReLU(BN(W_t q)), ReLU(attention(BN(W_k q)))]))`.
+    """
+
+    def __init__(self, channels: int = 64, *, heads: int = 4, samples: int = 4) -> None:
+        """Build the block.
+
+        Args:
+            channels: Channels of queries and image map. Source: imagepg.yaml, IMG_FEATURES.
+            heads: Attention heads; must divide channels. Source: released code.
+            samples: Sampling points per head. Source: released code.
+
+        Raises:
+            ValueError: heads does not divide channels.
+        """
+        super().__init__()
+        if channels % heads:
+            raise ValueError(f"DeformAttnFusion: heads must divide channels, got {heads} and {channels}")
+        self.channels, self.heads, self.samples = channels, heads, samples
+        self.key = nn.Sequential(nn.Linear(channels, channels), RowBatchNorm(channels, **_NORM))
+        self.query = nn.Sequential(nn.Linear(channels, channels), RowBatchNorm(channels, **_NORM))
+        self.offsets = nn.Linear(channels, heads * samples * 2)
+        self.weights = nn.Linear(channels, heads * samples)
+        self.value = nn.Linear(channels, channels)
+        self.output = nn.Linear(channels, channels)
+        self.fuse = nn.Sequential(
+            nn.Linear(2 * channels, channels), RowBatchNorm(channels, **_NORM), nn.ReLU(inplace=True)
+        )
+        self._init_attention()
+
+    def view(
+        self,
+        image_map: Float[Tensor, "b c h8 w8"],
+        image_from_points: Float[Tensor, "b 3 4"],
+        *,
+        size: tuple[int, int],
+    ) -> ImageView:
+        """Return the attention values at every pixel of the padded image of `size` (height, width).
+
+        The published order is resize, then project. A linear map commutes with bilinear interpolation (its
+        weights sum to one), so it is applied to the small map here. Compute the view once and share it
+        between stages.
+        """
+        height, width = size
+        values = self.value(image_map.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+        values = F.interpolate(values, size=size, mode="bilinear", align_corners=False)
+        values = values.permute(0, 2, 3, 1).reshape(len(values), height * width, self.heads, -1)
+        return ImageView(values=values, height=height, width=width, image_from_points=image_from_points)
+
+    def forward(
+        self, queries: Float[Tensor, "n c"], pixels: Int[Tensor, "n 2"], counts: list[int], view: ImageView
+    ) -> Float[Tensor, "n c"]:
+        """Return the mixed features.
+
+        Batch statistics are those of all rows together. Fewer than two rows are returned unchanged.
+
+        Args:
+            queries: Features of the points in view, image by image.
+            pixels: Column u and row v of each.
+            counts: Rows per image, in the order of the images; their sum is n.
+        """
+        if len(queries) < 2:
+            return queries
+        key = self.key(queries)
+        size = queries.new_tensor([view.width, view.height])
+        offsets = self.offsets(key).view(-1, self.heads, 1, self.samples, 2)
+        locations = (pixels[:, None, None, None] + offsets) / size
+        weights = self.weights(key).view(-1, self.heads, self.samples).softmax(-1)[:, :, None]
+        shape = torch.tensor([[view.height, view.width]], device=queries.device)
+        attended = [
+            ms_deform_attn(value[None], shape, location[None], weight[None])[0]
+            for value, location, weight in zip(
+                view.values, locations.split(counts), weights.split(counts), strict=True
+            )
+        ]
+        mixed = torch.cat([self.query(queries), self.output(torch.cat(attended))], dim=1)
+        return self.fuse(torch.relu_(mixed))
+
+    def _init_attention(self) -> None:
+        """Start the heads in directions on a ring, the samples 1, 2, ... pixels away (Deformable DETR)."""
+        angle = torch.arange(self.heads) * (2 * math.pi / self.heads)
+        direction = torch.stack([angle.cos(), angle.sin()], dim=1)
+        direction = direction / direction.abs().amax(1, keepdim=True)
+        ring = direction[:, None] * torch.arange(1, self.samples + 1)[:, None]
+        with torch.no_grad():
+            self.offsets.bias.copy_(ring.flatten())
+        nn.init.zeros_(self.offsets.weight)
+        nn.init.zeros_(self.weights.weight)
+        nn.init.zeros_(self.weights.bias)
+        for layer in (self.value, self.output):
+            nn.init.xavier_uniform_(layer.weight)
+            nn.init.zeros_(layer.bias)

@@ -1,0 +1,351 @@
+"""Second stage of PG-RCNN and ImagePG: RoIs generate points, a PointNet++ reads them, boxes come out.
+
+PG-RCNN: Koo et al., arXiv 2307.12637. ImagePG: arXiv 2409.14985 (v4), which widens it and adds image
+guidance, a fully connected path for the pooled grid, and attention over earlier refinement stages (from TED,
+arXiv 2211.11962). One stage is one call of `RoiHead`; a detector with several stages calls the same head
+again with the boxes of the stage before and the features of all stages before (`history`).
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import torch
+from jaxtyping import Float
+from sparseops import SparseTensor
+from torch import Tensor, nn
+
+from fusion_models.deform_fusion import OFFICIAL_NAMES as _FUSION_NAMES
+from fusion_models.deform_fusion import ImageView
+from fusion_models.point_generator import GeneratorConfig, GridTransformer, ImageGuidance, PointGenerator
+from fusion_models.pointnet2 import SetAbstraction, SetAbstractionConfig
+from fusion_models.roi_grid import positional_input, roi_grid
+from fusion_models.roi_losses import RoiLossConfig
+from fusion_models.roi_outputs import RoiOutputs, decode_rois
+from fusion_models.roi_targets import RoiTargetConfig
+from fusion_models.row_layers import fully_connected
+from fusion_models.voxel_pool import VoxelPool, VoxelPoolConfig
+
+
+def _pools(channels: int) -> tuple[VoxelPoolConfig, ...]:
+    return (
+        VoxelPoolConfig(source="x_conv2", stride=2, radius_m=0.4, channels=channels),
+        VoxelPoolConfig(source="x_conv3", stride=4, radius_m=0.8, channels=channels),
+        VoxelPoolConfig(source="x_conv4", stride=8, radius_m=1.6, channels=channels),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class RoiHeadConfig:
+    """The second stage; the defaults are those of imagepg.yaml (ROI_HEAD)."""
+
+    grid_size: int = 6
+    """Grid points along each axis of a RoI. Source: ROI_GRID_POOL.GRID_SIZE."""
+    pools: tuple[VoxelPoolConfig, ...] = _pools(64)
+    """Voxel features pooled at the grid points. Source: ROI_GRID_POOL.POOL_LAYERS."""
+    generator: GeneratorConfig = field(default_factory=GeneratorConfig)
+    image_channels: int | None = 64
+    """Channels of the image map; None builds the head without image guidance. Source: IMG_FEATURES."""
+    abstractions: tuple[SetAbstractionConfig, ...] = (
+        SetAbstractionConfig(points=64, radius_m=0.4, samples=16, channels=(256, 256)),
+        SetAbstractionConfig(points=32, radius_m=0.8, samples=24, channels=(256, 256)),
+        SetAbstractionConfig(points=None, channels=(256, 256)),
+    )
+    """PointNet++ on the generated points; the last one takes all. Source: POINT_FEATURE_CONFIG.SA_CONFIG."""
+    shared_fc: tuple[int, ...] = (256, 256)
+    """Widths of the path from the pooled grid to the RoI's feature, added to PointNet++; empty for none.
+    Source: SHARED_FC."""
+    attends_history: bool = True
+    """Attention over the features of earlier stages (TED). Source: set where REFINE_STAGES > 1."""
+    score_fc: tuple[int, ...] = (256, 256)
+    """Source: CLS_FC."""
+    box_fc: tuple[int, ...] = (256, 256)
+    """Source: REG_FC."""
+    dropout: float = 0.1
+    """Between the hidden layers. Source: DP_RATIO."""
+    targets: RoiTargetConfig = field(default_factory=RoiTargetConfig)
+    losses: RoiLossConfig = field(default_factory=RoiLossConfig)
+
+    def __post_init__(self) -> None:
+        if self.grid_size < 1:
+            raise ValueError(f"RoiHeadConfig.grid_size must be positive, got {self.grid_size}")
+        if not self.pools or not self.score_fc or not self.box_fc:
+            raise ValueError("RoiHeadConfig: pools, score_fc and box_fc each need at least one entry")
+        if not self.abstractions or self.abstractions[-1].points is not None:
+            raise ValueError(
+                "RoiHeadConfig.abstractions: the last level must take all points (points=None) so that one "
+                f"feature per RoI remains, got {self.abstractions}"
+            )
+        available = self.grid_size**3
+        for level in self.abstractions[:-1]:
+            if level.points is None or level.points > available:
+                raise ValueError(
+                    f"RoiHeadConfig.abstractions: a level asks for {level.points} of {available} points; "
+                    "lower it or raise grid_size"
+                )
+            available = level.points
+        if self.shared_fc and self.shared_fc[-1] != self.feature:
+            raise ValueError(
+                f"RoiHeadConfig.shared_fc must end with {self.feature} channels, those of the last "
+                f"abstraction level, got {self.shared_fc}"
+            )
+
+    @property
+    def pooled(self) -> int:
+        """Channels pooled per grid point."""
+        return sum(pool.channels for pool in self.pools)
+
+    @property
+    def feature(self) -> int:
+        """Channels of a RoI's feature."""
+        return self.abstractions[-1].channels[-1]
+
+
+def pg_rcnn_roi_head() -> RoiHeadConfig:
+    """Return the second stage of PG-RCNN. Source: pgrcnn.yaml of the authors' release.
+
+    Class-agnostic thresholds are written once per class, as `RoiTargetConfig` wants them.
+    """
+    return RoiHeadConfig(
+        pools=_pools(32),
+        generator=GeneratorConfig(hidden=384, generator_fc=(64, 64), feature=32),
+        image_channels=None,
+        abstractions=(
+            SetAbstractionConfig(points=64, radius_m=0.4, samples=16, channels=(128, 128)),
+            SetAbstractionConfig(points=None, channels=(128, 256)),
+        ),
+        shared_fc=(),
+        attends_history=False,
+        score_fc=(128, 128),
+        box_fc=(128, 128),
+        dropout=0.3,
+        targets=RoiTargetConfig(
+            rois_per_frame=128,
+            score_foreground_iou=(0.75,) * 3,
+            score_background_iou=(0.25,) * 3,
+            box_foreground_iou=(0.55,) * 3,
+        ),
+        losses=RoiLossConfig(corner_weight=1.0, overlap_weight=0.0, sample_points=2048, min_chamfer_points=0),
+    )
+
+
+class HistoryAttention(nn.Module):
+    """Attention among the features a RoI had at all stages so far, averaged (TED)."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.query, self.key, self.value = (nn.Linear(channels, channels, bias=False) for _ in range(3))
+
+    def forward(self, stages: Float[Tensor, "n k c"]) -> Float[Tensor, "n c"]:
+        """Return the mean over the stages of softmax(Q K^T) V; as published, the logits are not scaled."""
+        logits = self.query(stages) @ self.key(stages).mT
+        return (logits.softmax(-1) @ self.value(stages)).mean(1)
+
+
+class RoiHead(nn.Module):
+    """One refinement stage; the weights are shared by all stages."""
+
+    def __init__(
+        self,
+        config: RoiHeadConfig,
+        *,
+        voxel_channels: Mapping[str, int],
+        voxel_size: Sequence[float],
+        bounds: Sequence[float],
+    ) -> None:
+        """Build the head.
+
+        Args:
+            voxel_channels: Channels of each sparse tensor that `config.pools` names.
+            voxel_size: Edges x y z of the input voxels in metres.
+            bounds: x0 y0 z0 x1 y1 z1 of the voxel grid in metres.
+
+        Raises:
+            ValueError: A pool names a source that `voxel_channels` lacks.
+        """
+        super().__init__()
+        self.config = config
+        missing = [pool.source for pool in config.pools if pool.source not in voxel_channels]
+        if missing:
+            raise ValueError(
+                f"RoiHead: no channels given for source {missing[0]!r}; the backbone offers "
+                f"{sorted(voxel_channels)}"
+            )
+        self.pools = nn.ModuleList(
+            VoxelPool(
+                pool, in_channels=voxel_channels[pool.source], voxel_size=voxel_size, lower_bounds=bounds[:3]
+            )
+            for pool in config.pools
+        )
+        self.image = None
+        if config.image_channels is not None:
+            self.image = ImageGuidance(config.pooled, image_channels=config.image_channels)
+        self.transformer = GridTransformer(config.pooled, config.generator)
+        self.generator = PointGenerator(config.pooled, config.generator, dropout=config.dropout)
+        channels = config.generator.embedding[-1]
+        self.abstractions = nn.ModuleList()
+        for level in config.abstractions:
+            self.abstractions.append(SetAbstraction(level, in_channels=channels))
+            channels = level.channels[-1]
+        self.shared = None
+        if config.shared_fc:
+            self.shared = fully_connected(
+                config.pooled * config.grid_size**3, config.shared_fc, dropout=config.dropout
+            )
+        self.history = HistoryAttention(config.feature) if config.attends_history else None
+        width = config.feature * (2 if config.attends_history else 1)
+        self.score = fully_connected(width, config.score_fc, dropout=config.dropout)
+        self.box = fully_connected(width, config.box_fc, dropout=config.dropout)
+        self.score_out = nn.Linear(config.score_fc[-1], 1)
+        self.box_out = nn.Linear(config.box_fc[-1], 7)
+        for layer, std in ((self.score_out, 0.01), (self.box_out, 0.001)):
+            nn.init.normal_(layer.weight, std=std)
+            nn.init.zeros_(layer.bias)
+
+    def view_images(
+        self,
+        image_map: Float[Tensor, "b c h8 w8"],
+        image_from_points: Float[Tensor, "b 3 4"],
+        *,
+        size: tuple[int, int],
+    ) -> ImageView:
+        """Return what the stages read of the images; compute it once per batch.
+
+        Args:
+            image_map: Output of `ImageBackbone`.
+            image_from_points: Projection of points to pixels; u and v are divided by the third row.
+            size: Height and width of the padded images.
+
+        Raises:
+            ValueError: The head was built without image guidance.
+        """
+        if self.image is None:
+            raise ValueError(
+                "RoiHead.view_images: this head has no image guidance; set RoiHeadConfig.image_channels"
+            )
+        return self.image.fusion.view(image_map, image_from_points, size=size)
+
+    def forward(
+        self,
+        rois: Float[Tensor, "b r 7"],
+        voxels: Mapping[str, SparseTensor],
+        image: ImageView | None = None,
+        *,
+        history: Sequence[Float[Tensor, "n f"]] = (),
+    ) -> RoiOutputs:
+        """Refine the RoIs once. No gradient flows through the RoIs.
+
+        Args:
+            rois: In the frame of the voxels; zero rows (padding) give finite results without meaning.
+            voxels: Sparse features by name.
+            image: From `view_images`; needed exactly if the head has image guidance. For voxels of a
+                transformed copy of the cloud pass `image.seen_from(...)`.
+            history: Features of the earlier stages, oldest first.
+
+        Raises:
+            ValueError: `image` is missing or unexpected, or `history` is given to a head that ignores it.
+        """
+        self._check(image, history)
+        flat = rois.detach().flatten(0, 1)
+        grid, local = roi_grid(flat, size=self.config.grid_size)
+        positions = positional_input(flat, local)
+        pooled = self._pool(grid, voxels, batch=len(rois))
+        mixed = pooled
+        if self.image is not None and image is not None:
+            batched = (len(rois), -1)
+            guidance = self.image(positions.view(*batched, 27), grid.view(*batched, 3), image)
+            mixed = pooled + guidance.view(pooled.shape)
+        encoded = self.transformer(mixed, positions)
+        points, semantic, point_logits = self.generator(encoded, grid)
+        feature = self._encode(points, semantic, point_logits, flat, pooled)
+        joint = feature
+        if self.history is not None:
+            joint = torch.cat([self.history(torch.stack([*history, feature], dim=1)), feature], dim=1)
+        deltas = self.box_out(self.box(joint))
+        with torch.no_grad():
+            boxes = decode_rois(deltas, flat).view(rois.shape)
+        return RoiOutputs(
+            rois=rois.detach(),
+            logits=self.score_out(self.score(joint)),
+            deltas=deltas,
+            points=points,
+            point_logits=point_logits,
+            boxes=boxes,
+            feature=feature,
+        )
+
+    def _pool(self, grid: Tensor, voxels: Mapping[str, SparseTensor], *, batch: int) -> Tensor:
+        points = grid.reshape(batch, -1, 3)
+        pooled = [pool(points, voxels[pool.config.source]) for pool in self.pools]
+        return torch.cat(pooled, dim=2).view(*grid.shape[:2], -1)
+
+    def _encode(
+        self, points: Tensor, semantic: Tensor, logits: Tensor, rois: Tensor, pooled: Tensor
+    ) -> Tensor:
+        xyz, features = self.generator.encode(points, semantic, logits, rois)
+        for level in self.abstractions:
+            xyz, features = level(xyz, features)
+        feature = features[:, 0]
+        return feature if self.shared is None else feature + self.shared(pooled.flatten(1))
+
+    def _check(self, image: ImageView | None, history: Sequence[Tensor]) -> None:
+        if (image is None) != (self.image is None):
+            raise ValueError(
+                "RoiHead: image must be given exactly if the head has image guidance "
+                f"(RoiHeadConfig.image_channels is {self.config.image_channels}); build it with RoiHead.view_images"
+            )
+        if history and self.history is None:
+            raise ValueError(
+                "RoiHead: history given, but RoiHeadConfig.attends_history is off; leave it empty"
+            )
+
+
+def convert_official(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return the `state_dict` of `RoiHead` from the entries `roi_head.*` of a released checkpoint.
+
+    1x1 convolutions become linear layers.
+    """
+    converted = {}
+    for name, value in state.items():
+        if not name.startswith("roi_head."):
+            continue
+        for pattern, replacement in _OFFICIAL_NAMES:
+            name = re.sub(pattern, replacement, name)
+        converted[name.removeprefix("roi_head.")] = value.flatten(1) if value.ndim > 2 else value
+    return converted
+
+
+_OFFICIAL_NAMES = (
+    *_FUSION_NAMES,
+    (r"\.roi_grid_pool_layers\.(\d)\.mlps_in\.0\.", r".pools.\1.feature."),
+    (r"\.roi_grid_pool_layers\.(\d)\.mlps_pos\.0\.0\.", r".pools.\1.position."),
+    (r"\.roi_grid_pool_layers\.(\d)\.mlps_pos\.0\.1\.", r".pools.\1.position_norm."),
+    (r"\.roi_grid_pool_layers\.(\d)\.mlps_out\.0\.", r".pools.\1.output."),
+    (r"\.pos_encoder(_attn)?\.ffn\.", ".transformer.position."),
+    (r"\.attention_head\.blocks\.0\.norm", ".transformer.norm"),
+    (r"\.attention_head\.blocks\.0\.attn\.qkv\.", ".transformer.qkv."),
+    (r"\.attention_head\.blocks\.0\.attn\.proj\.", ".transformer.projection."),
+    (r"\.attention_head\.blocks\.0\.mlp\.fc1\.", ".transformer.mlp.0."),
+    (r"\.attention_head\.blocks\.0\.mlp\.fc2\.", ".transformer.mlp.2."),
+    (r"^roi_head\.ffn\.", "image.query."),
+    (r"^roi_head\.up_ffn\.", "image.expand."),
+    (r"\.deform_attn_grid\.", ".image.fusion."),
+    (r"\.gen_fc_layers\.7\.", ".generator.generate."),
+    (r"\.gen_fc_layers\.", ".generator.hidden."),
+    (r"\.point_pred_layer\.", ".generator.foreground."),
+    (r"\.xyz_up_layer\.", ".generator.embed."),
+    (r"\.merge_down_layer\.", ".generator.merge."),
+    (r"\.SA_modules\.(\d)\.mlps\.0\.0\.", r".abstractions.\1.layers.0."),
+    (r"\.SA_modules\.(\d)\.mlps\.0\.1\.", r".abstractions.\1.norms.0."),
+    (r"\.SA_modules\.(\d)\.mlps\.0\.3\.", r".abstractions.\1.layers.1."),
+    (r"\.SA_modules\.(\d)\.mlps\.0\.4\.", r".abstractions.\1.norms.1."),
+    (r"\.cross_attention_layers\.Q_linear\.", ".history.query."),
+    (r"\.cross_attention_layers\.K_linear\.", ".history.key."),
+    (r"\.cross_attention_layers\.V_linear\.", ".history.value."),
+    (r"\.shared_fc_layer\.", ".shared."),
+    (r"\.cls_fc_layers\.", ".score."),
+    (r"\.cls_pred_layer\.", ".score_out."),
+    (r"\.reg_fc_layers\.", ".box."),
+    (r"\.reg_pred_layer\.", ".box_out."),
+)
+"""Regular expressions and replacements, applied in this order."""
