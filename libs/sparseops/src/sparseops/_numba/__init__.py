@@ -1,0 +1,1 @@
+"""Building blocks of the CPU kernels. Imported by the `_cpu.py` modules only, never at package import."""
