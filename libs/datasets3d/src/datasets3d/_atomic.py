@@ -1,0 +1,132 @@
+"""Writing so that a crash, a kill or a full disk never leaves half a file under its final name."""
+
+import json
+import os
+import shutil
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+INCOMPLETE_MARKER = ".incomplete"
+
+
+@contextmanager
+def atomic_output(path: Path) -> Iterator[IO[bytes]]:
+    """Open a temporary file beside `path` for writing bytes; rename it to `path` when the block ends well.
+
+    An existing file stays untouched until then; on any error the temporary file is removed.
+
+    Raises:
+        OSError: As the operating system reports it (disk full, no permission); nothing was changed.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with temporary.open("wb") as handle:
+            yield handle
+            handle.flush()
+            os.fsync(handle.fileno())
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write a whole file atomically."""
+    with atomic_output(path) as handle:
+        handle.write(content)
+
+
+def write_text(path: Path, content: str) -> None:
+    """Write a whole UTF-8 file atomically."""
+    write_bytes(path, content.encode())
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write JSON atomically; NaN is refused."""
+    write_text(path, json.dumps(content, allow_nan=False) + "\n")
+
+
+@contextmanager
+def atomic_folder(folder: Path) -> Iterator[Path]:
+    """Yield `<folder>.partial` to fill; it becomes `folder` when the block ends well, replacing an older one.
+
+    While it is being filled it holds a marker file that `refuse_incomplete` recognises. After an error or a
+    kill the partial folder stays for inspection; the next writer removes it and starts anew.
+
+    Raises:
+        FileExistsError: Another living process of this machine is writing the same folder.
+    """
+    folder = Path(folder)
+    partial = folder.with_name(folder.name + ".partial")
+    _remove_leftover(partial)
+    partial.mkdir(parents=True)
+    marker = partial / INCOMPLETE_MARKER
+    marker.write_text(json.dumps({"pid": os.getpid(), "host": socket.gethostname()}))
+    yield partial
+    _swap(partial, folder)
+    # Only now is it whole: a kill before this line leaves a folder that readers refuse.
+    (folder / INCOMPLETE_MARKER).unlink()
+
+
+def refuse_incomplete(root: Path) -> None:
+    """Raise if `root` is, or should have become, a folder whose writer did not finish.
+
+    Raises:
+        ValueError: The folder carries the marker of an unfinished writer.
+        FileNotFoundError: There is no such folder, only its unfinished `.partial` twin.
+    """
+    root = Path(root)
+    if (root / INCOMPLETE_MARKER).exists():
+        raise ValueError(
+            f"datasets3d: {root} is incomplete: its writer was interrupted or is still at work "
+            f"(marker {INCOMPLETE_MARKER}); run the command that writes it again"
+        )
+    partial = root.with_name(root.name + ".partial") if root.name else root
+    if not root.exists() and (partial / INCOMPLETE_MARKER).exists():
+        raise FileNotFoundError(
+            f"datasets3d: there is no {root}, only the unfinished {partial}: its writer was interrupted "
+            "or is still at work; run the command that writes it again"
+        )
+
+
+def _remove_leftover(partial: Path) -> None:
+    marker = partial / INCOMPLETE_MARKER
+    if not partial.exists():
+        return
+    if not marker.exists() and any(partial.iterdir()):
+        raise FileExistsError(f"datasets3d: {partial} exists and is not ours; move it away")
+    writer = json.loads(marker.read_text() or "{}") if marker.exists() else {}
+    if writer.get("host") == socket.gethostname() and _is_alive(writer.get("pid")):
+        raise FileExistsError(
+            f"datasets3d: process {writer['pid']} is writing {partial}; wait for it, or stop it and run again"
+        )
+    shutil.rmtree(partial)
+
+
+def _is_alive(pid: int | None) -> bool:
+    if pid is None or pid == os.getpid():
+        return False
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def _swap(partial: Path, folder: Path) -> None:
+    if not folder.exists():
+        partial.rename(folder)
+        return
+    # Two renames: a reader sees the old folder, for an instant none, then the new one, but never a mixture.
+    old = folder.with_name(folder.name + ".old")
+    shutil.rmtree(old, ignore_errors=True)
+    folder.rename(old)
+    partial.rename(folder)
+    shutil.rmtree(old)

@@ -1,0 +1,230 @@
+"""Changes of a frame for training: flip, rotation, scaling, cropping, shuffling, leaving out objects.
+
+Every function returns a new frame; arrays that do not change are shared with the old one. Scene, boxes, dense
+points and cameras move together: a point keeps its pixel (its mirrored pixel after a flip), so nobody has to
+undo anything.
+A frame's `calibration` is dropped by geometric changes, because it describes the sensors as they stood.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from geom3d import angles, boxes, transforms
+
+from datasets3d.frame import Frame, Objects
+from datasets3d.kitti.labels import KITTI_CLASSES, check_class_names
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RandomAugmentation:
+    """Ranges of the random changes, applied in the order flip, rotation, scaling (the published order)."""
+
+    flip_probability: float = 0.5
+    """Chance of mirroring y. Source: ImagePG kitti_dataset.yaml, random_world_flip along x."""
+    rotation_rad: tuple[float, float] = (-math.pi / 4, math.pi / 4)
+    """Least and greatest turn about z. Source: random_world_rotation."""
+    scale: tuple[float, float] = (0.95, 1.05)
+    """Least and greatest factor. Source: random_world_scaling."""
+
+    def __post_init__(self) -> None:
+        """Check the ranges."""
+        if not 0 <= self.flip_probability <= 1:
+            raise ValueError(
+                f"RandomAugmentation.flip_probability must lie in 0..1, got {self.flip_probability}"
+            )
+        for name, (low, high) in (("rotation_rad", self.rotation_rad), ("scale", self.scale)):
+            if not low <= high:
+                raise ValueError(f"RandomAugmentation.{name} must be (least, greatest), got {(low, high)}")
+        if self.scale[0] <= 0:
+            raise ValueError(f"RandomAugmentation.scale must be positive, got {self.scale}")
+
+
+def augment(frame: Frame, config: RandomAugmentation, rng: np.random.Generator) -> Frame:
+    """Flip, turn and scale the frame at random; draws three numbers from `rng` whatever happens.
+
+    Example:
+        >>> frame = Frame(frame_id="0", points=np.ones((1, 4), np.float32))
+        >>> config = RandomAugmentation(flip_probability=1.0, rotation_rad=(0.0, 0.0), scale=(2.0, 2.0))
+        >>> augment(frame, config, np.random.default_rng(0)).points.tolist()
+        [[2.0, -2.0, 2.0, 1.0]]
+    """
+    flip_draw, yaw_rad, factor = rng.random(), rng.uniform(*config.rotation_rad), rng.uniform(*config.scale)
+    if flip_draw < config.flip_probability:
+        frame = flip_y(frame)
+    return scale(rotate_z(frame, yaw_rad), factor)
+
+
+def flip_y(frame: Frame) -> Frame:
+    """Mirror the scene (y -> -y) with its pictures, depth maps, 2D boxes and cameras."""
+    moved = _move(frame, np.diag([1.0, -1.0, 1.0, 1.0]))
+    objects = moved.objects
+    width = next((camera.width for camera in frame.cameras.values()), None)
+    if objects is not None:
+        objects = replace(
+            objects,
+            boxes_lidar=boxes.flip_y(objects.boxes_lidar).astype(np.float32),
+            alpha=angles.wrap_angle(math.pi - objects.alpha).astype(np.float32),
+            boxes_image=_mirror_boxes(objects.boxes_image, width),
+        )
+    return replace(
+        moved,
+        objects=objects,
+        cameras={name: camera.mirrored() for name, camera in moved.cameras.items()},
+        images={name: np.ascontiguousarray(image[:, ::-1]) for name, image in frame.images.items()},
+        depth=None
+        if frame.depth is None
+        else {name: np.ascontiguousarray(depth[:, ::-1]) for name, depth in frame.depth.items()},
+        dont_care_image=_mirror_boxes(frame.dont_care_image, width),
+    )
+
+
+def rotate_z(frame: Frame, yaw_rad: float) -> Frame:
+    """Turn the scene counter-clockwise about the sensor's z axis; pictures stay."""
+    moved = _move(frame, transforms.rotation_z(float(yaw_rad)))
+    if moved.objects is None:
+        return moved
+    turned = boxes.rotate_z(moved.objects.boxes_lidar.astype(np.float64), float(yaw_rad))
+    return replace(moved, objects=replace(moved.objects, boxes_lidar=turned.astype(np.float32)))
+
+
+def scale(frame: Frame, factor: float) -> Frame:
+    """Enlarge the scene about the sensor by `factor`; pictures and depth maps (the camera's) stay.
+
+    Raises:
+        ValueError: The factor is not positive.
+    """
+    if not factor > 0:
+        raise ValueError(f"scale: factor must be positive, got {factor}")
+    moved = _move(frame, np.diag([factor, factor, factor, 1.0]))
+    if moved.objects is None:
+        return moved
+    grown = boxes.scale(moved.objects.boxes_lidar.astype(np.float64), float(factor))
+    return replace(moved, objects=replace(moved.objects, boxes_lidar=grown.astype(np.float32)))
+
+
+def crop_range(frame: Frame, bounds: Sequence[float]) -> Frame:
+    """Keep points inside the bounds, and objects with at least one box corner inside.
+
+    Lower bounds are included and upper ones excluded, as voxel grids have them; dense points are not cut.
+
+    Args:
+        frame: Any frame.
+        bounds: x0 y0 z0 x1 y1 z1 in metres, LiDAR frame.
+
+    Raises:
+        ValueError: Not six numbers, or an upper bound that is not above its lower one.
+    """
+    if len(bounds) != 6 or not all(bounds[i] < bounds[i + 3] for i in range(3)):
+        raise ValueError(
+            f"crop_range: bounds must be x0 y0 z0 x1 y1 z1 with x0 < x1 etc., got {tuple(bounds)}"
+        )
+    low, high = np.array(bounds[:3]), np.array(bounds[3:])
+    cropped = _select_points(frame, _inside(frame.points[:, :3], low, high))
+    if frame.objects is None:
+        return cropped
+    corners = boxes.corners(frame.objects.boxes_lidar.astype(np.float64))
+    return select_objects(cropped, np.flatnonzero(_inside(corners, low, high).any(axis=1)))
+
+
+def shuffle_points(frame: Frame, rng: np.random.Generator) -> Frame:
+    """Put the points into random order (voxels keep the first points they meet)."""
+    return _select_points(frame, rng.permutation(len(frame.points)))
+
+
+def filter_objects(
+    frame: Frame,
+    *,
+    names: Sequence[str] | None = None,
+    min_points: int = 0,
+    max_difficulty: int | None = None,
+    known_names: tuple[str, ...] = KITTI_CLASSES,
+) -> Frame:
+    """Leave out objects of other classes, with too few points, or too hard; points and pictures stay.
+
+    Args:
+        frame: A frame without labels is returned as it is.
+        names: Classes to keep; None keeps all.
+        min_points: Points of the frame, as it is now, that must lie in the box (faces belong to it).
+        max_difficulty: Keep difficulties 0 up to this one; None keeps all, also -1.
+        known_names: What `names` may contain.
+
+    Raises:
+        ValueError: A class that is not among `known_names`; names the nearest one.
+    """
+    if names is not None:
+        check_class_names(tuple(names), known=known_names)
+    objects = frame.objects
+    if objects is None:
+        return frame
+    keep = np.ones(len(objects), bool)
+    if names is not None:
+        keep &= np.array([name in names for name in objects.names], bool)
+    if max_difficulty is not None:
+        keep &= (objects.difficulty >= 0) & (objects.difficulty <= max_difficulty)
+    if min_points > 0 and keep.any():
+        keep &= count_points(frame, objects) >= min_points
+    return select_objects(frame, np.flatnonzero(keep))
+
+
+def select_objects(frame: Frame, indices: np.ndarray) -> Frame:
+    """Keep the objects at these indices, in this order, and their dense points, renumbered."""
+    if frame.objects is None:
+        return frame
+    dense = frame.dense_points
+    if dense is not None:
+        new_index = np.full(len(frame.objects), -1)
+        new_index[indices] = np.arange(len(indices))
+        owner = new_index[dense[:, 3].astype(np.int64)]
+        dense = np.column_stack([dense[:, :3], owner]).astype(np.float32)[owner >= 0]
+    return replace(frame, objects=frame.objects.take(indices), dense_points=dense)
+
+
+def count_points(frame: Frame, objects: Objects) -> np.ndarray:
+    """Count the frame's points in each box, int64 [m]; faces belong to the box."""
+    return boxes.contains(frame.points[:, :3].astype(np.float64), objects.boxes_lidar.astype(np.float64)).sum(
+        axis=0
+    )
+
+
+def _move(frame: Frame, new_from_old: np.ndarray) -> Frame:
+    """Apply a scene transform to points, dense points and cameras; boxes are the caller's business."""
+    if frame.radar is not None:
+        raise ValueError(
+            f"augment: frame {frame.frame_id} has radar returns, whose speeds these functions cannot move; "
+            "drop them with dataclasses.replace(frame, radar=None)"
+        )
+    old_from_new = np.linalg.inv(new_from_old)
+    return replace(
+        frame,
+        points=_moved_points(frame.points, new_from_old),
+        dense_points=None if frame.dense_points is None else _moved_points(frame.dense_points, new_from_old),
+        cameras={name: camera.with_scene(old_from_new) for name, camera in frame.cameras.items()},
+        calibration=None,
+    )
+
+
+def _moved_points(points: np.ndarray, new_from_old: np.ndarray) -> np.ndarray:
+    moved = transforms.apply(new_from_old, points[:, :3].astype(np.float64))
+    return np.column_stack([moved, points[:, 3]]).astype(np.float32)
+
+
+def _mirror_boxes(boxes_image: np.ndarray | None, width: int | None) -> np.ndarray | None:
+    if boxes_image is None or width is None:
+        return boxes_image
+    u0, v0, u1, v1 = boxes_image.T
+    return np.stack([width - u1, v0, width - u0, v1], axis=1).astype(np.float32)
+
+
+def _inside(xyz: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:
+    return ((xyz >= low) & (xyz < high)).all(axis=-1)
+
+
+def _select_points(frame: Frame, chosen: np.ndarray) -> Frame:
+    return replace(
+        frame,
+        points=frame.points[chosen],
+        semantics=None if frame.semantics is None else frame.semantics[chosen],
+        instances=None if frame.instances is None else frame.instances[chosen],
+    )

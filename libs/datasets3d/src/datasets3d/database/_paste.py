@@ -1,0 +1,101 @@
+"""Making a pasted object agree with the picture: re-projection, crops, and who owns a pixel."""
+
+import numpy as np
+from geom3d import boxes, cameras, transforms
+from geom3d.cameras import PinholeCamera
+
+
+def reproject(xyz: np.ndarray, *, source: PinholeCamera, target: PinholeCamera) -> np.ndarray:
+    """Move points so that the target camera sees them at the pixel and depth at which the source camera did.
+
+    Points are x y z in metres [n, 3], each side in its own LiDAR frame.
+    """
+    uv, depth_m = cameras.project(xyz, source.image_from_lidar)
+    xyz_cam = cameras.unproject(uv, depth_m, target.image_from_cam)
+    return transforms.apply(transforms.invert(target.cam_from_lidar), xyz_cam)
+
+
+def refit_box(corners: np.ndarray) -> np.ndarray:
+    """Return the box x y z dx dy dz yaw whose corners [8, 3] come nearest, parallel edges averaged."""
+    along_x = (corners[[0, 1, 4, 5]] - corners[[3, 2, 7, 6]]).mean(axis=0)
+    along_y = (corners[[0, 3, 4, 7]] - corners[[1, 2, 5, 6]]).mean(axis=0)
+    along_z = (corners[4:] - corners[:4]).mean(axis=0)
+    size = [np.linalg.norm(edge) for edge in (along_x, along_y, along_z)]
+    return np.array([*corners.mean(axis=0), *size, np.arctan2(along_x[1], along_x[0])])
+
+
+def reproject_box(box: np.ndarray, *, source: PinholeCamera, target: PinholeCamera) -> np.ndarray:
+    """Move a box [7] as `reproject` moves points."""
+    return refit_box(reproject(boxes.corners(box), source=source, target=target))
+
+
+def road_height(xyz: np.ndarray, plane_cam: np.ndarray, camera: PinholeCamera) -> np.ndarray:
+    """Return the road's z (LiDAR frame, metres) at the places [n, 3], seen straight along the camera's y."""
+    xyz_cam = transforms.apply(camera.cam_from_lidar, xyz)
+    a, b, c, d = plane_cam
+    xyz_cam[:, 1] = -(a * xyz_cam[:, 0] + c * xyz_cam[:, 2] + d) / b
+    return transforms.apply(transforms.invert(camera.cam_from_lidar), xyz_cam)[:, 2]
+
+
+class Canvas:
+    """A picture under pasting, and the number of the paste that owns each pixel (-1: the scene)."""
+
+    def __init__(self, image: np.ndarray) -> None:
+        self.image = image.copy()
+        self.owner = np.full(image.shape[:2], -1, np.int32)
+
+    def paste(  # noqa: PLR0913 (keyword-only after the second)
+        self,
+        number: int,
+        crop: np.ndarray,
+        *,
+        crop_origin: tuple[int, int],
+        source_box: tuple,
+        box: np.ndarray,
+    ) -> None:
+        """Paste the part of the source picture about the centre of `source_box`, as large as `box`.
+
+        What the crop does not hold is not pasted; the piece is then centred in `box`.
+        """
+        target = [
+            _span(
+                box[axis],
+                box[axis + 2],
+                source_box[axis],
+                source_box[axis + 2],
+                crop_origin[axis],
+                length,
+                limit,
+            )
+            for axis, length, limit in (
+                (0, crop.shape[1], self.image.shape[1]),
+                (1, crop.shape[0], self.image.shape[0]),
+            )
+        ]
+        (u_to, u_from, width), (v_to, v_from, height) = target
+        if width <= 0 or height <= 0:
+            return
+        piece = crop[v_from : v_from + height, u_from : u_from + width]
+        self.image[v_to : v_to + height, u_to : u_to + width] = piece
+        self.owner[v_to : v_to + height, u_to : u_to + width] = number
+
+    def owned(self, uv: np.ndarray, number: int) -> np.ndarray:
+        """Mark the pixels [n, 2] that belong to this paste, bool [n]; outside the picture nothing does."""
+        height, width = self.owner.shape
+        u, v = np.floor(uv).astype(np.int64).T
+        inside = (u >= 0) & (u < width) & (v >= 0) & (v < height)
+        return inside & (self.owner[np.where(inside, v, 0), np.where(inside, u, 0)] == number)
+
+
+def _span(
+    low: float, high: float, source_low: float, source_high: float, origin: int, length: int, limit: int
+) -> tuple[int, int, int]:
+    """Return (start in the target, start in the crop, length) along one axis."""
+    first, last = int(np.floor(low)), int(np.ceil(high))
+    wanted = last - first
+    start = round((source_low + source_high) / 2 - wanted / 2) - origin
+    kept_start, kept_stop = max(start, 0), min(start + wanted, length)
+    kept = kept_stop - kept_start
+    to = round((first + last - kept) / 2) if kept < wanted else first
+    cut = max(0, -to)
+    return to + cut, kept_start + cut, min(kept - cut, limit - to - cut)

@@ -1,0 +1,112 @@
+"""Readers of KITTI's scans, pictures and road planes. Every error names the file and the cure."""
+
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from jaxtyping import Float32, Float64, UInt8
+
+InvalidPoints = Literal["error", "drop"]
+"""What to do with points that are not finite."""
+
+
+def read_points(path: Path | str, *, invalid_points: InvalidPoints = "error") -> Float32[np.ndarray, "n 4"]:
+    """Read a scan: x y z in metres (LiDAR frame) and intensity; an empty file is a scan of zero points.
+
+    Args:
+        path: `<id>.bin`, little-endian float32, four numbers a point.
+        invalid_points: Points with NaN or infinite numbers are an error, or are dropped.
+
+    Raises:
+        FileNotFoundError: No such file.
+        ValueError: The size is no multiple of 16 bytes, or there are points that are not finite.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"datasets3d.kitti: no scan {path}; expected the official KITTI tree")
+    size = path.stat().st_size
+    if size % 16:
+        raise ValueError(
+            f"datasets3d.kitti: {path} has {size} bytes, not a multiple of 16 (four float32 a point: x y z "
+            "intensity): the file is truncated or holds another number of columns; copy or convert it"
+        )
+    points = np.fromfile(path, dtype="<f4").reshape(-1, 4).astype(np.float32, copy=False)
+    finite = np.isfinite(points).all(axis=1)
+    if finite.all():
+        return points
+    if invalid_points == "drop":
+        return points[finite]
+    raise ValueError(
+        f"datasets3d.kitti: {path} holds {int((~finite).sum())} of {len(points)} points with NaN or infinite "
+        "numbers; repair the file, or read with invalid_points='drop'"
+    )
+
+
+def read_image(path: Path | str) -> UInt8[np.ndarray, "h w 3"]:
+    """Read a picture as RGB; grey and palette pictures are converted.
+
+    Raises:
+        FileNotFoundError: No such file.
+        ValueError: Not a picture, or a truncated one.
+    """
+    from PIL import Image, UnidentifiedImageError
+
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"datasets3d.kitti: no picture {path}; expected the official KITTI tree")
+    try:
+        with Image.open(path) as image:
+            return np.array(image.convert("RGB"))
+    except (UnidentifiedImageError, OSError, SyntaxError) as error:
+        raise ValueError(
+            f"datasets3d.kitti: {path} is no readable picture ({error}); copy it again; expected a PNG file"
+        ) from error
+
+
+def read_image_size(path: Path | str) -> tuple[int, int]:
+    """Read (width, height) from a picture's header.
+
+    Raises:
+        FileNotFoundError: No such file.
+        ValueError: Not a picture.
+    """
+    from PIL import Image, UnidentifiedImageError
+
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"datasets3d.kitti: no picture {path}; expected the official KITTI tree")
+    try:
+        with Image.open(path) as image:
+            return image.size
+    except (UnidentifiedImageError, OSError, SyntaxError) as error:
+        raise ValueError(
+            f"datasets3d.kitti: {path} is no readable picture ({error}); copy it again; expected a PNG file"
+        ) from error
+
+
+def read_road_plane(path: Path | str) -> Float64[np.ndarray, "4"] | None:
+    """Read a road plane, a b c d in the rectified camera frame; None if there is no such file.
+
+    The fourth line holds the numbers. Normalised to |(a, b, c)| = 1 with b < 0, so that the normal points up
+    (the camera's y points down), whatever sign the file has.
+
+    Raises:
+        ValueError: Fewer than four lines, not four numbers, or a plane that stands upright (b = 0).
+    """
+    path = Path(path)
+    if not path.is_file():
+        return None
+    lines = path.read_text(errors="replace").splitlines()
+    try:
+        a, b, c, d = (float(value) for value in lines[3].split())
+    except (IndexError, ValueError):
+        raise ValueError(
+            f"datasets3d.kitti: {path} has no plane in line 4: expected four numbers a b c d, got "
+            f"{lines[3][:60]!r}"
+            if len(lines) > 3
+            else f"datasets3d.kitti: {path} has {len(lines)} lines; expected the plane a b c d in line 4"
+        ) from None
+    norm = float(np.linalg.norm((a, b, c)))
+    if not np.isfinite(norm) or b == 0:
+        raise ValueError(f"datasets3d.kitti: {path}: plane {a} {b} {c} {d} is no road: b must not be 0")
+    return np.array([a, b, c, d]) / (norm if b < 0 else -norm)
