@@ -1,20 +1,55 @@
 """Sparse, neighbour and attention operators for 3D perception, on CPU and GPU, without a compiler."""
 
 from sparseops import nn
+from sparseops.ball_query import ball_query, ball_query_stacked
+from sparseops.furthest_point_sample import furthest_point_sample
+from sparseops.group import group
 from sparseops.kernel_map import KernelMap, strided_map, submanifold_map, transposed_map
 from sparseops.layouts import weight_from_spconv, weight_to_spconv
+from sparseops.ms_deform_attn import ms_deform_attn
+from sparseops.nms import nms_bev
+from sparseops.points_in_boxes import points_in_boxes, points_in_boxes_batch
+from sparseops.rotated_iou import iou_3d, iou_bev
+from sparseops.scatter import scatter_max, scatter_mean, scatter_sum
 from sparseops.sites import Sites, sites_from_coords
 from sparseops.sparse_conv import sparse_conv
 from sparseops.sparse_max_pool import sparse_max_pool
 from sparseops.tensor import MapCache, MapKey, SparseTensor, sparse_from_dense
+from sparseops.voxel_query import voxel_query
+from sparseops.voxelize import (
+    BatchVoxels,
+    DynamicVoxels,
+    Voxels,
+    voxel_grid_size,
+    voxel_mean,
+    voxelize,
+    voxelize_batch,
+    voxelize_dynamic,
+)
 
 __all__ = [
+    "BatchVoxels",
+    "DynamicVoxels",
     "KernelMap",
     "MapCache",
     "MapKey",
     "Sites",
     "SparseTensor",
+    "Voxels",
+    "ball_query",
+    "ball_query_stacked",
+    "furthest_point_sample",
+    "group",
+    "iou_3d",
+    "iou_bev",
+    "ms_deform_attn",
+    "nms_bev",
     "nn",
+    "points_in_boxes",
+    "points_in_boxes_batch",
+    "scatter_max",
+    "scatter_mean",
+    "scatter_sum",
     "sites_from_coords",
     "sparse_conv",
     "sparse_from_dense",
@@ -22,6 +57,12 @@ __all__ = [
     "strided_map",
     "submanifold_map",
     "transposed_map",
+    "voxel_grid_size",
+    "voxel_mean",
+    "voxel_query",
+    "voxelize",
+    "voxelize_batch",
+    "voxelize_dynamic",
     "weight_from_spconv",
     "weight_to_spconv",
 ]

@@ -1,0 +1,72 @@
+"""Public function of grouping: rules, checks and the choice of the back end."""
+
+from typing import Any
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from .._backend import backend_for
+from .._checks import HALF_AND_FLOATS, INTEGERS, check_device, check_dtype, check_shape
+from ._reference import group_backward_reference, group_reference
+
+
+def group(features: Float[Tensor, "b c n"], idx: Int[Tensor, "b m s"]) -> Float[Tensor, "b c m s"]:
+    """Gather features by rows: out[b, c, m, s] = features[b, c, idx[b, m, s]].
+
+    Made for the rows of `ball_query`. The gradient adds up over equal rows, in the order of (m, s), so that it is
+    the same in every run. Any floating type; O(b c m s).
+
+    Raises:
+        TypeError: Features that are not floating point, rows that are not integers.
+        ValueError: Wrong shape or different devices.
+        IndexError: A row outside 0 .. n - 1 (checked on the CPU only).
+
+    Example:
+        >>> group(torch.tensor([[[10.0, 20.0, 30.0]]]), torch.tensor([[[2, 0]]])).tolist()
+        [[[[30.0, 10.0]]]]
+    """
+    check_shape("group", "features", features, ("B", "C", "N"))
+    check_shape("group", "idx", idx, (len(features), "M", "S"))
+    check_dtype("group", "features", features, HALF_AND_FLOATS)
+    check_dtype("group", "idx", idx, INTEGERS)
+    check_device("group", ("features", features), ("idx", idx))
+    return _group(features, idx.long())
+
+
+@torch.library.custom_op("sparseops::group", mutates_args=())
+def _group(features: Tensor, idx: Tensor) -> Tensor:
+    if idx.device.type == "cpu" and idx.numel():
+        low, high = int(idx.min()), int(idx.max())
+        if low < 0 or high >= features.shape[2]:
+            raise IndexError(f"group: idx must lie in 0 to {features.shape[2] - 1}, got {low} to {high}")
+    return group_reference(features, idx)
+
+
+@_group.register_fake
+def _(features: Tensor, idx: Tensor) -> Tensor:
+    return features.new_empty(*features.shape[:2], *idx.shape[1:])
+
+
+@torch.library.custom_op("sparseops::group_backward", mutates_args=())
+def _group_backward(grad: Tensor, idx: Tensor, rows: int) -> Tensor:
+    return group_backward_reference(grad, idx, rows)
+
+
+@_group_backward.register_fake
+def _(grad: Tensor, idx: Tensor, rows: int) -> Tensor:
+    return grad.new_empty(*grad.shape[:2], rows)
+
+
+def _save(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+    features, idx = inputs
+    ctx.save_for_backward(idx)
+    ctx.rows = features.shape[2]
+
+
+def _backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
+    (idx,) = ctx.saved_tensors
+    return _group_backward(grad, idx, ctx.rows), None
+
+
+_group.register_autograd(_backward, setup_context=_save)

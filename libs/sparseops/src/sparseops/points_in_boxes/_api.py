@@ -1,0 +1,80 @@
+"""Public functions of point in box: rules, checks and the choice of the back end."""
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from .._backend import backend_for
+from .._checks import check_device, check_dtype, check_shape
+from ._reference import points_in_boxes_reference
+
+
+def points_in_boxes(
+    points: Float[Tensor, "n 3"], boxes: Float[Tensor, "m 7"], *, margin: float = 0.0
+) -> Int[Tensor, " n"]:
+    """Find the first box that holds each point, -1 where none does (int64).
+
+    Points and boxes share one frame (metres, z up); a box is x y z dx dy dz yaw about its geometric centre. A
+    point is inside if |z| <= dz / 2, |x| < dx / 2 + margin and |y| < dy / 2 + margin in the frame of the box,
+    evaluated in float32 (top and bottom belong to the box, the sides do not). The lowest box wins. Boxes
+    without volume, such as padding, hold nothing. No gradient. O(n m) time, O(n) memory.
+
+    Args:
+        margin: Added to the half length and half width, in metres; may be negative. Published detectors use
+            1e-5 (their CUDA kernel) and 1e-2 (their CPU kernel).
+
+    Raises:
+        TypeError: Not float32.
+        ValueError: Wrong shape or different devices.
+
+    Example:
+        >>> boxes = torch.tensor([[0.0, 0.0, 0.0, 2.0, 2.0, 2.0, 0.0]])
+        >>> points_in_boxes(torch.tensor([[0.9, 0.0, 1.0], [1.1, 0.0, 0.0]]), boxes).tolist()
+        [0, -1]
+    """
+    check_shape("points_in_boxes", "points", points, ("N", 3))
+    check_shape("points_in_boxes", "boxes", boxes, ("M", 7))
+    batch_index = torch.zeros(len(points), dtype=torch.int64, device=points.device)
+    return _checked("points_in_boxes", points, batch_index, boxes[None], margin)
+
+
+def points_in_boxes_batch(
+    points: Float[Tensor, "n 4"], boxes: Float[Tensor, "b m 7"], *, margin: float = 0.0
+) -> Int[Tensor, " n"]:
+    """Find, for points with the sample in column 0, the first box of the same sample, -1 where none (int64).
+
+    The index counts within the sample. A sample outside 0 .. b - 1 has no boxes. Rules as `points_in_boxes`.
+
+    Raises:
+        TypeError: Not float32.
+        ValueError: Wrong shape or different devices.
+
+    Example:
+        >>> boxes = torch.tensor([[[0.0, 0, 0, 2, 2, 2, 0]], [[9.0, 0, 0, 2, 2, 2, 0]]])
+        >>> points_in_boxes_batch(torch.tensor([[0.0, 9.0, 0.0, 0.0], [1.0, 9.0, 0.0, 0.0]]), boxes).tolist()
+        [-1, 0]
+    """
+    check_shape("points_in_boxes_batch", "points", points, ("N", 4))
+    check_shape("points_in_boxes_batch", "boxes", boxes, ("B", "M", 7))
+    return _checked("points_in_boxes_batch", points[:, 1:], points[:, 0].long(), boxes, margin)
+
+
+def _checked(op: str, points: Tensor, batch_index: Tensor, boxes: Tensor, margin: float) -> Tensor:
+    check_dtype(op, "points", points, (torch.float32,))
+    check_dtype(op, "boxes", boxes, (torch.float32,))
+    check_device(op, ("points", points), ("boxes", boxes))
+    return _points_in_boxes(points.detach(), batch_index, boxes.detach(), margin)
+
+
+@torch.library.custom_op("sparseops::points_in_boxes", mutates_args=())
+def _points_in_boxes(points: Tensor, batch_index: Tensor, boxes: Tensor, margin: float) -> Tensor:
+    if backend_for("points_in_boxes", points) == "reference":
+        return points_in_boxes_reference(points, batch_index, boxes, margin)
+    from ._cpu import points_in_boxes_cpu
+
+    return points_in_boxes_cpu(points, batch_index, boxes, margin)
+
+
+@_points_in_boxes.register_fake
+def _(points: Tensor, batch_index: Tensor, boxes: Tensor, margin: float) -> Tensor:
+    return torch.empty_like(batch_index)

@@ -1,0 +1,113 @@
+"""Public functions of the row reductions: rules, checks and the choice of the back end."""
+
+from typing import Any
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from .._checks import FLOATS, INTEGERS, check_device, check_dtype, check_shape
+from ._reference import scatter_argmax_reference, scatter_sum_reference
+
+
+def scatter_sum(
+    rows: Float[Tensor, "n c"], index: Int[Tensor, " n"], *, count: int
+) -> Float[Tensor, "count c"]:
+    """Add up the rows with the same index, in row order; [count, c], zero where no row has the index.
+
+    Rows with a negative index are left out. The gradient copies that of the sum to its rows. The same result in
+    every run on the CPU; on CUDA the order of the additions is not fixed.
+
+    Args:
+        count: Number of groups; every index is below it.
+
+    Raises:
+        TypeError: Rows that are not float32 or float64, an index that is not integer.
+        ValueError: Wrong shape or different devices.
+        IndexError: An index of `count` or more (checked on the CPU only).
+
+    Example:
+        >>> scatter_sum(torch.tensor([[1.0], [2.0], [4.0]]), torch.tensor([1, 1, -1]), count=2).tolist()
+        [[0.0], [3.0]]
+    """
+    _check("scatter_sum", rows, index, count)
+    return _scatter_sum(rows, index.long(), count)
+
+
+def scatter_mean(
+    rows: Float[Tensor, "n c"], index: Int[Tensor, " n"], *, count: int
+) -> Float[Tensor, "count c"]:
+    """Average the rows with the same index: sum / max(number, 1); see `scatter_sum` for the rules.
+
+    Example:
+        >>> scatter_mean(torch.tensor([[1.0], [2.0], [4.0]]), torch.tensor([1, 1, -1]), count=2).tolist()
+        [[0.0], [1.5]]
+    """
+    _check("scatter_mean", rows, index, count)
+    index = index.long()
+    number = torch.bincount(index[index >= 0], minlength=count).clamp(min=1)
+    return _scatter_sum(rows, index, count) / number.to(rows.dtype)[:, None]
+
+
+def scatter_max(
+    rows: Float[Tensor, "n c"], index: Int[Tensor, " n"], *, count: int
+) -> tuple[Float[Tensor, "count c"], Int[Tensor, "count c"]]:
+    """Take the largest of the rows with the same index: values and the rows they came from, both [count, c].
+
+    Of equal values the lowest row wins, and only it receives the gradient. A group without rows has value 0 and
+    row n. Other rules as `scatter_sum`. NaN is not allowed.
+
+    Example:
+        >>> values, source = scatter_max(torch.tensor([[1.0], [2.0], [2.0]]), torch.tensor([0, 0, 0]), count=2)
+        >>> values.tolist(), source.tolist()
+        ([[2.0], [0.0]], [[1], [3]])
+    """
+    _check("scatter_max", rows, index, count)
+    source = _scatter_argmax(rows.detach(), index.long(), count)
+    # An extra row of zeros stands for the empty groups.
+    padded = torch.cat([rows, rows.new_zeros(1, rows.shape[1])])
+    return padded.gather(0, source), source
+
+
+def _check(op: str, rows: Tensor, index: Tensor, count: int) -> None:
+    check_shape(op, "rows", rows, ("N", "C"))
+    check_shape(op, "index", index, (len(rows),))
+    check_dtype(op, "rows", rows, FLOATS)
+    check_dtype(op, "index", index, INTEGERS)
+    check_device(op, ("rows", rows), ("index", index))
+    if index.device.type == "cpu" and len(index) and int(index.max()) >= count:
+        raise IndexError(f"{op}: index must be below count {count}, got {int(index.max())}")
+
+
+@torch.library.custom_op("sparseops::scatter_sum", mutates_args=())
+def _scatter_sum(rows: Tensor, index: Tensor, count: int) -> Tensor:
+    return scatter_sum_reference(rows, index, count)
+
+
+@_scatter_sum.register_fake
+def _(rows: Tensor, index: Tensor, count: int) -> Tensor:
+    return rows.new_empty(count, rows.shape[1])
+
+
+def _save(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+    ctx.save_for_backward(inputs[1])
+
+
+def _backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
+    (index,) = ctx.saved_tensors
+    # An extra row of zeros stands for the rows that were left out.
+    padded = torch.cat([grad, grad.new_zeros(1, grad.shape[1])])
+    return padded[torch.where(index < 0, len(grad), index)], None, None
+
+
+_scatter_sum.register_autograd(_backward, setup_context=_save)
+
+
+@torch.library.custom_op("sparseops::scatter_argmax", mutates_args=())
+def _scatter_argmax(rows: Tensor, index: Tensor, count: int) -> Tensor:
+    return scatter_argmax_reference(rows, index, count)
+
+
+@_scatter_argmax.register_fake
+def _(rows: Tensor, index: Tensor, count: int) -> Tensor:
+    return rows.new_empty(count, rows.shape[1], dtype=torch.int64)
