@@ -5,6 +5,10 @@ from __future__ import annotations
 from typing import Any, TypeVar
 
 import array_api_compat
+import numpy as np
+
+# Its types name every supported library, installed or not, so a strict checker cannot resolve them.
+_compat: Any = array_api_compat
 
 # One kind of array per call: numpy in, numpy out; torch in, torch out.
 ArrayT = TypeVar("ArrayT")
@@ -19,18 +23,18 @@ def namespace(*arrays: object) -> Any:
         TypeError: The arguments come from different libraries, or are no arrays.
     """
     try:
-        return array_api_compat.array_namespace(*arrays)  # pyright: ignore[reportUnknownMemberType, reportArgumentType]
+        return _compat.array_namespace(*arrays)
     except TypeError as error:
         kinds = ", ".join(sorted({f"{type(a).__module__}.{type(a).__name__}" for a in arrays}))
         raise TypeError(
-            f"geom3d: expected arrays of one library (all numpy or all torch), got {kinds}; convert them first"
+            f"geom3d: expected arrays of one library (all numpy or all torch), got {kinds}; convert them"
         ) from error
 
 
 def constant_like(value: object, like: Any) -> Any:
     """Return `value` as an array of the library, dtype and device of `like`."""
     xp = namespace(like)
-    return xp.asarray(value, dtype=like.dtype, device=array_api_compat.device(like))
+    return xp.asarray(value, dtype=like.dtype, device=_compat.device(like))
 
 
 def promote(*arrays: Any) -> list[Any]:
@@ -60,6 +64,18 @@ def check_matrix(matrix: Any, shapes: tuple[tuple[int, int], ...], *, function: 
     if tuple(matrix.shape[-2:]) not in shapes:
         wanted = " or ".join(f"[..., {rows}, {columns}]" for rows, columns in shapes)
         raise ValueError(f"{function}: {name} must have shape {wanted}, got {list(matrix.shape)}")
+
+
+def finite_matrix(
+    value: object, shape: tuple[int, int], *, function: str, name: str
+) -> np.ndarray[Any, np.dtype[np.float64]]:
+    """Return a float64 copy of `value`; ValueError unless it has the shape and only finite numbers."""
+    matrix = np.array(value, dtype=np.float64)
+    if matrix.shape != shape:
+        raise ValueError(f"{function}: {name} must have shape {list(shape)}, got {list(matrix.shape)}")
+    if not np.isfinite(matrix).all():
+        raise ValueError(f"{function}: {name} holds NaN or infinity; every entry must be finite")
+    return matrix
 
 
 def untyped(array: object) -> Any:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 from jaxtyping import Float
 
@@ -15,8 +14,8 @@ def wrap_angle(
 ) -> Float[ArrayT, "*n"]:
     """Add whole periods until each angle lies in [-offset * period, (1 - offset) * period).
 
-    The defaults give [-pi, pi). The lower end belongs to the range, the upper end does not, also after rounding.
-    NaN stays NaN. Differentiable: the derivative is 1.
+    The defaults give [-pi, pi). The lower end belongs to the range, the upper end does not, also after
+    rounding. NaN stays NaN. Differentiable: the derivative is 1.
 
     Args:
         period: Length of the range in radians; pi treats opposite headings as equal.

@@ -1,7 +1,8 @@
 """Boxes `x y z dx dy dz yaw`: metres, geometric centre, z up, yaw counter-clockwise from +x in radians.
 
-All functions are pure, take numpy arrays or torch tensors (and return the same kind, dtype and device), accept any
-number of leading dimensions, including empty ones, and are differentiable under torch unless they return booleans.
+All functions are pure, take numpy arrays or torch tensors (and return the same kind, dtype and device),
+accept any number of leading dimensions, including empty ones, and are differentiable under torch unless they
+return booleans.
 """
 
 from __future__ import annotations
@@ -15,7 +16,8 @@ from jaxtyping import Bool, Float
 from geom3d._arrays import ArrayT, check_boxes, check_last, constant_like, namespace, promote, untyped
 from geom3d.angles import wrap_angle
 
-# Signs of the half edges at the four corners of a face, clockwise seen from above. Trained models depend on the order.
+# Signs of the half edges at the four corners of a face, clockwise seen from above. Trained models depend on
+# the order.
 _CORNER_SIGNS_XY = ((1.0, 1.0), (1.0, -1.0), (-1.0, -1.0), (-1.0, 1.0))
 _CORNER_SIGNS = tuple((x, y, z) for z in (-1.0, 1.0) for x, y in _CORNER_SIGNS_XY)
 
@@ -23,8 +25,8 @@ _CORNER_SIGNS = tuple((x, y, z) for z in (-1.0, 1.0) for x, y in _CORNER_SIGNS_X
 def corners(boxes: Float[ArrayT, "*n 7"]) -> Float[ArrayT, "*n 8 3"]:
     """Return the eight corners of each box in the frame of the boxes, metres.
 
-    Order, as signs of the half edges (dx, dy, dz) before the turn by yaw: (+,+,-) (+,-,-) (-,-,-) (-,+,-), then the
-    same four with z +. Corners 0, 1, 4, 5 are at the front (+x at yaw 0).
+    Order, as signs of the half edges (dx, dy, dz) before the turn by yaw: (+,+,-) (+,-,-) (-,-,-) (-,+,-),
+    then the same four with z +. Corners 0, 1, 4, 5 are at the front (+x at yaw 0).
 
     Raises:
         ValueError: The last dimension is not 7.
@@ -63,8 +65,8 @@ def contains(
 ) -> Bool[ArrayT, "n m"]:
     """Mark which points lie in which boxes.
 
-    Points and boxes share one frame. Faces belong to the box. Points with NaN are in no box; a box with a negative
-    edge holds nothing. Time and memory grow with n * m.
+    Points and boxes share one frame. Faces belong to the box. Points with NaN are in no box; a box with a
+    negative edge holds nothing. Time and memory grow with n * m.
 
     Args:
         points: x y z, metres; further columns (intensity, ...) are ignored.
@@ -107,7 +109,7 @@ def flip_y(boxes: Float[ArrayT, "*n 7"]) -> Float[ArrayT, "*n 7"]:
 
 
 def flip_x(boxes: Float[ArrayT, "*n 7"]) -> Float[ArrayT, "*n 7"]:
-    """Mirror the boxes at the y-z plane: x changes sign, yaw becomes pi - yaw. Its own inverse. Yaw is not wrapped.
+    """Mirror the boxes at the y-z plane: x changes sign, yaw becomes pi - yaw (not wrapped). Its own inverse.
 
     Example:
         >>> import numpy as np
@@ -120,7 +122,7 @@ def flip_x(boxes: Float[ArrayT, "*n 7"]) -> Float[ArrayT, "*n 7"]:
 
 
 def rotate_z(boxes: Float[ArrayT, "*n 7"], yaw_rad: float | Float[ArrayT, "*#n"]) -> Float[ArrayT, "*n 7"]:
-    """Turn the boxes counter-clockwise about the z axis of their frame (through the origin). Yaw is not wrapped.
+    """Turn the boxes counter-clockwise about the z axis through the origin of their frame (yaw not wrapped).
 
     Args:
         yaw_rad: One angle for all, or one for each box.
@@ -170,20 +172,22 @@ def translate(
     """
     check_boxes(boxes, function="boxes.translate")
     b: Any = untyped(boxes)
-    offset = constant_like(offset_xyz, b) if isinstance(offset_xyz, Sequence) else untyped(offset_xyz)
+    given = untyped(offset_xyz)
+    offset = constant_like(given, b) if isinstance(offset_xyz, Sequence) else given
     check_last(offset, 3, function="boxes.translate", name="offset_xyz")
     return namespace(b).concat([b[..., :3] + offset, b[..., 3:]], axis=-1)
 
 
 def to_canonical(points: Float[ArrayT, "*m n 3"], boxes: Float[ArrayT, "*m 7"]) -> Float[ArrayT, "*m n 3"]:
-    """Express points in the frame of their box: origin at its centre, x along its heading. Sizes are not divided out.
+    """Express points in the frame of their box: origin at its centre, x along its heading, in metres.
 
     Raises:
         ValueError: Points without 3 or boxes without 7 columns.
 
     Example:
         >>> import numpy as np
-        >>> to_canonical(np.array([[1.0, 3.0, 0.0]]), np.array([1.0, 1.0, 0.0, 4.0, 2.0, 1.0, np.pi / 2])).round(4)
+        >>> box = np.array([1.0, 1.0, 0.0, 4.0, 2.0, 1.0, np.pi / 2])
+        >>> to_canonical(np.array([[1.0, 3.0, 0.0]]), box).round(4)
         array([[2., 0., 0.]])
     """
     check_last(points, 3, function="boxes.to_canonical", name="points")
@@ -202,7 +206,8 @@ def from_canonical(points: Float[ArrayT, "*m n 3"], boxes: Float[ArrayT, "*m 7"]
 
     Example:
         >>> import numpy as np
-        >>> from_canonical(np.array([[2.0, 0.0, 0.0]]), np.array([1.0, 1.0, 0.0, 4.0, 2.0, 1.0, np.pi / 2])).round(4)
+        >>> box = np.array([1.0, 1.0, 0.0, 4.0, 2.0, 1.0, np.pi / 2])
+        >>> from_canonical(np.array([[2.0, 0.0, 0.0]]), box).round(4)
         array([[1., 3., 0.]])
     """
     check_last(points, 3, function="boxes.from_canonical", name="points")
@@ -228,8 +233,8 @@ def volume(boxes: Float[ArrayT, "*n 7"]) -> Float[ArrayT, "*n"]:
 def bev_aabb(boxes: Float[ArrayT, "*n 7"]) -> Float[ArrayT, "*n 4"]:
     """Return the nearest axis-aligned box seen from above: x0 y0 x1 y1, metres.
 
-    The yaw is rounded to a multiple of pi / 2: from pi / 4 on (included) the edges dx and dy swap. This is not the
-    enclosing box; take the extremes of `corners_bev` for that.
+    The yaw is rounded to a multiple of pi / 2: from pi / 4 on (included) the edges dx and dy swap. This is
+    not the enclosing box; take the extremes of `corners_bev` for that.
 
     Example:
         >>> import numpy as np

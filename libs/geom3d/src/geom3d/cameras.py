@@ -1,7 +1,8 @@
 """Pinhole cameras: project points to pixels and back.
 
-Camera frame: x right, y down, z forward, metres. Pixels: u right, v down; the picture covers [0, width) x [0, height),
-pixel column i covers [i, i + 1). Functions take numpy arrays or torch tensors; the camera itself holds float64 numpy.
+Camera frame: x right, y down, z forward, metres. Pixels: u right, v down; the picture covers [0, width) x [0,
+height), pixel column i covers [i, i + 1). Functions take numpy arrays or torch tensors; the camera itself
+holds float64 numpy.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float
 
-from geom3d._arrays import ArrayT, check_last, check_matrix, namespace, promote, untyped
+from geom3d._arrays import ArrayT, check_last, check_matrix, finite_matrix, namespace, promote, untyped
 from geom3d.transforms import invert_3x3
 
 
@@ -20,7 +21,7 @@ from geom3d.transforms import invert_3x3
 class PinholeCamera:
     """A camera without lens distortion: where it is, how it projects, and the size of its picture.
 
-    "LiDAR" stands for the frame the points are given in; see `with_scene` for others. Arrays are copied as float64.
+    "LiDAR" stands for the frame the points are given in; see `with_scene` for others. Arrays are copied.
 
     Raises:
         ValueError: Wrong shapes, numbers that are not finite, or a width or height that is not positive.
@@ -43,17 +44,9 @@ class PinholeCamera:
 
     def __post_init__(self) -> None:
         for name, shape in (("image_from_cam", (3, 4)), ("cam_from_lidar", (4, 4))):
-            matrix = np.array(getattr(self, name), dtype=np.float64)
-            if matrix.shape != shape or not np.isfinite(matrix).all():
-                raise ValueError(
-                    f"cameras.PinholeCamera: {name} must be a finite matrix {list(shape)}, got {list(matrix.shape)}"
-                    f"{'' if np.isfinite(matrix).all() else ' with NaN or infinity'}"
-                )
+            matrix = finite_matrix(getattr(self, name), shape, function="cameras.PinholeCamera", name=name)
             object.__setattr__(self, name, matrix)
-        if self.width <= 0 or self.height <= 0:
-            raise ValueError(
-                f"cameras.PinholeCamera: width and height must be positive, got {self.width} x {self.height}"
-            )
+        check_size(self.width, self.height, function="cameras.PinholeCamera")
 
     @property
     def image_from_lidar(self) -> np.ndarray:
@@ -100,8 +93,8 @@ def project(
 ) -> tuple[Float[ArrayT, "*n 2"], Float[ArrayT, "*n"]]:
     """Return the pixels u v of points, and their depths (the third homogeneous coordinate, metres).
 
-    Points behind the camera get a mirrored pixel and a depth <= 0: pass both to `in_image`. At depth exactly 0 the
-    division is left out, so that nothing is infinite.
+    Points behind the camera get a mirrored pixel and a depth <= 0: pass both to `in_image`. At depth exactly
+    0 the division is left out, so that nothing is infinite.
 
     Args:
         image_from_points: Such as `camera.image_from_lidar`; one 3x4 matrix for all points.
@@ -145,7 +138,7 @@ def in_image(
 def unproject(
     uv: Float[ArrayT, "*n 2"], depth: Float[ArrayT, "*n"], image_from_cam: Float[ArrayT, "3 4"]
 ) -> Float[ArrayT, "*n 3"]:
-    """Return the points that `project` maps to pixels `uv` with `depth`: its inverse, in the frame of the matrix.
+    """Return the points that `project` maps to pixels `uv` with `depth`: its inverse.
 
     Raises:
         ValueError: Wrong shapes, or the left 3x3 block is singular.

@@ -1,7 +1,7 @@
 """Scalar and pairwise overlap kernels, compiled by numba on first use.
 
-`rotated_intersection_area` may be called from other numba functions. Importing this module imports numba, so the
-package itself does not import it; `geom3d.overlap` does on its first call.
+`rotated_intersection_area` may be called from other numba functions. Importing this module imports numba, so
+the package itself does not import it; `geom3d.overlap` does on its first call.
 """
 # numba is not typed, so strict checking has nothing to hold on to here.
 # pyright: basic
@@ -19,7 +19,9 @@ from numba import njit
 
 @njit(cache=True, nogil=True)
 @no_type_check
-def _edge_integral(x0, y0, x1, y1, half_x, half_y, centre):
+def _edge_integral(  # noqa: PLR0913 - scalars stay in registers
+    x0, y0, x1, y1, half_x, half_y, centre
+):
     """Integrate clamp(x, -half_x, half_x) - centre over dy along the part of a segment with |y| <= half_y."""
     rise = y1 - y0
     from_y = min(max(y0, -half_y), half_y)
@@ -50,15 +52,18 @@ def _edge_integral(x0, y0, x1, y1, half_x, half_y, centre):
 
 @njit(cache=True, nogil=True)
 @no_type_check
-def rotated_intersection_area(ax, ay, adx, ady, ayaw, bx, by, bdx, bdy, byaw):
-    """Return the area common to two rotated rectangles: centre x y, edges dx dy, yaw (counter-clockwise), float64.
+def rotated_intersection_area(  # noqa: PLR0913 - scalars stay in registers
+    ax, ay, adx, ady, ayaw, bx, by, bdx, bdy, byaw
+):
+    """Return the area common to two rotated rectangles, float64.
 
-    Exact up to rounding (about 1e-15 of the larger area), also for identical, touching and very thin rectangles. A
-    rectangle with an edge <= 0 has no area. About 0.1 microseconds; rectangles far apart cost a nanosecond.
+    Each is centre x y, edges dx dy, yaw (radians, counter-clockwise). Exact up to rounding (about 1e-15 of
+    the larger area), also for identical, touching and very thin rectangles. A rectangle with an edge <= 0 has
+    no area. About 0.1 microseconds; rectangles far apart cost a nanosecond.
 
-    Method: in the frame of rectangle a (so only differences of coordinates enter, and distance from the origin costs
-    no digits) the common area is the contour integral of clamp(x) dy over the outline of b, cut to a's range of y
-    (Green's theorem). There is no list of vertices that rounding could corrupt.
+    Method: in the frame of rectangle a (so only differences of coordinates enter, and distance from the
+    origin costs no digits) the common area is the contour integral of clamp(x) dy over the outline of b, cut
+    to a's range of y (Green's theorem). There is no list of vertices that rounding could corrupt.
     """
     offset_x, offset_y = bx - ax, by - ay
     # (r_a + r_b)^2 <= 2 (r_a^2 + r_b^2): no square root needed to send distant pairs away.
@@ -129,7 +134,7 @@ def _intersection_of_rows(boxes_a, i, boxes_b, j):
 @njit(cache=True, nogil=True)
 @no_type_check
 def hull_areas(corners):
-    """Return [n] areas of the convex hulls of float64 [n, k, 2] points (monotone chain). Sorts the points in place."""
+    """Return [n] areas of the convex hulls of float64 [n, k, 2] points, which get sorted (monotone chain)."""
     count, size = corners.shape[0], corners.shape[1]
     result = np.empty(count)
     hull = np.empty((2 * size, 2))
@@ -148,7 +153,7 @@ def hull_areas(corners):
 @njit(cache=True, nogil=True)
 @no_type_check
 def _half_hull(points, hull, start, step):
-    """Append the lower (step 1) or upper (step -1) chain of sorted points to `hull` from `start`; return its length."""
+    """Write the lower (step 1) or upper (step -1) chain of sorted points to hull[start:]; return its end."""
     length = start
     first = 0 if step == 1 else points.shape[0] - 1
     for i in range(points.shape[0]):

@@ -1,8 +1,8 @@
 """KITTI object benchmark: calibration files and boxes in its camera convention. numpy, float64.
 
-Frames: `velo` (LiDAR: x forward, y left, z up), `cam` (rectified camera 0: x right, y down, z forward). A KITTI box is
-the centre of its bottom face in `cam`, height width length, and rotation_y (clockwise seen from above, 0 along camera
-x); here sizes are ordered `l h w`. Heading in LiDAR: yaw = -(pi / 2 + rotation_y).
+Frames: `velo` (LiDAR: x forward, y left, z up), `cam` (rectified camera 0: x right, y down, z forward). A
+KITTI box is the centre of its bottom face in `cam`, height width length, and rotation_y (clockwise seen from
+above, 0 along camera x); here sizes are ordered `l h w`. Heading in LiDAR: yaw = -(pi / 2 + rotation_y).
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Float64
 
-from geom3d._arrays import check_boxes, check_last
+from geom3d._arrays import check_boxes, check_last, finite_matrix
 from geom3d.angles import wrap_angle
 from geom3d.cameras import PinholeCamera
 from geom3d.transforms import apply, invert
@@ -66,12 +66,7 @@ class KittiCalibration:
             value = getattr(self, name)
             if value is None and name == _OPTIONAL:
                 continue
-            matrix = np.array(value, dtype=np.float64)
-            if matrix.shape != shape or not np.isfinite(matrix).all():
-                raise ValueError(
-                    f"kitti.KittiCalibration: {name} must be a finite matrix {list(shape)}, got {list(matrix.shape)}"
-                    f"{'' if np.isfinite(matrix).all() else ' with NaN or infinity'}"
-                )
+            matrix = finite_matrix(value, shape, function="kitti.KittiCalibration", name=name)
             object.__setattr__(self, name, matrix)
 
     @property
@@ -89,7 +84,7 @@ class KittiCalibration:
 
 
 def read_calibration(path: str | Path) -> KittiCalibration:
-    """Read an official calibration file: lines `P2: 12 numbers`. Tr_imu_to_velo may be missing, other keys not.
+    """Read an official calibration file: lines `P2: 12 numbers`. Only Tr_imu_to_velo may be missing.
 
     Raises:
         FileNotFoundError: No such file.
@@ -140,8 +135,9 @@ def boxes_lidar_from_camera(
 ) -> Float64[np.ndarray, "m 7"]:
     """Return LiDAR boxes from labels.
 
-    The bottom centre is moved to the LiDAR frame first and raised by half the height along LiDAR z there, as the common
-    code bases do; the upright axes of the two frames differ by the tilt of the camera. Yaw lies in [-pi, pi).
+    The bottom centre is moved to the LiDAR frame first and raised by half the height along LiDAR z there, as
+    the common code bases do; the upright axes of the two frames differ by the tilt of the camera. Yaw lies in
+    [-pi, pi).
 
     Args:
         location: Centre of the bottom face, rectified camera frame, metres.
@@ -174,10 +170,11 @@ def boxes_camera_from_lidar(
 def boxes_image_from_lidar(
     boxes_lidar: Float[np.ndarray, "m 7"], camera: PinholeCamera
 ) -> Float64[np.ndarray, "m 4"]:
-    """Return the image boxes x0 y0 x1 y1 around the projected boxes, clipped to [0, width - 1] x [0, height - 1].
+    """Return the image boxes x0 y0 x1 y1 around the projected boxes, clipped to the picture.
 
-    Boxes stand upright in the camera frame, as KITTI's do. Parts nearer than 0.1 m in front of the camera are cut off;
-    a box without any part in front gives 0 0 0 0, one beside the picture an empty box at its border.
+    The picture is [0, width - 1] x [0, height - 1], as in the labels. Boxes stand upright in the camera
+    frame, as KITTI's do. Parts nearer than 0.1 m in front of the camera are cut off; a box without any part
+    in front gives 0 0 0 0, one beside the picture an empty box at its border.
 
     Raises:
         ValueError: Not 7 columns.

@@ -1,10 +1,10 @@
-"""Overlap of boxes: exact rotated and axis-aligned areas, IoU, GIoU, DIoU. numpy only, float64 inside and out.
+"""Overlap of boxes: exact rotated and axis-aligned areas, IoU, GIoU, DIoU. numpy only, float64.
 
-Boxes are `x y z dx dy dz yaw` in one frame. Common rules: the `[n, m]` forms compare every box of `boxes_a` with every
-one of `boxes_b`, the `paired_` forms row by row. Any float dtype comes in. A box with an edge <= 0 has no volume and
-overlaps nothing (IoU 0, also with itself). Touching is no overlap. Rotated results are exact up to rounding, so IoU of a
-box with itself is 1 within 1e-12 wherever it is. NaN or infinite numbers raise ValueError. The first rotated call loads
-numba and, once for each machine, compiles for a few seconds.
+Boxes are `x y z dx dy dz yaw` in one frame. Common rules: the `[n, m]` forms compare every box of `boxes_a`
+with every one of `boxes_b`, the `paired_` forms row by row. Any float dtype comes in. A box with an edge <= 0
+has no volume and overlaps nothing (IoU 0, also with itself). Touching is no overlap. Rotated results are
+exact up to rounding, so IoU of a box with itself is 1 within 1e-12 wherever it is. NaN or infinite numbers
+raise ValueError. The first rotated call loads numba and, once for each machine, compiles for a few seconds.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ def iou_3d(
 def iou_aligned_bev(
     boxes_a: Float[np.ndarray, "n 7"], boxes_b: Float[np.ndarray, "m 7"]
 ) -> Float64[np.ndarray, "n m"]:
-    """Return the IoU seen from above as if every yaw were 0. See `boxes.bev_aabb` for the nearest aligned box.
+    """Return the IoU seen from above as if every yaw were 0. Nearest aligned boxes: `boxes.bev_aabb`.
 
     Example:
         >>> box = np.array([[0.0, 0.0, 0.0, 4.0, 2.0, 1.5, 0.3]])
@@ -117,11 +117,12 @@ def iou_2d(
 def giou_3d(
     boxes_a: Float[np.ndarray, "n 7"], boxes_b: Float[np.ndarray, "m 7"]
 ) -> Float64[np.ndarray, "n m"]:
-    """Return the generalised IoU of rotated boxes in space, in [-1, 1]: IoU - (volume of C - union) / volume of C.
+    """Return the generalised IoU of rotated boxes in space, in [-1, 1].
 
-    C is the upright prism over the convex hull of both outlines, from the lower bottom to the higher top, so that a
-    turned box compared with itself gives 1 and turning the scene changes nothing. Two boxes without any hull: 0.
-    Source: Rezatofighi et al., CVPR 2019, algorithm 1.
+    It is IoU - (volume of C - union) / volume of C. C is the upright prism over the convex hull of both
+    outlines, from the lower bottom to the higher top, so that a turned box compared with itself gives 1 and
+    turning the scene changes nothing. Two boxes without any hull: 0. Source: Rezatofighi et al., CVPR 2019,
+    algorithm 1.
 
     Example:
         >>> box = np.array([[0.0, 0.0, 0.0, 1.0, 1.0, 1.0, 0.0]])
@@ -136,10 +137,10 @@ def giou_3d(
 def diou_3d(
     boxes_a: Float[np.ndarray, "n 7"], boxes_b: Float[np.ndarray, "m 7"]
 ) -> Float64[np.ndarray, "n m"]:
-    """Return the distance IoU of rotated boxes in space, in [-1, 1]: IoU - (distance of centres / diagonal of C)^2.
+    """Return the distance IoU of rotated boxes in space, in [-1, 1].
 
-    C is the smallest box around both that is parallel to the axes of the frame. Two boxes in one point: 0.
-    Source: Zheng et al., AAAI 2020, equation 7.
+    It is IoU - (distance of centres / diagonal of C)^2. C is the smallest box around both that is parallel to
+    the axes of the frame. Two boxes in one point: 0. Source: Zheng et al., AAAI 2020, equation 7.
 
     Example:
         >>> box = np.array([[0.0, 0.0, 0.0, 1.0, 1.0, 1.0, 0.0]])
@@ -239,19 +240,21 @@ def _checked_pairs(boxes_a: Any, boxes_b: Any, *, function: str) -> tuple[_Array
     return a, b
 
 
+def _kernels() -> Any:
+    """Return the compiled kernels; numba takes half a second to import, so the first call in need does it."""
+    from geom3d import kernels
+
+    return kernels
+
+
 def _pairwise_intersection(a: _Array, b: _Array) -> _Array:
     """Return [n, m] common areas seen from above."""
-    # numba takes half a second to import, so it is loaded by the first call that needs it.
-    from geom3d.kernels import pairwise_intersection_bev
-
-    return pairwise_intersection_bev(a, b)
+    return _kernels().pairwise_intersection_bev(a, b)
 
 
 def _paired_intersection(a: _Array, b: _Array) -> _Array:
     """Return [n] common areas seen from above."""
-    from geom3d.kernels import paired_intersection_bev
-
-    return paired_intersection_bev(a, b)
+    return _kernels().paired_intersection_bev(a, b)
 
 
 def _area(boxes: _Array) -> _Array:
@@ -265,8 +268,9 @@ def _volume(boxes: _Array) -> _Array:
 
 
 def _common_length(a: _Array, b: _Array, axis: int) -> _Array:
-    """Return the common length along one axis, yaw ignored, from differences so that far boxes lose no digits."""
+    """Return the common length along one axis, yaw ignored."""
     half_a, half_b = a[..., 3 + axis] * 0.5, b[..., 3 + axis] * 0.5
+    # Only the difference of the centres enters, so that boxes far from the origin lose no digits.
     offset = b[..., axis] - a[..., axis]
     length = np.minimum(half_a, offset + half_b) - np.maximum(-half_a, offset - half_b)
     return np.maximum(length, 0.0)
@@ -296,8 +300,6 @@ def _paired_iou_3d(a: _Array, b: _Array) -> _Array:
 
 def _giou(a: _Array, b: _Array) -> _Array:
     """Return the generalised IoU, row by row."""
-    from geom3d.kernels import hull_areas
-
     volume_a, volume_b = _volume(a), _volume(b)
     common = _paired_intersection(a, b) * _common_height(a, b)
     union = volume_a + volume_b - common
@@ -310,7 +312,7 @@ def _giou(a: _Array, b: _Array) -> _Array:
     top = np.maximum(near_a[:, 2] + a[:, 5] * 0.5, near_b[:, 2] + b[:, 5] * 0.5)
     bottom = np.minimum(near_a[:, 2] - a[:, 5] * 0.5, near_b[:, 2] - b[:, 5] * 0.5)
     # The hull is never smaller than the union; rounding must not make it so.
-    hull = np.maximum(hull_areas(np.ascontiguousarray(outline)) * (top - bottom), union)
+    hull = np.maximum(_kernels().hull_areas(np.ascontiguousarray(outline)) * (top - bottom), union)
     waste = np.where(hull > 0, hull - union, 0.0) / np.where(hull > 0, hull, 1.0)
     return _ratio(common, volume_a, volume_b) - waste
 

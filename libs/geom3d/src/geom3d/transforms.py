@@ -1,4 +1,4 @@
-"""Rigid and affine transforms as 4x4 matrices named `a_from_b`: they map b to a and chain `a_from_b @ b_from_c`.
+"""Rigid and affine transforms: 4x4 matrices named `a_from_b` map b to a and chain as `a_from_b @ b_from_c`.
 
 numpy arrays or torch tensors; the result has the promoted dtype of the arguments.
 """
@@ -37,7 +37,7 @@ def apply(a_from_b: Float[ArrayT, "*k 4 4"], points_b: Float[ArrayT, "*m n 3"]) 
 
 
 def invert(a_from_b: Float[ArrayT, "*k 4 4"]) -> Float[ArrayT, "*k 4 4"]:
-    """Return b_from_a. The upper left 3x3 block may also scale, mirror or shear; the last row must be 0 0 0 1.
+    """Return b_from_a. The upper left 3x3 block may scale, mirror or shear; the last row must be 0 0 0 1.
 
     Raises:
         ValueError: Wrong shape, another last row, or a singular (or NaN) 3x3 block.
@@ -144,7 +144,7 @@ def rotation_from_quaternion(quaternion_wxyz: Float[ArrayT, "*k 4"]) -> Float[Ar
 
 
 def invert_3x3(matrix: Any, *, function: str, name: str) -> Any:
-    """Return the inverse of `[..., 3, 3]`; ValueError in the name of `function` where it is singular or NaN."""
+    """Return the inverse of `[..., 3, 3]`; ValueError naming `function` where it is singular or NaN."""
     xp = namespace(matrix)
     lengths = xp.sqrt(xp.sum(matrix * matrix, axis=-1))
     determinant = xp.abs(xp.linalg.det(matrix))
