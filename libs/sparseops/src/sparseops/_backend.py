@@ -40,8 +40,16 @@ def _warn_slow_path(op: str, device_type: str) -> None:
     )
 
 
-def sync_threads() -> None:
-    """Give the numba kernels as many threads as PyTorch uses; call it before every parallel kernel."""
+def sync_threads() -> int:
+    """Give the numba kernels as many threads as PyTorch uses, and return that number.
+
+    Call it before every parallel kernel.
+    """
     import numba
 
-    numba.set_num_threads(min(torch.get_num_threads(), numba.config.NUMBA_NUM_THREADS))
+    threads = torch.get_num_threads()
+    numba.set_num_threads(min(threads, numba.config.NUMBA_NUM_THREADS))
+    # Where numba runs on OpenMP it may share PyTorch's runtime, and then its start changes PyTorch's number.
+    if torch.get_num_threads() != threads:
+        torch.set_num_threads(threads)
+    return numba.get_num_threads()

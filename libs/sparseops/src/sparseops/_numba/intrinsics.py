@@ -23,7 +23,7 @@ ROWS = 12 if _WIDE else 6
 """Pairs per block of the convolution: ROWS x COLUMNS floats fill the vector registers of the machine."""
 TAIL_ROWS = 4 if _WIDE else 2
 """Pairs per block at the end of a list."""
-DEPTH_ROWS = 8 if _WIDE else 4
+DEPTH_ROWS = 16 if _WIDE else 4
 """Input channels per block of the weight gradient."""
 
 

@@ -2,7 +2,6 @@
 
 import numpy as np
 import torch
-from numba import get_num_threads
 from torch import Tensor
 from torch.nn.functional import pad
 
@@ -33,8 +32,7 @@ def sparse_conv(
     if len(pairs_in) and cin and cout:
         lists = segments.numpy(), pairs_in.numpy(), pairs_out.numpy()
         arrays = features.to(wide).contiguous().numpy(), packed.numpy(), target.numpy()
-        sync_threads()
-        _kernels.forward(get_num_threads(), np.zeros(1, np.int64), *lists, *arrays)
+        _kernels.forward(sync_threads(), np.zeros(1, np.int64), *lists, *arrays)
     return target[:, :cout].to(features.dtype).contiguous()
 
 
@@ -52,10 +50,9 @@ def weight_grad(
         order = np.argsort(-(bounds[..., 1] - bounds[..., 0]).sum(0), kind="stable")
         grad = pad(grad_out.to(wide), (0, columns - cout)).contiguous()
         arrays = features.to(wide).contiguous().numpy(), grad.numpy(), target.numpy()
-        sync_threads()
         counter = np.zeros(1, np.int64)
         _kernels.weight_grad(
-            get_num_threads(), counter, order, bounds, pairs_in.numpy(), pairs_out.numpy(), *arrays
+            sync_threads(), counter, order, bounds, pairs_in.numpy(), pairs_out.numpy(), *arrays
         )
     return target[:, :cin, :cout].to(features.dtype).contiguous()
 
