@@ -1,6 +1,6 @@
 """Boxes, cameras, calibrations, rigid transforms and overlap for 3D perception."""
 
-from geom3d import angles, boxes, cameras, kitti, overlap, transforms
+from geom3d import angles, boxes, cameras, depth, frustum, kitti, nuscenes, overlap, scannet, transforms
 from geom3d.cameras import PinholeCamera
 from geom3d.kitti import KittiCalibration
 
@@ -10,7 +10,11 @@ __all__ = [
     "angles",
     "boxes",
     "cameras",
+    "depth",
+    "frustum",
     "kitti",
+    "nuscenes",
     "overlap",
+    "scannet",
     "transforms",
 ]

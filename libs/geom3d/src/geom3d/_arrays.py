@@ -31,10 +31,15 @@ def namespace(*arrays: object) -> Any:
         ) from error
 
 
+def device_of(array: Any) -> Any:
+    """Return the device an array lives on, in the terms of its library."""
+    return _compat.device(array)
+
+
 def constant_like(value: object, like: Any) -> Any:
     """Return `value` as an array of the library, dtype and device of `like`."""
     xp = namespace(like)
-    return xp.asarray(value, dtype=like.dtype, device=_compat.device(like))
+    return xp.asarray(value, dtype=like.dtype, device=device_of(like))
 
 
 def promote(*arrays: Any) -> list[Any]:

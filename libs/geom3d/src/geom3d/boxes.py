@@ -13,7 +13,16 @@ from typing import Any
 
 from jaxtyping import Bool, Float
 
-from geom3d._arrays import ArrayT, check_boxes, check_last, constant_like, namespace, promote, untyped
+from geom3d._arrays import (
+    ArrayT,
+    check_boxes,
+    check_last,
+    check_matrix,
+    constant_like,
+    namespace,
+    promote,
+    untyped,
+)
 from geom3d.angles import wrap_angle
 
 # Signs of the half edges at the four corners of a face, clockwise seen from above. Trained models depend on
@@ -176,6 +185,32 @@ def translate(
     offset = constant_like(given, b) if isinstance(offset_xyz, Sequence) else given
     check_last(offset, 3, function="boxes.translate", name="offset_xyz")
     return namespace(b).concat([b[..., :3] + offset, b[..., 3:]], axis=-1)
+
+
+def transform(a_from_b: Float[ArrayT, "*#n 4 4"], boxes_b: Float[ArrayT, "*n 7"]) -> Float[ArrayT, "*n 7"]:
+    """Express boxes given in frame b in frame a. Sizes stay; yaw lies in [-pi, pi].
+
+    The heading is turned in space and then laid flat: where the z axes of the frames differ by a tilt, the
+    result is the upright box. The transform must be rigid.
+
+    Raises:
+        ValueError: Wrong shapes.
+
+    Example:
+        >>> import numpy as np
+        >>> a_from_b = np.array([[0.0, -1, 0, 5], [1, 0, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]])
+        >>> transform(a_from_b, np.array([1.0, 0.0, 0.0, 4.0, 2.0, 1.0, 0.0])).round(4)
+        array([5.    , 1.    , 0.    , 4.    , 2.    , 1.    , 1.5708])
+    """
+    check_matrix(a_from_b, ((4, 4),), function="boxes.transform", name="a_from_b")
+    check_boxes(boxes_b, function="boxes.transform")
+    matrix, b = promote(a_from_b, boxes_b)
+    xp = namespace(b)
+    centre = xp.sum(matrix[..., :3, :3] * b[..., None, :3], axis=-1) + matrix[..., :3, 3]
+    cos, sin = xp.cos(b[..., 6]), xp.sin(b[..., 6])
+    heading_x = matrix[..., 0, 0] * cos + matrix[..., 0, 1] * sin
+    heading_y = matrix[..., 1, 0] * cos + matrix[..., 1, 1] * sin
+    return xp.concat([centre, b[..., 3:6], xp.atan2(heading_y, heading_x)[..., None]], axis=-1)
 
 
 def to_canonical(points: Float[ArrayT, "*m n 3"], boxes: Float[ArrayT, "*m 7"]) -> Float[ArrayT, "*m n 3"]:
