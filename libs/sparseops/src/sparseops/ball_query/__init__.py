@@ -1,5 +1,5 @@
 """The first points within a radius, in index order."""
 
-from ._api import ball_query, ball_query_stacked
+from sparseops.ball_query._api import ball_query, ball_query_stacked
 
 __all__ = ["ball_query", "ball_query_stacked"]

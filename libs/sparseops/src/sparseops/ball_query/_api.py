@@ -4,9 +4,9 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from .._backend import backend_for
-from .._checks import INTEGERS, check_device, check_dtype, check_positive, check_shape
-from ._reference import ball_query_reference
+from sparseops._backend import backend_for
+from sparseops._checks import INTEGERS, check_device, check_dtype, check_positive, check_shape
+from sparseops.ball_query._reference import ball_query_reference
 
 
 def ball_query(
@@ -18,8 +18,8 @@ def ball_query(
     (strict, float32). Fewer hits are padded with the first one; a centre without any has 0 everywhere (use
     `ball_query_stacked` to be told which). Points with NaN are never found. No gradient.
 
-    Source: PointNet++, section 3.2. Brute force for small clouds, cells of one radius for large ones; the result
-    is the same.
+    Source: PointNet++, section 3.2. Brute force for small clouds, cells of one radius for large ones; the
+    result is the same.
 
     Raises:
         TypeError: Not float32.
@@ -46,7 +46,7 @@ def ball_query(
     return idx.view(b, m, samples)
 
 
-def ball_query_stacked(
+def ball_query_stacked(  # noqa: PLR0913 - keyword-only after the tensors
     centres: Float[Tensor, "m 3"],
     centre_counts: Int[Tensor, " b"],
     points: Float[Tensor, "n 3"],
@@ -101,19 +101,19 @@ def _starts(counts: Tensor) -> Tensor:
 
 
 @torch.library.custom_op("sparseops::ball_query", mutates_args=())
-def _ball_query(
+def _ball_query(  # noqa: PLR0913 - the schema of the operator
     centres: Tensor, centre_starts: Tensor, points: Tensor, point_starts: Tensor, radius: float, samples: int
 ) -> tuple[Tensor, Tensor]:
     arguments = (centres, centre_starts, points, point_starts, radius, samples)
     if backend_for("ball_query", points) == "reference":
         return ball_query_reference(*arguments)
-    from ._cpu import ball_query_cpu
+    from sparseops.ball_query._cpu import ball_query_cpu
 
     return ball_query_cpu(*arguments)
 
 
 @_ball_query.register_fake
-def _(
+def _(  # noqa: PLR0913 - the schema of the operator
     centres: Tensor, centre_starts: Tensor, points: Tensor, point_starts: Tensor, radius: float, samples: int
 ) -> tuple[Tensor, Tensor]:
     m = centres.shape[0]

@@ -7,7 +7,7 @@ import torch
 from numba import njit, prange
 from torch import Tensor
 
-from .._backend import sync_threads
+from sparseops._backend import sync_threads
 
 _BRUTE_FORCE_POINTS = 512
 
@@ -20,7 +20,7 @@ def _cell(value, low, edge):
 
 @njit(cache=True)
 @no_type_check
-def _sort_into_cells(points, start, stop, low, edge, cells):
+def _sort_into_cells(points, start, stop, low, edge, cells):  # noqa: PLR0913 - plain arrays are what a kernel takes
     """Counting sort of the rows start..stop by cell; stable, so rows ascend within a cell."""
     nx, ny, nz = cells[0], cells[1], cells[2]
     cell_start = np.zeros(nx * ny * nz + 1, np.int64)
@@ -51,7 +51,7 @@ def _sort_into_cells(points, start, stop, low, edge, cells):
 
 @njit(cache=True, parallel=True)
 @no_type_check
-def _query_cells(centres, first, last, low, edge, cells, cell_start, rows, xyz, limit, idx, counts):
+def _query_cells(centres, first, last, low, edge, cells, cell_start, rows, xyz, limit, idx, counts):  # noqa: PLR0913 - plain arrays are what a kernel takes
     nx, ny, nz = cells[0], cells[1], cells[2]
     samples = idx.shape[1]
     for q in prange(first, last):
@@ -84,7 +84,7 @@ def _query_cells(centres, first, last, low, edge, cells, cell_start, rows, xyz, 
 
 @njit(cache=True, parallel=True)
 @no_type_check
-def _query_all(centres, centre_sample, points, point_starts, limit, idx, counts):
+def _query_all(centres, centre_sample, points, point_starts, limit, idx, counts):  # noqa: PLR0913 - plain arrays are what a kernel takes
     samples = idx.shape[1]
     for q in prange(centres.shape[0]):
         found = 0
@@ -100,7 +100,7 @@ def _query_all(centres, centre_sample, points, point_starts, limit, idx, counts)
         counts[q] = found
 
 
-def ball_query_cpu(
+def ball_query_cpu(  # noqa: PLR0913 - plain arrays are what a kernel takes
     centres: Tensor, centre_starts: Tensor, points: Tensor, point_starts: Tensor, radius: float, samples: int
 ) -> tuple[Tensor, Tensor]:
     """Same results as `ball_query_reference`, bit for bit."""
@@ -136,15 +136,15 @@ def ball_query_cpu(
     return torch.where(filled, idx, torch.where(counts > 0, idx[:, 0], 0)[:, None]), counts == 0
 
 
-def _query_sample(centres, first, last, points, start, stop, radius, limit, idx, counts) -> None:  # noqa: ANN001, PLR0913
+def _query_sample(centres, first, last, points, start, stop, radius, limit, idx, counts) -> None:  # noqa: PLR0913
     if first == last or start == stop:
         return
     finite = points[start:stop][np.isfinite(points[start:stop]).all(axis=1)].astype(np.float64)
     if not len(finite):
         return
     low, high = finite.min(axis=0), finite.max(axis=0)
-    # A little more than the radius, so that rounding never moves a neighbour two cells away. The edge grows for
-    # wide clouds, which keeps the table of cells within a few entries per point.
+    # A little more than the radius, so that rounding never moves a neighbour two cells away. The edge grows
+    # for wide clouds, which keeps the table of cells within a few entries per point.
     edge = float(radius) * 1.001
     while np.prod(np.floor((high - low) / edge) + 1) > 8 * (stop - start) + 64:
         edge *= 1.25

@@ -1,22 +1,25 @@
 """Ball query in plain PyTorch, any device. This file decides what is right."""
 
+from itertools import pairwise
+
 import torch
 from torch import Tensor
 
 _DISTANCES_AT_ONCE = 1 << 24
 
 
-def ball_query_reference(
+def ball_query_reference(  # noqa: PLR0913 - the arguments of the operator
     centres: Tensor, centre_starts: Tensor, points: Tensor, point_starts: Tensor, radius: float, samples: int
 ) -> tuple[Tensor, Tensor]:
-    """Return rows [m, s] of points [n, 3], counted within the sample, and the empty mask [m]; starts have B + 1 entries."""
+    """Return rows [m, s] of points [n, 3], counted within the sample, and the empty mask [m].
+
+    `centre_starts` and `point_starts` hold the first row of every sample and, last, the number of rows.
+    """
     idx = torch.zeros(len(centres), samples, dtype=torch.int64, device=centres.device)
     empty = torch.ones(len(centres), dtype=torch.bool, device=centres.device)
     limit = torch.tensor(radius, dtype=centres.dtype, device=centres.device) ** 2
-    sample_ends = zip(
-        centre_starts.tolist(), centre_starts.tolist()[1:], point_starts.tolist(), point_starts.tolist()[1:]
-    )
-    for first_centre, last_centre, first_point, last_point in sample_ends:
+    spans = zip(pairwise(centre_starts.tolist()), pairwise(point_starts.tolist()), strict=True)
+    for (first_centre, last_centre), (first_point, last_point) in spans:
         cloud = points[first_point:last_point]
         if not len(cloud):
             continue

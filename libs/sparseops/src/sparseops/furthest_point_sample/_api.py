@@ -4,18 +4,19 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from .._backend import backend_for
-from .._checks import check_dtype, check_positive, check_shape
-from ._reference import furthest_point_sample_reference
+from sparseops._backend import backend_for
+from sparseops._checks import check_dtype, check_positive, check_shape
+from sparseops.furthest_point_sample._reference import furthest_point_sample_reference
 
 
 def furthest_point_sample(points: Float[Tensor, "b n 3"], count: int) -> Int[Tensor, "b count"]:
-    """Choose `count` rows of every cloud (int64): row 0 first, then always the point furthest from the chosen ones.
+    """Choose `count` rows of every cloud (int64) that lie far apart.
 
-    Distances are squared, in float32; of equally far points the lowest row wins. (Published CUDA kernels break
-    ties by the layout of their thread blocks.) If `count` exceeds the number of distinct points, row 0 is
-    repeated. Coordinates have to be finite; with NaN or infinity the rows are valid but arbitrary. No gradient.
-    O(n count) time per cloud; clouds run in parallel.
+    Row 0 comes first, then always the point furthest from all chosen ones. Distances are squared, in
+    float32; of equally far points the lowest row wins. (Published CUDA kernels break ties by the layout of
+    their thread blocks.) If `count` exceeds the number of distinct points, row 0 is repeated. Coordinates
+    have to be finite; with NaN or infinity the rows are valid but arbitrary. No gradient. O(n count) time
+    per cloud; clouds run in parallel.
 
     Source: PointNet++, section 3.2.
 
@@ -41,7 +42,7 @@ def furthest_point_sample(points: Float[Tensor, "b n 3"], count: int) -> Int[Ten
 def _furthest_point_sample(points: Tensor, count: int) -> Tensor:
     if backend_for("furthest_point_sample", points) == "reference":
         return furthest_point_sample_reference(points, count)
-    from ._cpu import furthest_point_sample_cpu
+    from sparseops.furthest_point_sample._cpu import furthest_point_sample_cpu
 
     return furthest_point_sample_cpu(points, count)
 

@@ -7,13 +7,13 @@ import torch
 from numba import njit, prange
 from torch import Tensor
 
-from .._backend import sync_threads
+from sparseops._backend import sync_threads
 
 
 # nnan and nsz let the compiler vectorise the maximum; sums keep their order, so results stay exact.
 @njit(cache=True, fastmath={"nnan", "nsz"})
 @no_type_check
-def _update(x, y, z, nearest, px, py, pz):
+def _update(x, y, z, nearest, px, py, pz):  # noqa: PLR0913 - plain arrays are what a kernel takes
     """Lower the distances by the newest point and return the largest."""
     largest = np.float32(-1.0)
     for i in range(x.shape[0]):

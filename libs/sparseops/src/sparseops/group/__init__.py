@@ -1,5 +1,5 @@
 """Gather the features of neighbours."""
 
-from ._api import group
+from sparseops.group._api import group
 
 __all__ = ["group"]

@@ -6,16 +6,17 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from .._backend import backend_for
-from .._checks import HALF_AND_FLOATS, INTEGERS, check_device, check_dtype, check_shape
-from ._reference import group_backward_reference, group_reference
+from sparseops._backend import backend_for
+from sparseops._checks import FLOATS, HALF_AND_FLOATS, INTEGERS, check_device, check_dtype, check_shape
+from sparseops.group._reference import group_backward_reference, group_reference
 
 
 def group(features: Float[Tensor, "b c n"], idx: Int[Tensor, "b m s"]) -> Float[Tensor, "b c m s"]:
     """Gather features by rows: out[b, c, m, s] = features[b, c, idx[b, m, s]].
 
-    Made for the rows of `ball_query`. The gradient adds up over equal rows, in the order of (m, s), so that it is
-    the same in every run. Any floating type; O(b c m s).
+    Made for the rows of `ball_query`. The gradient adds up over equal rows, on the CPU in the order of (m,
+    s), so that it is the same in every run (on CUDA the order is not fixed). Any floating type, half
+    precision by the reference. O(b c m s).
 
     Raises:
         TypeError: Features that are not floating point, rows that are not integers.
@@ -40,7 +41,11 @@ def _group(features: Tensor, idx: Tensor) -> Tensor:
         low, high = int(idx.min()), int(idx.max())
         if low < 0 or high >= features.shape[2]:
             raise IndexError(f"group: idx must lie in 0 to {features.shape[2] - 1}, got {low} to {high}")
-    return group_reference(features, idx)
+    if features.dtype not in FLOATS or backend_for("group", features) == "reference":
+        return group_reference(features, idx)
+    from sparseops.group._cpu import group_cpu
+
+    return group_cpu(features, idx)
 
 
 @_group.register_fake
@@ -50,7 +55,11 @@ def _(features: Tensor, idx: Tensor) -> Tensor:
 
 @torch.library.custom_op("sparseops::group_backward", mutates_args=())
 def _group_backward(grad: Tensor, idx: Tensor, rows: int) -> Tensor:
-    return group_backward_reference(grad, idx, rows)
+    if grad.dtype not in FLOATS or backend_for("group", grad) == "reference":
+        return group_backward_reference(grad, idx, rows)
+    from sparseops.group._cpu import group_backward_cpu
+
+    return group_backward_cpu(grad, idx, rows)
 
 
 @_group_backward.register_fake

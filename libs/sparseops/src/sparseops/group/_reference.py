@@ -1,6 +1,5 @@
 """Grouping in plain PyTorch, any device. This file decides what is right."""
 
-import torch
 from torch import Tensor
 
 

@@ -1,5 +1,5 @@
 """Multi-scale deformable attention."""
 
-from ._api import ms_deform_attn
+from sparseops.ms_deform_attn._api import ms_deform_attn
 
 __all__ = ["ms_deform_attn"]

@@ -7,9 +7,9 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from .._backend import backend_for
-from .._checks import HALF_AND_FLOATS, check_device, check_dtype, check_shape
-from ._reference import ms_deform_attn_reference
+from sparseops._backend import backend_for
+from sparseops._checks import HALF_AND_FLOATS, check_device, check_dtype, check_shape
+from sparseops.ms_deform_attn._reference import ms_deform_attn_reference
 
 
 def ms_deform_attn(
@@ -21,13 +21,16 @@ def ms_deform_attn(
     """Sample value maps around each query and add the samples up by weight.
 
     Level l is a map of `shapes[l]` = (height, width), its cells row by row in `value`, levels one after the
-    other. `locations` are (x, y) as fractions of the map, 0 and 1 being its outer edges: the sample is bilinear at
-    pixel location * (width, height) - 0.5, and cells outside the map count as zero; a sample contributes if
-    -1 < x < width and -1 < y < height. Equal to `grid_sample(2 * location - 1, align_corners=False)` with zero
-    padding. `weights` are used as they come (apply the softmax first). The result is head by head, [b, q, h * d].
+    other. `locations` are (x, y) as fractions of the map, 0 and 1 being its outer edges: the sample is
+    bilinear at pixel location * (width, height) - 0.5, and cells outside the map count as zero; a sample
+    contributes if -1 < x < width and -1 < y < height. Equal to `grid_sample(2 * location - 1,
+    align_corners=False)` with zero padding. `weights` are used as they come (apply the softmax first). The
+    result is [b, q, h * d], head by head.
 
-    Gradients to value, locations and weights, the same in every run and for any number of threads. Half
-    precision is computed in float32 and returned in the type of `value`.
+    Gradients go to value, locations and weights, the same in every run and for any number of threads. At
+    whole pixels, where the bilinear sample has a kink, the gradient to x or y is the one towards larger
+    coordinates; there back ends may differ by rounding the location to either side. Half precision is
+    computed in float32 and returned in the type of `value`.
 
     Source: Deformable DETR, equation 3.
 
@@ -55,7 +58,57 @@ def ms_deform_attn(
             f"{op}: shapes {sizes} hold {sum(h * w for h, w in sizes)} cells, but value has {cells}"
         )
     working = torch.float64 if value.dtype == torch.float64 else torch.float32
-    out = ms_deform_attn_reference(
-        value.to(working), [n for size in sizes for n in size], locations.to(working), weights.to(working)
+    inputs = (
+        value.to(working),
+        [n for size in sizes for n in size],
+        locations.to(working),
+        weights.to(working),
     )
+    # The reference differentiates itself, so it stays outside the registered operator.
+    reference = backend_for(op, value) == "reference"
+    out = ms_deform_attn_reference(*inputs) if reference else _ms_deform_attn(*inputs)
     return out.to(value.dtype)
+
+
+@torch.library.custom_op("sparseops::ms_deform_attn", mutates_args=())
+def _ms_deform_attn(value: Tensor, shapes: list[int], locations: Tensor, weights: Tensor) -> Tensor:
+    from sparseops.ms_deform_attn._cpu import ms_deform_attn_cpu
+
+    return ms_deform_attn_cpu(value, shapes, locations, weights)
+
+
+@_ms_deform_attn.register_fake
+def _(value: Tensor, shapes: list[int], locations: Tensor, weights: Tensor) -> Tensor:
+    return value.new_empty(value.shape[0], locations.shape[1], value.shape[2] * value.shape[3])
+
+
+@torch.library.custom_op("sparseops::ms_deform_attn_backward", mutates_args=())
+def _ms_deform_attn_backward(
+    grad: Tensor, value: Tensor, shapes: list[int], locations: Tensor, weights: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    from sparseops.ms_deform_attn._cpu import ms_deform_attn_backward_cpu
+
+    return ms_deform_attn_backward_cpu(grad, value, shapes, locations, weights)
+
+
+@_ms_deform_attn_backward.register_fake
+def _(
+    grad: Tensor, value: Tensor, shapes: list[int], locations: Tensor, weights: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    return torch.empty_like(value), torch.empty_like(locations), torch.empty_like(weights)
+
+
+def _save(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+    value, ctx.shapes, locations, weights = inputs
+    ctx.save_for_backward(value, locations, weights)
+
+
+def _backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+    value, locations, weights = ctx.saved_tensors
+    grad_value, grad_locations, grad_weights = _ms_deform_attn_backward(
+        grad, value, ctx.shapes, locations, weights
+    )
+    return grad_value, None, grad_locations, grad_weights
+
+
+_ms_deform_attn.register_autograd(_backward, setup_context=_save)

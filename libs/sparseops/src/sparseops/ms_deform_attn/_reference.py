@@ -1,8 +1,8 @@
 """Multi-scale deformable attention through grid_sample, any device. This file decides what is right."""
 
 import torch
-import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
+from torch.nn.functional import grid_sample
 
 
 def ms_deform_attn_reference(value: Tensor, shapes: list[int], locations: Tensor, weights: Tensor) -> Tensor:
@@ -16,7 +16,7 @@ def ms_deform_attn_reference(value: Tensor, shapes: list[int], locations: Tensor
         start += h * w
         grid = 2 * locations[:, :, :, level].transpose(1, 2).reshape(b * heads, queries, points, 2) - 1
         sampled.append(
-            F.grid_sample(level_map, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
+            grid_sample(level_map, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
         )
     flat_weights = weights.transpose(1, 2).reshape(b * heads, 1, queries, len(sampled) * points)
     out = (torch.cat(sampled, dim=-1) * flat_weights).sum(-1)

@@ -1,5 +1,5 @@
 """Non-maximum suppression of rotated boxes seen from above."""
 
-from ._api import nms_bev
+from sparseops.nms._api import nms_bev
 
 __all__ = ["nms_bev"]

@@ -28,7 +28,7 @@ def _common_bound(boxes, cos, sin, i, j):
 
 @njit(cache=True)
 @no_type_check
-def _suppress(boxes, by_x, threshold, post_max):
+def _suppress(boxes, by_x, threshold, post_max):  # noqa: C901 - one loop nest over plain arrays
     n = boxes.shape[0]
     cos, sin = np.cos(boxes[:, 6]), np.sin(boxes[:, 6])
     area = np.empty(n)

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from ..rotated_iou._reference import iou_bev_reference
+from sparseops.rotated_iou._reference import iou_bev_reference
 
 _PAIRS_AT_ONCE = 1 << 20
 

@@ -1,5 +1,5 @@
 """Which box holds a point."""
 
-from ._api import points_in_boxes, points_in_boxes_batch
+from sparseops.points_in_boxes._api import points_in_boxes, points_in_boxes_batch
 
 __all__ = ["points_in_boxes", "points_in_boxes_batch"]

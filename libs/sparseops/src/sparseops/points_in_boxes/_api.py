@@ -4,9 +4,9 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from .._backend import backend_for
-from .._checks import check_device, check_dtype, check_shape
-from ._reference import points_in_boxes_reference
+from sparseops._backend import backend_for
+from sparseops._checks import check_device, check_dtype, check_shape
+from sparseops.points_in_boxes._reference import points_in_boxes_reference
 
 
 def points_in_boxes(
@@ -70,7 +70,7 @@ def _checked(op: str, points: Tensor, batch_index: Tensor, boxes: Tensor, margin
 def _points_in_boxes(points: Tensor, batch_index: Tensor, boxes: Tensor, margin: float) -> Tensor:
     if backend_for("points_in_boxes", points) == "reference":
         return points_in_boxes_reference(points, batch_index, boxes, margin)
-    from ._cpu import points_in_boxes_cpu
+    from sparseops.points_in_boxes._cpu import points_in_boxes_cpu
 
     return points_in_boxes_cpu(points, batch_index, boxes, margin)
 

@@ -1,5 +1,5 @@
 """Overlap of rotated boxes."""
 
-from ._api import iou_3d, iou_bev
+from sparseops.rotated_iou._api import iou_3d, iou_bev
 
 __all__ = ["iou_3d", "iou_bev"]

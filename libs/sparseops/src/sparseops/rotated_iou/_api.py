@@ -4,16 +4,16 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from .._backend import backend_for
-from .._checks import FLOATS, check_device, check_dtype, check_shape
-from ._reference import iou_3d_reference, iou_bev_reference
+from sparseops._backend import backend_for
+from sparseops._checks import FLOATS, check_device, check_dtype, check_shape
+from sparseops.rotated_iou._reference import iou_3d_reference, iou_bev_reference
 
 
 def iou_bev(boxes_a: Float[Tensor, "n 7"], boxes_b: Float[Tensor, "m 7"]) -> Float[Tensor, "n m"]:
     """Return the IoU seen from above of every pair of rotated boxes, in the type of `boxes_a`.
 
-    Boxes are x y z dx dy dz yaw in one frame (metres, radians); z and dz do not matter. Exact area, computed in
-    float64. Boxes without area have IoU 0, touching is no overlap. No gradient. O(n m).
+    Boxes are x y z dx dy dz yaw in one frame (metres, radians); z and dz do not matter. Exact area, computed
+    in float64. Boxes without area have IoU 0, touching is no overlap. No gradient. O(n m).
 
     Raises:
         TypeError: Not float32 or float64.
@@ -51,7 +51,7 @@ def _check(op: str, boxes_a: Tensor, boxes_b: Tensor) -> None:
 def _iou_bev(boxes_a: Tensor, boxes_b: Tensor) -> Tensor:
     if backend_for("iou_bev", boxes_a) == "reference":
         return iou_bev_reference(boxes_a[:, None], boxes_b[None]).to(boxes_a.dtype)
-    from ._cpu import iou_bev_cpu
+    from sparseops.rotated_iou._cpu import iou_bev_cpu
 
     return iou_bev_cpu(boxes_a, boxes_b).to(boxes_a.dtype)
 
@@ -60,7 +60,7 @@ def _iou_bev(boxes_a: Tensor, boxes_b: Tensor) -> Tensor:
 def _iou_3d(boxes_a: Tensor, boxes_b: Tensor) -> Tensor:
     if backend_for("iou_3d", boxes_a) == "reference":
         return iou_3d_reference(boxes_a[:, None], boxes_b[None]).to(boxes_a.dtype)
-    from ._cpu import iou_3d_cpu
+    from sparseops.rotated_iou._cpu import iou_3d_cpu
 
     return iou_3d_cpu(boxes_a, boxes_b).to(boxes_a.dtype)
 

@@ -7,8 +7,8 @@ from torch import Tensor
 def intersection_bev_reference(boxes_a: Tensor, boxes_b: Tensor) -> Tensor:
     """Return the common areas of broadcast boxes [..., 7], computed in float64.
 
-    In the frame of a, the area is the contour integral of clamp(x) dy along the outline of b, cut to the range of
-    y of a: there is no list of vertices that rounding could corrupt.
+    In the frame of a, the area is the contour integral of clamp(x) dy along the outline of b, cut to the
+    range of y of a: there is no list of vertices that rounding could corrupt.
     """
     a, b = torch.broadcast_tensors(boxes_a.double(), boxes_b.double())
     half = a[..., 3:5].clamp(min=0) / 2

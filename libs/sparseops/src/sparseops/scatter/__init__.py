@@ -1,5 +1,5 @@
 """Reduce rows by an index: sum, mean and maximum."""
 
-from ._api import scatter_max, scatter_mean, scatter_sum
+from sparseops.scatter._api import scatter_max, scatter_mean, scatter_sum
 
 __all__ = ["scatter_max", "scatter_mean", "scatter_sum"]

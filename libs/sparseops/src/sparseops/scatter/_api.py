@@ -6,8 +6,9 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from .._checks import FLOATS, INTEGERS, check_device, check_dtype, check_shape
-from ._reference import scatter_argmax_reference, scatter_sum_reference
+from sparseops._backend import backend_for
+from sparseops._checks import FLOATS, INTEGERS, check_device, check_dtype, check_shape
+from sparseops.scatter._reference import scatter_argmax_reference, scatter_sum_reference
 
 
 def scatter_sum(
@@ -15,8 +16,8 @@ def scatter_sum(
 ) -> Float[Tensor, "count c"]:
     """Add up the rows with the same index, in row order; [count, c], zero where no row has the index.
 
-    Rows with a negative index are left out. The gradient copies that of the sum to its rows. The same result in
-    every run on the CPU; on CUDA the order of the additions is not fixed.
+    Rows with a negative index are left out. The gradient copies that of the sum to its rows. The same result
+    in every run on the CPU; on CUDA the order of the additions is not fixed.
 
     Args:
         count: Number of groups; every index is below it.
@@ -54,11 +55,12 @@ def scatter_max(
 ) -> tuple[Float[Tensor, "count c"], Int[Tensor, "count c"]]:
     """Take the largest of the rows with the same index: values and the rows they came from, both [count, c].
 
-    Of equal values the lowest row wins, and only it receives the gradient. A group without rows has value 0 and
-    row n. Other rules as `scatter_sum`. NaN is not allowed.
+    Of equal values the lowest row wins, and only it receives the gradient. A group without rows has value 0
+    and row n. Other rules as `scatter_sum`. NaN is not allowed.
 
     Example:
-        >>> values, source = scatter_max(torch.tensor([[1.0], [2.0], [2.0]]), torch.tensor([0, 0, 0]), count=2)
+        >>> rows, index = torch.tensor([[1.0], [2.0], [2.0]]), torch.tensor([0, 0, 0])
+        >>> values, source = scatter_max(rows, index, count=2)
         >>> values.tolist(), source.tolist()
         ([[2.0], [0.0]], [[1], [3]])
     """
@@ -81,7 +83,11 @@ def _check(op: str, rows: Tensor, index: Tensor, count: int) -> None:
 
 @torch.library.custom_op("sparseops::scatter_sum", mutates_args=())
 def _scatter_sum(rows: Tensor, index: Tensor, count: int) -> Tensor:
-    return scatter_sum_reference(rows, index, count)
+    if backend_for("scatter_sum", rows) == "reference":
+        return scatter_sum_reference(rows, index, count)
+    from sparseops.scatter._cpu import scatter_sum_cpu
+
+    return scatter_sum_cpu(rows, index, count)
 
 
 @_scatter_sum.register_fake
@@ -105,7 +111,11 @@ _scatter_sum.register_autograd(_backward, setup_context=_save)
 
 @torch.library.custom_op("sparseops::scatter_argmax", mutates_args=())
 def _scatter_argmax(rows: Tensor, index: Tensor, count: int) -> Tensor:
-    return scatter_argmax_reference(rows, index, count)
+    if backend_for("scatter_max", rows) == "reference":
+        return scatter_argmax_reference(rows, index, count)
+    from sparseops.scatter._cpu import scatter_argmax_cpu
+
+    return scatter_argmax_cpu(rows, index, count)
 
 
 @_scatter_argmax.register_fake

@@ -4,12 +4,12 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from .._backend import backend_for
-from .._checks import INTEGERS, check_device, check_dtype, check_positive, check_shape
-from ._reference import voxel_query_reference
+from sparseops._backend import backend_for
+from sparseops._checks import INTEGERS, check_device, check_dtype, check_positive, check_shape
+from sparseops.voxel_query._reference import voxel_query_reference
 
 
-def voxel_query(
+def voxel_query(  # noqa: PLR0913 - keyword-only after the tensors
     centre_coords_bzyx: Int[Tensor, "m 4"],
     centres_xyz: Float[Tensor, "m 3"],
     sparse_coords_bzyx: Int[Tensor, "n 4"],
@@ -44,7 +44,8 @@ def voxel_query(
     Example:
         >>> sites = torch.tensor([[0, 0, 0, 0], [0, 0, 0, 1], [0, 0, 0, 9]])
         >>> xyz = torch.tensor([[0.5, 0.5, 0.5], [1.5, 0.5, 0.5], [9.5, 0.5, 0.5]])
-        >>> rows, empty = voxel_query(sites[1:2], xyz[1:2], sites, xyz, ranges=(1, 1, 1), radius=1.0, samples=3)
+        >>> limits = {"ranges": (1, 1, 1), "radius": 1.0, "samples": 3}
+        >>> rows, empty = voxel_query(sites[1:2], xyz[1:2], sites, xyz, **limits)
         >>> rows.tolist(), empty.tolist()
         ([[0, 1, 0]], [False])
     """
@@ -80,7 +81,7 @@ def voxel_query(
 
 
 @torch.library.custom_op("sparseops::voxel_query", mutates_args=())
-def _voxel_query(
+def _voxel_query(  # noqa: PLR0913 - the schema of the operator
     centre_coords_bzyx: Tensor,
     centres_xyz: Tensor,
     sparse_coords_bzyx: Tensor,
@@ -92,13 +93,13 @@ def _voxel_query(
     arguments = (centre_coords_bzyx, centres_xyz, sparse_coords_bzyx, voxel_xyz, ranges, radius, samples)
     if backend_for("voxel_query", centres_xyz) == "reference":
         return voxel_query_reference(*arguments)
-    from ._cpu import voxel_query_cpu
+    from sparseops.voxel_query._cpu import voxel_query_cpu
 
     return voxel_query_cpu(*arguments)
 
 
 @_voxel_query.register_fake
-def _(
+def _(  # noqa: PLR0913 - the schema of the operator
     centre_coords_bzyx: Tensor,
     centres_xyz: Tensor,
     sparse_coords_bzyx: Tensor,

@@ -1,4 +1,4 @@
-"""Voxel query over sites sorted by (b, z, y, x): lines of equal (b, z, y) are found by bisection, then walked."""
+"""Voxel query over sorted sites: lines of equal (b, z, y) are found by bisection, then walked."""
 
 from typing import no_type_check
 
@@ -7,7 +7,7 @@ import torch
 from numba import njit, prange
 from torch import Tensor
 
-from .._backend import sync_threads
+from sparseops._backend import sync_threads
 
 
 @njit(cache=True)
@@ -51,7 +51,7 @@ def _first_line(line_bzy, b, z, y):
 
 @njit(cache=True, parallel=True)
 @no_type_check
-def _query(centre_coords, centres, site_x, site_xyz, order, line_bzy, line_start, ranges, limit, idx, empty):
+def _query(centre_coords, centres, site_x, site_xyz, order, line_bzy, line_start, ranges, limit, idx, empty):  # noqa: PLR0913 - plain arrays are what a kernel takes
     rz, ry, rx = ranges[0], ranges[1], ranges[2]
     samples = idx.shape[1]
     for q in prange(centres.shape[0]):
@@ -89,7 +89,7 @@ def _query(centre_coords, centres, site_x, site_xyz, order, line_bzy, line_start
             idx[q, s] = first
 
 
-def voxel_query_cpu(
+def voxel_query_cpu(  # noqa: PLR0913 - plain arrays are what a kernel takes
     centre_coords_bzyx: Tensor,
     centres_xyz: Tensor,
     sparse_coords_bzyx: Tensor,

@@ -1,6 +1,6 @@
 """Points to voxels: hard (with limits), dynamic (without), and the mean of the points of a voxel."""
 
-from ._api import (
+from sparseops.voxelize._api import (
     BatchVoxels,
     DynamicVoxels,
     Voxels,

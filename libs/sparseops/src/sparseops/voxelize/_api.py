@@ -6,9 +6,9 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from .._backend import backend_for
-from .._checks import check_device, check_dtype, check_positive
-from ._reference import dynamic_voxelize_reference, hard_voxelize_reference
+from sparseops._backend import backend_for
+from sparseops._checks import check_device, check_dtype, check_positive
+from sparseops.voxelize._reference import dynamic_voxelize_reference, hard_voxelize_reference
 
 Vector3 = tuple[float, float, float]
 Bounds = tuple[float, float, float, float, float, float]
@@ -64,11 +64,11 @@ def voxelize(
     """Group the points of one cloud into voxels, with limits on points per voxel and on voxels.
 
     Columns 0..2 are x, y, z in metres, in the frame of `bounds`; the others are carried along. The cell is
-    floor((p - lower) / size) in float32; points outside the grid of `voxel_grid_size` cells and points with NaN
-    coordinates are dropped. Voxels are numbered in order of first appearance. A full voxel ignores further
-    points; once there are `max_voxels` voxels, points of new voxels are dropped while known ones still fill.
-    No points give no voxels. The gradient reaches the points that were kept. O(n) time and memory; the same
-    result for any number of threads.
+    floor((p - lower) / size) in float32; points outside the grid of `voxel_grid_size` cells and points with
+    NaN coordinates are dropped. Voxels are numbered in order of first appearance. A full voxel ignores
+    further points; once there are `max_voxels` voxels, points of new voxels are dropped while known ones
+    still fill. No points give no voxels. The gradient reaches the points that were kept. O(n) time and
+    memory; the same result for any number of threads.
 
     Args:
         voxel_size: Edge lengths x, y, z in metres.
@@ -95,7 +95,7 @@ def voxelize(
     return Voxels(voxels, coords_bzyx[:, 1:].contiguous(), counts)
 
 
-def voxelize_batch(
+def voxelize_batch(  # noqa: PLR0913 - keyword-only after the tensors
     points: Float[Tensor, "n bf"],
     *,
     voxel_size: Vector3,
@@ -111,8 +111,8 @@ def voxelize_batch(
 
     Raises:
         TypeError: `points` is not float32.
-        ValueError: Fewer than four columns, a sample outside 0 .. batch_size - 1, or a size or limit that is not
-            positive.
+        ValueError: Fewer than four columns, a sample outside 0 .. batch_size - 1, or a size or limit that is
+            not positive.
 
     Example:
         >>> points = torch.tensor([[1.0, 0.1, 0.1, 0.1], [0.0, 0.9, 0.2, 0.3]])
@@ -164,8 +164,8 @@ def voxelize_dynamic(
 def voxel_mean(points: Float[Tensor, "m p f"], counts: Int[Tensor, " m"]) -> Float[Tensor, "m f"]:
     """Average the points of every voxel: sum over the slots / max(count, 1).
 
-    Unused slots must be zero, as `voxelize` leaves them. The gradient is shared equally by the kept points (and by
-    the unused slots, from where it goes nowhere).
+    Unused slots must be zero, as `voxelize` leaves them. The gradient is shared equally by the kept points
+    (and by the unused slots, from where it goes nowhere).
 
     Raises:
         ValueError: The tensors are on different devices.
@@ -189,7 +189,7 @@ def _check_cloud(op: str, points: Tensor, voxel_size: Vector3, bounds: Bounds, *
 def _batch_column(op: str, points: Tensor, batch_size: int) -> Tensor:
     """Return column 0 as int64 after checking its range."""
     batch_index = points[:, 0].detach().long()
-    if len(points) and not (0 <= int(batch_index.min()) and int(batch_index.max()) < batch_size):
+    if len(points) and not (int(batch_index.min()) >= 0 and int(batch_index.max()) < batch_size):
         raise ValueError(
             f"{op}: column 0 of points must hold samples 0 to {batch_size - 1}, "
             f"got {int(batch_index.min())} to {int(batch_index.max())}"
@@ -198,7 +198,7 @@ def _batch_column(op: str, points: Tensor, batch_size: int) -> Tensor:
 
 
 @torch.library.custom_op("sparseops::hard_voxelize", mutates_args=())
-def _hard_voxelize(
+def _hard_voxelize(  # noqa: PLR0913 - the schema of the operator
     points: Tensor,
     batch_index: Tensor,
     voxel_size: list[float],
@@ -210,7 +210,7 @@ def _hard_voxelize(
     arguments = (points, batch_index, voxel_size, bounds, [x, y, z], max_points, max_voxels)
     if backend_for("voxelize", points) == "reference":
         return hard_voxelize_reference(*arguments)
-    from ._cpu import hard_voxelize_cpu
+    from sparseops.voxelize._cpu import hard_voxelize_cpu
 
     return hard_voxelize_cpu(*arguments)
 
@@ -221,7 +221,7 @@ def _as_bounds(bounds: list[float]) -> Bounds:
 
 
 @_hard_voxelize.register_fake
-def _(
+def _(  # noqa: PLR0913 - the schema of the operator
     points: Tensor,
     batch_index: Tensor,
     voxel_size: list[float],

@@ -15,7 +15,7 @@ def cells_of_points(
     return torch.where(inside[:, None], cells, 0.0).long(), inside
 
 
-def hard_voxelize_reference(
+def hard_voxelize_reference(  # noqa: PLR0913 - the arguments of the operator
     points: Tensor,
     batch_index: Tensor,
     voxel_size: list[float],
@@ -24,7 +24,7 @@ def hard_voxelize_reference(
     max_points: int,
     max_voxels: int,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Return voxels [M, P, F], coords_bzyx [M, 4], counts [M] and the point row of every slot [M, P] (-1: padding)."""
+    """Return voxels [M, P, F], coords_bzyx [M, 4], counts [M] and the point of each slot [M, P] (-1: none)."""
     nx, ny, nz = grid_xyz
     cells, inside = cells_of_points(points[:, :3], voxel_size, bounds, grid_xyz)
     rows = inside.nonzero()[:, 0]
@@ -66,7 +66,7 @@ def hard_voxelize_reference(
 def dynamic_voxelize_reference(
     points: Tensor, batch_index: Tensor, voxel_size: list[float], bounds: list[float], grid_xyz: list[int]
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Return the sorted sites coords_bzyx [M, 4], the site of every point [N] (-1: outside) and counts [M]."""
+    """Return sorted sites coords_bzyx [M, 4], the site of every point [N] (-1: outside) and counts [M]."""
     nx, ny, nz = grid_xyz
     cells, inside = cells_of_points(points[:, :3], voxel_size, bounds, grid_xyz)
     x, y, z = cells[inside].unbind(1)

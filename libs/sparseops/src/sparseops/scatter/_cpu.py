@@ -1,0 +1,57 @@
+"""Row reductions: a thread owns a block of channels and walks the rows in order."""
+
+from typing import no_type_check
+
+import torch
+from numba import njit, prange
+from torch import Tensor
+
+from sparseops._backend import sync_threads
+
+_CHANNELS_AT_ONCE = 16
+
+
+@njit(cache=True, parallel=True)
+@no_type_check
+def _sum(rows, index, out, block):
+    n, channels = rows.shape
+    for part in prange((channels + block - 1) // block):
+        first, last = part * block, min(part * block + block, channels)
+        out[:, first:last] = 0
+        for i in range(n):
+            target = index[i]
+            if target >= 0:
+                for c in range(first, last):
+                    out[target, c] += rows[i, c]
+
+
+@njit(cache=True, parallel=True)
+@no_type_check
+def _argmax(rows, index, out, block):
+    n, channels = rows.shape
+    for part in prange((channels + block - 1) // block):
+        first, last = part * block, min(part * block + block, channels)
+        out[:, first:last] = n
+        for i in range(n):
+            target = index[i]
+            if target >= 0:
+                for c in range(first, last):
+                    best = out[target, c]
+                    if best == n or rows[i, c] > rows[best, c]:
+                        out[target, c] = i
+
+
+def scatter_sum_cpu(rows: Tensor, index: Tensor, count: int) -> Tensor:
+    """Same results as `scatter_sum_reference`, bit for bit."""
+    out = torch.empty(count, rows.shape[1], dtype=rows.dtype)
+    sync_threads()
+    _sum(rows.contiguous().numpy(), index.contiguous().numpy(), out.numpy(), _CHANNELS_AT_ONCE)
+    return out
+
+
+def scatter_argmax_cpu(rows: Tensor, index: Tensor, count: int) -> Tensor:
+    """Same results as `scatter_argmax_reference`, bit for bit."""
+    out = torch.empty(count, rows.shape[1], dtype=torch.int64)
+    sync_threads()
+    _argmax(rows.contiguous().numpy(), index.contiguous().numpy(), out.numpy(), _CHANNELS_AT_ONCE)
+    return out
