@@ -53,8 +53,9 @@ def add_parser(protocols: _Protocols) -> None:
         metavar="TABLE",
         default=["strict", "loose"],
         choices=["strict", "loose", "strict-extended", "loose-extended"],
-        help="tables to print, of strict, loose, strict-extended, loose-extended: strict is the official one (Car 0.7, Pedestrian and Cyclist 0.5), loose lowers"
-        " bev and 3d to 0.5 / 0.25; extended adds Van, Person_sitting and Truck (default: strict loose)",
+        help="tables to print, of strict, loose, strict-extended, loose-extended; strict is the official one"
+        " (Car 0.7, Pedestrian and Cyclist 0.5), loose lowers bev and 3d to 0.5 / 0.25, extended adds Van,"
+        " Person_sitting and Truck (default: strict loose)",
     )
     add(
         "--missing",
@@ -111,11 +112,11 @@ def run(options: argparse.Namespace) -> None:
 
 
 def _explain(result: KittiResult, request: str) -> str:
-    from evaluators.kitti.protocol import METRICS
+    from evaluators.kitti.protocol import METRICS, Metric
 
     parts = request.split("/")
-    metric = {str(name): name for name in METRICS}.get(parts[1]) if len(parts) == 3 else None
-    if metric is None:
+    metric: Metric | None = next((name for name in METRICS if name in parts[1:2]), None)
+    if metric is None or len(parts) != 3:
         raise ValueError(
             f"--explain expects class/metric/level with metric {', '.join(METRICS)}, got {request!r};"
             " for example Car/3d/moderate"

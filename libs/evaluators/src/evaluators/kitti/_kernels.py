@@ -4,6 +4,9 @@ Kernels carry `no_type_check` because a run-time type check inside a compiled fu
 All numbers are float64, indices int64, flags int8 (0 counts, 1 ignored, -1 irrelevant).
 """
 
+# numba has no types for compiled functions.
+# pyright: reportUnknownVariableType=false
+
 from __future__ import annotations
 
 from typing import no_type_check
@@ -36,18 +39,14 @@ def pair_overlaps(a_image, b_image, a, b, out):
         area_b = (b_image[2] - b_image[0]) * (b_image[3] - b_image[1])
         out[0] = shared / (area_a + area_b - shared)
     if a[2] > 0.0 and b[2] > 0.0:
-        reach = 0.5 * (np.hypot(a[2], a[3]) + np.hypot(b[2], b[3]))
-        dx = a[0] - b[0]
-        dz = a[1] - b[1]
-        if dx * dx + dz * dz <= reach * reach:
-            ground = rotated_intersection_area(a[0], a[1], a[2], a[3], a[4], b[0], b[1], b[2], b[3], b[4])
-            if ground > 0.0:
-                out[1] = ground / (a[2] * a[3] + b[2] * b[3] - ground)
-                # y points down: a box reaches from y - height up to its bottom at y.
-                tall = min(a[5], b[5]) - max(a[5] - a[6], b[5] - b[6])
-                if a[6] > 0.0 and b[6] > 0.0 and tall > 0.0:
-                    volume = ground * tall
-                    out[2] = volume / (a[2] * a[3] * a[6] + b[2] * b[3] * b[6] - volume)
+        ground = rotated_intersection_area(a[0], a[1], a[2], a[3], a[4], b[0], b[1], b[2], b[3], b[4])
+        if ground > 0.0:
+            out[1] = ground / (a[2] * a[3] + b[2] * b[3] - ground)
+            # y points down: a box reaches from y - height up to its bottom at y.
+            tall = min(a[5], b[5]) - max(a[5] - a[6], b[5] - b[6])
+            if a[6] > 0.0 and b[6] > 0.0 and tall > 0.0:
+                volume = ground * tall
+                out[2] = volume / (a[2] * a[3] * a[6] + b[2] * b[3] * b[6] - volume)
     return out[0] > 0.0 or out[1] > 0.0
 
 

@@ -22,7 +22,7 @@ def table(result: KittiResult) -> str:
     lines = [
         head,
         "",
-        f"{'':28}{'R40 (40 recall positions)':^{group}}  {'R11 (11 recall positions)':^{group}}",
+        f"{'':28}{'R40 (40 recall positions)':>{group}}  {'R11 (11 recall positions)':>{group}}",
         f"{'class':15}{'metric':>6}{'IoU >':>7}{names}  {names}  {'objects':>{width}}",
     ]
     for rule in result.overlaps.classes:
@@ -76,8 +76,8 @@ def notes(result: KittiResult) -> list[str]:
         )
     if counts.n_tied_scores:
         found.append(
-            f"{counts.n_tied_scores} detections share their score with another one of their frame; the earlier"
-            " line goes first."
+            f"{counts.n_tied_scores} detections share their score with another one of their frame;"
+            " the earlier line goes first."
         )
     return found
 

@@ -51,11 +51,12 @@ def evaluate(  # noqa: PLR0913 - the policies of the protocol, all with defaults
         ValueError: No frames; frames that `gt` lacks; missing frames; invalid rows; detections without score.
 
     Example:
-        >>> car = dict(names=("Car",), alpha=[0.1], bbox=[[0, 0, 100, 60]], size_hwl=[[1.5, 1.6, 4]],
-        ...            location=[[0, 1.6, 20]], rotation_y=[0.1])
-        >>> gt = {f"{i:06d}": KittiObjects(truncated=[0], occluded=[0], **car) for i in range(41)}
-        >>> det = {frame: KittiObjects.detections(score=[0.9], **car) for frame in gt}
-        >>> round(evaluate(gt, det).ap("Car", "3d", "easy"), 6)
+        >>> found = KittiObjects.detections(
+        ...     ["Car"], alpha=[0.1], bbox=[[0, 0, 100, 60]], size_hwl=[[1.5, 1.6, 4.0]],
+        ...     location=[[0, 1.6, 20]], rotation_y=[0.1], score=[0.9],
+        ... )
+        >>> frames = {f"{i:06d}": found for i in range(50)}
+        >>> round(evaluate(frames, frames).ap("Car", "3d", "easy"), 6)
         100.0
     """
     require_choice(missing, Missing, name="missing")

@@ -69,7 +69,9 @@ def _read(path: Path, fields: tuple[str, ...], non_finite: NonFinite) -> tuple[t
     """Return names [n] and the numbers after the name [n, len(fields) - 1]."""
     text = _decode(path)
     rows = [row for line in text.split("\n") if (row := line.split())]
-    if any(len(row) != len(fields) for row in rows) or "_" in text or not text.isascii():
+    # float() also reads digits of other scripts and 1_000, which no other reader of the format does.
+    lenient = not text.isascii() or text.count("_") != sum(row[0].count("_") for row in rows)
+    if lenient or any(len(row) != len(fields) for row in rows):
         _check_lines(path, text, fields)
     try:
         numbers = [[float(token) for token in row[1:]] for row in rows]
@@ -114,7 +116,6 @@ def _check_lines(path: Path, text: str, fields: tuple[str, ...]) -> None:
 
 
 def _is_number(token: str) -> bool:
-    # Python's float also reads digits of other scripts and 1_000, which no other reader of the format does.
     if "_" in token or not token.isascii():
         return False
     try:

@@ -72,8 +72,8 @@ def collect_folders(  # noqa: PLR0913 - the policies of the protocol, all with d
     if absent and missing == "error":
         raise FileNotFoundError(
             f"{pred_dir} lacks prediction files for {len(absent)} of {len(chosen)} frames:"
-            f" {first_names(absent)}; write an empty file where nothing was found, or pass missing='empty' (--missing empty)"
-            + _hint(Path(pred_dir))
+            f" {first_names(absent)}; write an empty file where nothing was found, or pass missing='empty'"
+            " (--missing empty)" + _hint(Path(pred_dir))
         )
     evaluator = KittiEvaluator(on_invalid=on_invalid)
     non_finite: NonFinite = "error" if on_invalid == "error" else "keep"

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Bool, Float64, Int64
+from jaxtyping import Bool, Real
 
 ABSENT_SIZE = -1.0
 ABSENT_LOCATION = -1000.0
@@ -18,17 +18,17 @@ _WIDTHS = {"truncated": 0, "alpha": 0, "bbox": 4, "size_hwl": 3, "location": 3, 
 class KittiObjects:
     """Objects of one frame: columns of a label or detection file, row by row in file order.
 
-    Anything that NumPy turns into numbers is accepted and stored as float64 (occlusion as int64). What an
-    object does not have is written as in the files: size -1, location -1000, angle -10.
+    Numbers of any type are stored as float64 (occlusion as int64). What an object does not have is written as
+    in the files: size -1, location -1000, angle -10.
 
     Raises:
         ValueError: A column has another length than `names`, or a wrong width.
 
     Example:
         >>> car = KittiObjects(
-        ...     names=("Car",), truncated=[0.0], occluded=[0], alpha=[-1.6],
-        ...     bbox=[[100, 120, 200, 180]], size_hwl=[[1.5, 1.6, 3.9]], location=[[1, 1.7, 20]],
-        ...     rotation_y=[-1.5], score=[0.9],
+        ...     names=("Car",), truncated=np.zeros(1), occluded=np.zeros(1), alpha=np.array([-1.6]),
+        ...     bbox=np.array([[100, 120, 200, 180]]), size_hwl=np.array([[1.5, 1.6, 3.9]]),
+        ...     location=np.array([[1, 1.7, 20]]), rotation_y=np.array([-1.5]),
         ... )
         >>> len(car), car.size_hwl.dtype.name
         (1, 'float64')
@@ -36,21 +36,21 @@ class KittiObjects:
 
     names: tuple[str, ...]
     """Class names; letter case does not matter; unknown classes and DontCare are welcome."""
-    truncated: Float64[np.ndarray, " n"]
+    truncated: Real[np.ndarray, " n"]
     """Share outside the image, 0 to 1; -1 if not given. Read from ground truth only."""
-    occluded: Int64[np.ndarray, " n"]
+    occluded: Real[np.ndarray, " n"]
     """0 visible, 1 partly, 2 largely, 3 unknown; -1 if not given. Read from ground truth only."""
-    alpha: Float64[np.ndarray, " n"]
+    alpha: Real[np.ndarray, " n"]
     """Observation angle in radians; -10 if not given."""
-    bbox: Float64[np.ndarray, "n 4"]
+    bbox: Real[np.ndarray, "n 4"]
     """Image box x1 y1 x2 y2 in pixels; width is x2 - x1 (nothing is added)."""
-    size_hwl: Float64[np.ndarray, "n 3"]
+    size_hwl: Real[np.ndarray, "n 3"]
     """Height, width, length in metres, the order of the files; -1 if absent."""
-    location: Float64[np.ndarray, "n 3"]
+    location: Real[np.ndarray, "n 3"]
     """x y z in metres of the centre of the bottom face, rectified camera frame (y down, z forward)."""
-    rotation_y: Float64[np.ndarray, " n"]
+    rotation_y: Real[np.ndarray, " n"]
     """Angle about the camera's y axis in radians; -10 if absent."""
-    score: Float64[np.ndarray, " n"] | None = None
+    score: Real[np.ndarray, " n"] | None = None
     """Detections only: any real number, higher is better. Not rounded."""
 
     def __post_init__(self) -> None:
@@ -82,7 +82,16 @@ class KittiObjects:
         rotation_y: object,
         score: object,
     ) -> KittiObjects:
-        """Return detections: the two columns that are read from ground truth only are filled with -1."""
+        """Return detections, from arrays or lists; the columns read from ground truth only become -1.
+
+        Example:
+            >>> found = KittiObjects.detections(
+            ...     ["Car"], alpha=[-1.6], bbox=[[100, 120, 200, 180]], size_hwl=[[1.5, 1.6, 3.9]],
+            ...     location=[[1, 1.7, 20]], rotation_y=[-1.5], score=[0.9],
+            ... )
+            >>> found.score
+            array([0.9])
+        """
         absent = np.full(len(names), -1)
         return cls(
             names=tuple(names),

@@ -42,9 +42,9 @@ class Difficulty:
             raise ValueError(f"Difficulty.depth_m must be (near, far) with near < far, got {self.depth_m}")
 
 
-EASY: Final = Difficulty(name="easy", min_height_px=40, max_occlusion=0, max_truncation=0.15)
-MODERATE: Final = Difficulty(name="moderate", min_height_px=25, max_occlusion=1, max_truncation=0.30)
-HARD: Final = Difficulty(name="hard", min_height_px=25, max_occlusion=2, max_truncation=0.50)
+EASY: Final = Difficulty(name="easy", min_height_px=40.0, max_occlusion=0, max_truncation=0.15)
+MODERATE: Final = Difficulty(name="moderate", min_height_px=25.0, max_occlusion=1, max_truncation=0.30)
+HARD: Final = Difficulty(name="hard", min_height_px=25.0, max_occlusion=2, max_truncation=0.50)
 DIFFICULTIES: Final = (EASY, MODERATE, HARD)
 
 

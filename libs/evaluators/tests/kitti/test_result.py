@@ -1,0 +1,88 @@
+import json
+from collections.abc import Callable
+
+import pytest
+from evaluators import kitti
+from evaluators.kitti import KittiObjects, KittiResult
+
+Frames = dict[str, KittiObjects]
+
+
+@pytest.fixture
+def result(make_frames: Callable[..., tuple[Frames, Frames]]) -> KittiResult:
+    return kitti.evaluate(*make_frames(3, 30), overlaps="loose")
+
+
+def test_the_table_shows_every_class_metric_and_level(result: KittiResult) -> None:
+    lines = result.table().splitlines()
+    rows = [line.split() for line in lines if line.split()[:1] in (["Car"], ["Pedestrian"], ["Cyclist"])]
+    assert len(rows) == 12
+    expected = [
+        result.ap("Car", "3d", level, recall=r) for r in (40, 11) for level in ("easy", "moderate", "hard")
+    ]
+    car_3d = next(row for row in rows if row[:2] == ["Car", "3d"])
+    assert car_3d[2] == "0.50"
+    assert car_3d[3:9] == [f"{value:.4f}" for value in expected]
+
+
+def test_absent_orientation_is_a_dash(car: KittiObjects) -> None:
+    text = kitti.evaluate({"a": car}, {"a": car}, aos="never").table()
+    assert [line.split()[3] for line in text.splitlines() if " aos " in line and "Note" not in line] == [
+        "-"
+    ] * 3
+
+
+def test_few_objects_are_pointed_out(car: KittiObjects) -> None:
+    notes = kitti.evaluate({"a": car}, {"a": car}).notes()
+    assert any("fewer than 41 objects" in note and "Car easy (1)" in note for note in notes)
+
+
+def test_enough_objects_need_no_note(car: KittiObjects) -> None:
+    frames = {f"{i:06d}": car for i in range(41)}
+    assert not any("fewer than" in note for note in kitti.evaluate(frames, frames).notes())
+
+
+def test_notes_name_what_was_set_aside(car: KittiObjects) -> None:
+    notes = kitti.evaluate({"a": car, "b": car}, {"a": car}, missing="empty", aos="never").notes()
+    assert any("1 frames had no predictions" in note for note in notes)
+    assert any("nothing was detected: Pedestrian 2d" in note for note in notes)
+    assert any("aos is not evaluated" in note for note in notes)
+
+
+def test_the_mean_is_over_classes(result: KittiResult) -> None:
+    values = [result.ap(name, "bev", "hard") for name in ("Car", "Pedestrian", "Cyclist")]
+    assert result.mean("bev", "hard") == pytest.approx(sum(value or 0.0 for value in values) / 3)
+
+
+def test_json_holds_the_curves_and_survives_a_round_trip(result: KittiResult) -> None:
+    report = json.loads(json.dumps(result.to_json(), allow_nan=False))
+    curve = result.curves["Car", "3d", "hard"]
+    entry = report["results"]["Car/3d/hard"]
+    assert entry["R40"] == curve.ap(40)
+    assert entry["curve"] == curve.curve.tolist()
+    assert entry["thresholds"] == curve.thresholds.tolist()
+    assert len(report["results"]) == 36
+    assert report["counts"]["n_frames"] == 30
+    assert report["protocol"]["overlaps"] == "loose"
+
+
+def test_explain_lists_all_recall_positions(result: KittiResult) -> None:
+    lines = result.explain("Car", "3d", "hard").splitlines()
+    assert [line.split()[0] for line in lines[-41:]] == [str(i) for i in range(41)]
+    assert f"R40 = {result.ap('Car', '3d', 'hard'):.4f}" in "\n".join(lines)
+
+
+def test_explain_needs_an_evaluated_orientation(car: KittiObjects) -> None:
+    with pytest.raises(ValueError, match="aos was not evaluated"):
+        kitti.evaluate({"a": car}, {"a": car}, aos="never").explain("Car", "aos", "easy")
+
+
+@pytest.mark.parametrize(
+    ("cls", "level", "message"),
+    [("car", "easy", "no class 'car' in this result; it has Car"), ("Car", "extreme", "no level 'extreme'")],
+)
+def test_unknown_entries_are_refused_with_the_known_ones(
+    result: KittiResult, cls: str, level: str, message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        result.ap(cls, "3d", level)

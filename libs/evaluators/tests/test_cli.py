@@ -1,0 +1,106 @@
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from evaluators import kitti
+from evaluators._cli import main
+
+
+def kitti_arguments(folder: Path, *more: str) -> list[str]:
+    return ["kitti", "--gt", str(folder / "label_2"), "--pred", str(folder / "det"), *more]
+
+
+def test_a_golden_case_through_the_command_line(golden_kitti: Path, tmp_path: Path) -> None:
+    folder = golden_kitti / "tied_scores"
+    report = tmp_path / "report.json"
+    command = [sys.executable, "-m", "evaluators", *kitti_arguments(folder, "--json", str(report))]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    written = json.loads(report.read_text())
+    expected = json.loads((folder / "expected.json").read_text())
+    for table in ("strict", "loose"):
+        for key, entry in expected[f"devkit_{table}"].items():
+            name, rest = key.split("/", 1)
+            ours = written[table]["results"][f"{name.capitalize()}/{rest}"]
+            assert ours["R40"] == pytest.approx(entry["R40"], abs=1e-6)
+            assert ours["R11"] == pytest.approx(entry["R11"], abs=1e-6)
+    tables = [kitti.evaluate_folders(folder / "label_2", folder / "det", overlaps=t) for t in kitti.TABLES]
+    assert done.stdout == f"{tables[0].table()}\n\n{tables[1].table()}\n"
+    assert list(tmp_path.iterdir()) == [report]
+
+
+def test_help_loads_no_numbers_library() -> None:
+    code = (
+        "import sys\nfrom evaluators._cli import main\n"
+        "try:\n    main(['kitti', '--help'])\nexcept SystemExit:\n    pass\n"
+        "loaded = {'numpy', 'numba', 'tqdm'} & set(sys.modules)\nassert not loaded, loaded"
+    )
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert "type truncated occluded alpha x1 y1 x2 y2 height width length x y z rotation_y" in done.stdout
+
+
+def test_the_options_are_these(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["kitti", "--help"])
+    options = {
+        word.strip("[],") for word in capsys.readouterr().out.split() if word.strip("[]").startswith("--")
+    }
+    assert options == {
+        "--help",
+        "--gt",
+        "--pred",
+        "--split",
+        "--overlaps",
+        "--missing",
+        "--on-invalid",
+        "--aos",
+        "--explain",
+        "--json",
+    }
+
+
+def test_the_tables_are_those_of_the_library(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["kitti", "--gt", "x", "--pred", "y", "--overlaps", "medium"])
+    message = capsys.readouterr().err
+    assert all(repr(name) in message for name in kitti.TABLES)
+
+
+def test_bad_input_ends_with_a_sentence_and_status_2(
+    golden_kitti: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(kitti_arguments(golden_kitti / "nan_score")) == 2
+    message = capsys.readouterr().err
+    assert message.startswith("evaluators kitti: error: ")
+    assert "expected a finite number for score" in message
+
+
+def test_a_split_and_missing_files(
+    golden_kitti: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    split = tmp_path / "val.txt"
+    split.write_text("000000\n000001\n")
+    (tmp_path / "pred").mkdir()
+    arguments = ["kitti", "--gt", str(golden_kitti / "five_gt" / "label_2"), "--pred", str(tmp_path / "pred")]
+    arguments += ["--split", str(split)]
+    assert main(arguments) == 2
+    assert "lacks prediction files for 2 of 2 frames: 000000, 000001" in capsys.readouterr().err
+    assert main([*arguments, "--missing", "empty"]) == 0
+    assert "2 frames had no predictions" in capsys.readouterr().out
+
+
+def test_explain_prints_the_recall_positions(golden_kitti: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = golden_kitti / "five_gt"
+    assert main(kitti_arguments(folder, "--explain", "Car/3d/easy")) == 0
+    assert "Car 3d easy: 5 objects count" in capsys.readouterr().out
+    assert main(kitti_arguments(folder, "--explain", "Car/4d/easy")) == 2
+    assert "--explain expects class/metric/level" in capsys.readouterr().err
+
+
+def test_the_report_needs_its_folder_before_work_starts(
+    golden_kitti: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = kitti_arguments(golden_kitti / "five_gt", "--json", str(tmp_path / "no" / "r.json"))
+    assert main(arguments) == 2
+    assert "--json: no folder" in capsys.readouterr().err
