@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Int, Int32, Int64
 from torch import Tensor
 
+from sparseops._backend import backend_for
 from sparseops._checks import check_dtype
 
 MAX_CELLS = 2**62
@@ -117,8 +118,9 @@ def _check_range(coords: Tensor, limits: tuple[int, ...]) -> None:
 
 
 def _sort_keys(keys: Tensor) -> tuple[Tensor, Tensor]:
-    # numpy sorts 64-bit integers with vector instructions, several times faster than torch.sort on the CPU.
-    if keys.device.type == "cpu":
-        order = torch.from_numpy(keys.numpy().argsort())
-        return keys[order], order
-    return torch.sort(keys)
+    if backend_for("sites_from_coords", keys) == "cpu":
+        from sparseops._numba.sort import sort_keys
+
+        ascending, order = sort_keys(keys.numpy())
+        return torch.from_numpy(ascending), torch.from_numpy(order)
+    return torch.sort(keys, stable=True)

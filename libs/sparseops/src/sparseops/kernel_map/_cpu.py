@@ -5,6 +5,7 @@ import torch
 from torch import Tensor
 
 from sparseops._backend import sync_threads
+from sparseops._numba.sort import sort_keys
 from sparseops.kernel_map import _kernels
 from sparseops.kernel_map._reference import TILE_ROWS
 from sparseops.kernel_map._window import Triple, Window
@@ -23,7 +24,7 @@ def strided_sites(coords_in: Tensor, shape_out: Triple, window: Window) -> Tenso
         per_site *= int((table >= 0).sum(1).max())
     keys = np.empty(len(coords) * per_site, np.int64)
     keys = keys[: _kernels.candidate_keys(coords, *tables, shape_out, keys)]
-    keys.sort()
+    keys, _ = sort_keys(keys)
     cells = torch.empty((len(keys), 4), dtype=torch.int32)
     return cells[: _kernels.distinct_cells(keys, shape_out, cells.numpy())].clone()
 
@@ -37,10 +38,9 @@ def pair_list(
     shape = tuple(size + 2 * pad for size, pad in zip(shape_in, window.padding, strict=True))
     keys_in = _kernels.grid_keys(coords_in.numpy(), (1, 1, 1), shape)
     keys_in += (window.padding[0] * shape[1] + window.padding[1]) * shape[2] + window.padding[2]
+    keys_in = np.append(keys_in, np.iinfo(np.int64).max)
     keys_out = _kernels.grid_keys(coords_out.numpy(), window.stride, shape)
-    reach_z, reach_y, reach_x = (
-        np.arange(size) * step for size, step in zip(window.kernel, window.dilation, strict=True)
-    )
+    reach_z, reach_y = (np.arange(window.kernel[axis]) * window.dilation[axis] for axis in (0, 1))
     shifts = ((reach_z[:, None] * shape[1] + reach_y) * shape[2]).ravel()
     # Only the beginning of each tile's part is ever touched, so the large array costs little memory.
     pairs = np.empty((tiles, TILE_ROWS * window.volume, 2), np.int32)
@@ -48,7 +48,17 @@ def pair_list(
     if tiles:
         sites = keys_out, rows_out.numpy(), keys_in, rows_in.numpy()
         counter = np.zeros(1, np.int64)
-        _kernels.tile_pairs(sync_threads(), counter, TILE_ROWS, *sites, shifts, reach_x, pairs, counts)
+        _kernels.tile_pairs(
+            sync_threads(),
+            counter,
+            TILE_ROWS,
+            *sites,
+            shifts,
+            window.kernel[2],
+            window.dilation[2],
+            pairs,
+            counts,
+        )
     end = counts.ravel().cumsum()
     total = int(end[-1]) if tiles else 0
     pairs_in, pairs_out = torch.empty(total, dtype=torch.int32), torch.empty(total, dtype=torch.int32)

@@ -80,47 +80,46 @@ def _lower_bound(keys, value):
 @njit(nogil=True)
 @no_type_check
 def _tile_pairs(
-    first, last, keys_out, rows_out, keys_in, rows_in, shifts, steps, line_in, line_out, pairs, counts
+    first, last, keys_out, rows_out, keys_in, rows_in, shifts, width, step, line_in, line_out, pairs, counts
 ):
-    """List the pairs of the output positions [first, last), ordered by offset; return how many.
+    """List the pairs of the output positions [first, last), ordered by offset.
 
     For one line of the kernel (fixed z and y offset) the wanted keys ascend with the output, so one walk along the
-    inputs finds them all.
+    inputs finds them all. The last of `keys_in` is larger than any wanted key and stops the walk.
     """
-    total = 0
-    width = len(steps)
+    total, reach = 0, (width - 1) * step
     for line in range(len(shifts)):
         found = counts[line * width : (line + 1) * width]
         found[:] = 0
         at = _lower_bound(keys_in, keys_out[first] + shifts[line])
         for position in range(first, last):
             wanted = keys_out[position] + shifts[line]
-            while at < len(keys_in) and keys_in[at] < wanted:
+            while keys_in[at] < wanted:
                 at += 1
             near = at
-            for k in range(width):
-                while near < len(keys_in) and keys_in[near] < wanted + steps[k]:
-                    near += 1
-                if near < len(keys_in) and keys_in[near] == wanted + steps[k]:
+            while keys_in[near] <= wanted + reach:
+                k = keys_in[near] - wanted
+                if step == 1 or k % step == 0:
+                    k //= step
                     line_in[k, found[k]] = rows_in[near]
                     line_out[k, found[k]] = rows_out[position]
                     found[k] += 1
+                near += 1
         for k in range(width):
             for i in range(found[k]):
                 pairs[total, 0], pairs[total, 1] = line_in[k, i], line_out[k, i]
                 total += 1
-    return total
 
 
 @njit(parallel=True, nogil=True, cache=True)
 @no_type_check
 def tile_pairs(
-    threads, counter, tile_rows, keys_out, rows_out, keys_in, rows_in, shifts, steps, pairs, counts
+    threads, counter, tile_rows, keys_out, rows_out, keys_in, rows_in, shifts, width, step, pairs, counts
 ):
     """List the pairs of tile t at the beginning of `pairs[t]` [t, tile_rows * v, 2], numbers to `counts` [t, v]."""
     for _ in prange(threads):
-        line_in = np.empty((len(steps), tile_rows), np.int32)
-        line_out = np.empty((len(steps), tile_rows), np.int32)
+        line_in = np.empty((width, tile_rows), np.int32)
+        line_out = np.empty((width, tile_rows), np.int32)
         tile = fetch_add(counter.ctypes.data)
         while tile < len(pairs):
             first, last = tile * tile_rows, min((tile + 1) * tile_rows, len(keys_out))
@@ -132,7 +131,8 @@ def tile_pairs(
                 keys_in,
                 rows_in,
                 shifts,
-                steps,
+                width,
+                step,
                 line_in,
                 line_out,
                 pairs[tile],
