@@ -41,7 +41,7 @@ def check_device(op: str, *named: tuple[str, Tensor]) -> None:
             )
 
 
-def check_positive(op: str, name: str, value: float | Sequence[float]) -> None:
+def check_positive(op: str, name: str, value: float | int | Sequence[float | int]) -> None:
     """Raise ValueError unless the number, or every number of the sequence, is above zero."""
     values = value if isinstance(value, Sequence) else (value,)
     if not all(number > 0 for number in values):
