@@ -11,9 +11,9 @@ class Sources(HTMLParser):
         self.outside: list[str] = []
         self.tags: list[str] = []
 
-    def handle_starttag(self, tag, attributes):
+    def handle_starttag(self, tag, attrs):
         self.tags.append(tag)
-        for name, value in attributes:
+        for name, value in attrs:
             if name in ("src", "href") and not value.startswith(("data:", "#")):
                 self.outside.append(value)
 

@@ -6,7 +6,7 @@ from appkit.sampling import EpochSampler
 def draws(epoch: int, *, shuffle: bool = True, count: int = 10) -> list[int]:
     sampler = EpochSampler(count, seed=3, shuffle=shuffle)
     sampler.set_epoch(epoch)
-    return [draw.index for draw in sampler]
+    return [draw.frame for draw in sampler]
 
 
 def test_every_frame_is_drawn_once_an_epoch():

@@ -1,4 +1,4 @@
-"""What the fusion3d apps share: the Lightning shell, loggers, optimiser schedule, pictures and the run report.
+"""What the fusion3d apps share: Lightning shell, loggers, optimiser schedule, pictures and run report.
 
 Import the module you need (`from appkit.report import Report`); nothing heavy is imported by `import appkit`.
 """

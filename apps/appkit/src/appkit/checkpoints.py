@@ -31,8 +31,8 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
     except Exception as error:
         reason = str(error).splitlines()[0][:160] if str(error) else type(error).__name__
         raise ValueError(
-            f"checkpoint {path}: cannot be read ({reason}); it is truncated, corrupt, or holds more than tensors and "
-            "plain values; take an older checkpoint or start again without --ckpt_path"
+            f"checkpoint {path}: cannot be read ({reason}); it is truncated, corrupt, or holds more than "
+            "tensors and plain values; take an older checkpoint or start again without --ckpt_path"
         ) from error
     if not isinstance(content, dict) or "state_dict" not in content:
         raise ValueError(

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """A sub-command: one line for the help, and what runs with the remaining arguments and returns the exit status."""
+    """A sub-command: a line for the help, and what runs with the other arguments and returns the status."""
 
     summary: str
     run: Callable[[Sequence[str]], int]
@@ -24,10 +24,10 @@ def dispatch(
     epilog: str,
     arguments: Sequence[str] | None = None,
 ) -> int:
-    """Run the named sub-command; print the help when there is none, an error with the nearest name when unknown.
+    """Run the named sub-command; without one print the help, with an unknown one the nearest name.
 
-    Errors that say what the user can mend (ValueError, FileNotFoundError and other OSErrors) end the program with
-    their message and status 2, without a traceback.
+    Errors that say what the user can mend (ValueError, FileNotFoundError and other OSErrors) end the program
+    with their message and status 2, without a traceback.
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
     if not words or words[0] in ("-h", "--help"):
@@ -41,7 +41,8 @@ def dispatch(
         nearest = difflib.get_close_matches(words[0], commands, n=1)
         hint = f"; did you mean '{nearest[0]}'?" if nearest else ""
         sys.stderr.write(
-            f"{program}: there is no command '{words[0]}'{hint} Commands: {', '.join(commands)}. See {program} --help\n"
+            f"{program}: there is no command '{words[0]}'{hint} "
+            f"Commands: {', '.join(commands)}. See {program} --help\n"
         )
         return 2
     try:

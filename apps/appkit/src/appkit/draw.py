@@ -1,4 +1,4 @@
-"""Pictures of detections: seen from above, and over the camera image. Pure functions from arrays to pictures."""
+"""Pictures of detections, from above and over the camera image. Pure functions from arrays to pictures."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from geom3d import boxes as box_ops
 from geom3d.cameras import PinholeCamera
 from PIL import Image, ImageDraw
 
-# Corner order of geom3d.boxes.corners: four below, four above; the first two and their upper twins face forward.
+# Corner order of geom3d.boxes.corners: four below, four above; the first two and their upper twins face
+# forward.
 EDGES = ((0, 1), (1, 2), (2, 3), (3, 0), (4, 5), (5, 6), (6, 7), (7, 4), (0, 4), (1, 5), (2, 6), (3, 7))
 TRUTH = (40, 200, 80)
 FOUND = (255, 150, 0)

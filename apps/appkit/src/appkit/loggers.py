@@ -16,8 +16,9 @@ from lightning.pytorch.utilities import rank_zero_only
 class JsonlLogger(Logger):
     """Append metrics to `<run_dir>/metrics.jsonl` as they come, one line per call.
 
-    Each line has `step`, `time_s` (seconds since the epoch) and the metrics. Numbers that JSON cannot hold (NaN,
-    infinities) become null. A resumed run appends to the same file; of lines that share a step the last one counts.
+    Each line has `step`, `time_s` (seconds since the epoch) and the metrics. Numbers that JSON cannot hold
+    (NaN, infinities) become null. A resumed run appends to the same file; of lines that share a step the
+    last one counts.
     """
 
     def __init__(self, run_dir: str) -> None:
@@ -26,10 +27,12 @@ class JsonlLogger(Logger):
 
     @property
     def name(self) -> str:
+        """Name of this logger."""
         return "jsonl"
 
     @property
     def version(self) -> str:
+        """No version: a run has one folder."""
         return ""
 
     @rank_zero_only

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class OneCycleConfig:
     """The published `adam_onecycle` schedule."""
 

@@ -12,16 +12,24 @@ from pathlib import Path
 from PIL import Image
 
 STYLE = """
-:root { color-scheme: light dark; --ink: #1c2330; --soft: #667; --line: #d5d9e2; --page: #fff; --band: #f4f6fa; }
+:root { color-scheme: light dark;
+  --ink: #1c2330; --soft: #667; --line: #d5d9e2; --page: #fff; --band: #f4f6fa; }
 @media (prefers-color-scheme: dark) {
-  :root { --ink: #e6e9f0; --soft: #99a; --line: #343a48; --page: #14171e; --band: #1c212b; } svg { background: #fff; } }
-body { font: 15px/1.5 system-ui, sans-serif; color: var(--ink); background: var(--page); max-width: 1180px;
-  margin: 2rem auto; padding: 0 1rem; }
-h1 { margin-bottom: .2rem; } h2 { margin-top: 2.2rem; border-bottom: 1px solid var(--line); }
+  :root { --ink: #e6e9f0; --soft: #99a; --line: #343a48; --page: #14171e; --band: #1c212b; }
+  svg { background: #fff; }
+}
+body { font: 15px/1.5 system-ui, sans-serif; color: var(--ink); background: var(--page);
+  max-width: 1180px; margin: 2rem auto; padding: 0 1rem; }
+h1 { margin-bottom: .2rem; }
+h2 { margin-top: 2.2rem; border-bottom: 1px solid var(--line); }
 p.note { color: var(--soft); max-width: 80ch; }
-table { border-collapse: collapse; margin: .6rem 0; } th, td { padding: .25rem .8rem; border: 1px solid var(--line); }
-th { background: var(--band); text-align: left; } td.number { text-align: right; font-variant-numeric: tabular-nums; }
-figure { margin: .8rem 0; } figcaption { color: var(--soft); font-size: 13px; } img { max-width: 100%; height: auto; }
+table { border-collapse: collapse; margin: .6rem 0; }
+th, td { padding: .25rem .8rem; border: 1px solid var(--line); }
+th { background: var(--band); text-align: left; }
+td.number { text-align: right; font-variant-numeric: tabular-nums; }
+figure { margin: .8rem 0; }
+figcaption { color: var(--soft); font-size: 13px; }
+img { max-width: 100%; height: auto; }
 .row { display: flex; flex-wrap: wrap; gap: 1rem; align-items: flex-start; }
 """
 
@@ -58,7 +66,8 @@ def picture(image: Image.Image, *, caption: str) -> str:
     image.convert("RGB").save(buffer, format="JPEG", quality=85)
     data = base64.b64encode(buffer.getvalue()).decode("ascii")
     text = html.escape(caption)
-    return f'<figure><img alt="{text}" src="data:image/jpeg;base64,{data}"><figcaption>{text}</figcaption></figure>'
+    source = f"data:image/jpeg;base64,{data}"
+    return f'<figure><img alt="{text}" src="{source}"><figcaption>{text}</figcaption></figure>'
 
 
 def row(*parts: str) -> str:

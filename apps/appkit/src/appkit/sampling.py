@@ -1,4 +1,4 @@
-"""The order in which frames are seen: fixed by seed and epoch, whatever the number of processes or restarts."""
+"""The order in which frames are seen: fixed by seed and epoch, whatever the processes or restarts."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ class Draw(NamedTuple):
     """One frame to be drawn in one epoch; a data set derives its random numbers from this and the seed."""
 
     epoch: int
-    index: int
+    frame: int
 
 
 class EpochSampler(Sampler[Draw]):
     """Yield every index once an epoch, in an order that depends on (seed, epoch) alone, split over the ranks.
 
-    The trainer calls `set_epoch`. Because a draw carries its epoch, random augmentation can be derived from it: a
-    resumed training sees exactly the frames it would have seen without the interruption. With several ranks the order
-    is dealt out in turn and the last indices are dropped so that all ranks get equally many.
+    The trainer calls `set_epoch`. Because a draw carries its epoch, random augmentation can be derived from
+    it: a resumed training sees exactly the frames it would have seen without the interruption. With several
+    ranks the order is dealt out in turn and the last indices are dropped so that all ranks get equally many.
 
     Args:
         count: Number of frames, at least 1.

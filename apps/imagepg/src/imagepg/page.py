@@ -1,0 +1,176 @@
+"""What a run's report shows: average precisions, precision-recall and loss curves, pictures of detections."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from appkit import report
+from appkit.charts import Axes, line_chart, smooth
+from appkit.draw import BevView, draw_bev, draw_image
+from appkit.loggers import read_metrics
+from appkit.report import Section
+from datasets3d.frame import Frame
+from datasets3d.kitti import KittiDataset
+from evaluators.kitti import KittiResult, read_detections
+from geom3d.kitti import boxes_lidar_from_camera
+
+from imagepg.data import KittiData
+from imagepg.task import DetectionTask
+
+SHOWN_FRAMES = 6
+SHOWN_SCORE = 0.3
+LEVELS = ("easy", "moderate", "hard")
+METRICS = ("2d", "bev", "3d")
+OVERLAP_TITLES = {
+    "strict": "official overlaps (Car 0.7, others 0.5)",
+    "loose": "looser overlaps (BEV and 3D: Car 0.5, others 0.25)",
+}
+
+
+def metric_section(
+    results: Mapping[str, KittiResult],
+    classes: Sequence[str],
+    *,
+    untrained: Mapping[str, KittiResult] | None = None,
+) -> Section:
+    """Return the table of AP_R40 by class, metric and difficulty, the untrained model beside if given."""
+    parts = []
+    for name, result in results.items():
+        header = ["class", "metric", *LEVELS]
+        if untrained:
+            header += [f"{level}, untrained" for level in LEVELS]
+        rows = []
+        for label in classes:
+            for metric in METRICS:
+                cells = [_ap(result, label, metric, level) for level in LEVELS]
+                if untrained:
+                    cells += [_ap(untrained[name], label, metric, level) for level in LEVELS]
+                rows.append([label, metric.upper(), *cells])
+        parts.append(report.note(OVERLAP_TITLES[name]) + report.table(header, rows))
+        parts += [report.note(text) for text in result.notes()]
+    return Section("Average precision (AP_R40, percent)", "".join(parts))
+
+
+def _ap(result: KittiResult, label: str, metric: str, level: str) -> float | str:
+    value = result.ap(label, metric, level, recall=40)  # type: ignore[arg-type]
+    return "not evaluated" if value is None else value
+
+
+def curve_section(results: Mapping[str, KittiResult], classes: Sequence[str]) -> Section:
+    """Return precision over recall (3D, moderate), one chart per overlap table."""
+    recall = np.linspace(0, 1, 41).tolist()
+    charts = []
+    for name, result in results.items():
+        lines = {}
+        for label in classes:
+            curve = result.curves.get((label, "3d", "moderate"))
+            if curve is not None and curve.evaluated:
+                lines[label] = (recall, curve.curve.tolist())
+        axes = Axes(f"3D, moderate: {OVERLAP_TITLES[name]}", "recall", "precision", (0, 1), (0, 1.02))
+        charts.append(line_chart(lines, axes))
+    return Section("Precision and recall", report.row(*charts))
+
+
+def loss_section(metrics_file: Path) -> Section:
+    """Return the loss curves of the run, the total and its parts."""
+    if not metrics_file.is_file():
+        return Section("Training", report.note("This run folder holds no training log."))
+    series = read_metrics(metrics_file)
+    losses = {
+        name.removeprefix("train/"): points for name, points in series.items() if name.startswith("train/")
+    }
+    rate = losses.pop("lr", [])
+    total = {name: points for name, points in losses.items() if name == "loss"}
+    parts = {name: points for name, points in losses.items() if name != "loss"}
+    charts = [
+        line_chart(_lines(total), Axes("Training loss", "step", "loss")),
+        line_chart(_lines(parts), Axes("Parts of the loss", "step", "loss")),
+        line_chart(_lines({"learning rate": rate}), Axes("Learning rate", "step", "rate")),
+    ]
+    return Section("Training", report.row(*charts))
+
+
+def _lines(series: Mapping[str, Sequence[tuple[int, float]]]) -> dict[str, tuple[list[float], list[float]]]:
+    lines = {}
+    for name, points in series.items():
+        if points:
+            steps, values = zip(*points, strict=True)
+            window = max(1, len(values) // 40)
+            lines[name] = ([float(step) for step in steps], smooth(values, window=window))
+    return lines
+
+
+def picture_section(
+    source: KittiDataset,
+    detections_dir: Path,
+    *,
+    indices: Sequence[int],
+    classes: Sequence[str],
+    view: BevView,
+) -> Section:
+    """Return BEV and image overlays of some frames: labels green, detections with score >= 0.3 orange."""
+    rows = []
+    for index in indices:
+        frame = source[index]
+        found = read_detections(detections_dir / f"{frame.frame_id}.txt")
+        calibration = source.calibration(frame.frame_id)
+        boxes = boxes_lidar_from_camera(
+            found.location, found.size_hwl[:, [2, 0, 1]], found.rotation_y, calibration
+        )
+        assert found.score is not None, "a detection file has scores"
+        shown = found.score >= SHOWN_SCORE
+        rows.append(_frame_pictures(frame, boxes[shown], found.score[shown], classes, view))
+    text = "Labels are green, detections with a score of at least 0.3 orange. Seen from above, forward is up."
+    return Section("Pictures", report.note(text) + "".join(rows))
+
+
+def _frame_pictures(
+    frame: Frame, boxes: np.ndarray, scores: np.ndarray, classes: Sequence[str], view: BevView
+) -> str:
+    truth = np.zeros((0, 7), np.float32)
+    if frame.objects is not None:
+        chosen = [i for i, name in enumerate(frame.objects.names) if name in classes]
+        truth = frame.objects.boxes_lidar[chosen]
+    drawn = {"truth": truth, "found": boxes, "scores": scores}
+    pictures = []
+    for name, image in frame.images.items():
+        overlay = draw_image(image, camera=frame.cameras[name], **drawn)
+        pictures.append(report.picture(overlay, caption=f"{frame.frame_id}, {name}"))
+    above = draw_bev(frame.points, view=view, **drawn)
+    pictures.append(report.picture(above, caption=f"{frame.frame_id}, from above"))
+    return report.row(*pictures)
+
+
+def write_run_report(
+    run_dir: Path,
+    data: KittiData,
+    task: DetectionTask,
+    *,
+    title: str,
+    untrained: Mapping[str, KittiResult] | None = None,
+) -> None:
+    """Write `report.html` and `results.json` of the evaluation that `task` did last."""
+    source = data.source(data.val_split)
+    bounds, classes = task.config.voxels.bounds, task.config.class_names
+    view = BevView(x=(bounds[0], bounds[3]), y=(bounds[1], bounds[4]))
+    count = min(SHOWN_FRAMES, len(source))
+    shown = sorted({round(i * (len(source) - 1) / max(count - 1, 1)) for i in range(count)})
+    sections = [
+        metric_section(task.results, classes, untrained=untrained),
+        curve_section(task.results, classes),
+        loss_section(run_dir / "metrics.jsonl"),
+        picture_section(source, task.detections_dir, indices=shown, classes=classes, view=view),
+    ]
+    report.write_report(
+        run_dir / "report.html",
+        title=title,
+        subtitle=f"{len(source)} frames of the split {data.val_split!r}, data seed {data.seed}.",
+        sections=sections,
+    )
+    content = json.dumps({name: result.to_json() for name, result in task.results.items()})
+    partial = run_dir / "results.json.partial"
+    partial.write_text(content, encoding="utf-8")
+    partial.replace(run_dir / "results.json")
