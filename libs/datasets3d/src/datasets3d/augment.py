@@ -17,7 +17,7 @@ from datasets3d.frame import Frame, Objects
 from datasets3d.kitti.labels import KITTI_CLASSES, check_class_names
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class RandomAugmentation:
     """Ranges of the random changes, applied in the order flip, rotation, scaling (the published order)."""
 
@@ -82,7 +82,7 @@ def flip_y(frame: Frame) -> Frame:
 
 def rotate_z(frame: Frame, yaw_rad: float) -> Frame:
     """Turn the scene counter-clockwise about the sensor's z axis; pictures stay."""
-    moved = _move(frame, transforms.rotation_z(float(yaw_rad)))
+    moved = _move(frame, transforms.from_parts(transforms.rotation_z(float(yaw_rad)), np.zeros(3)))
     if moved.objects is None:
         return moved
     turned = boxes.rotate_z(moved.objects.boxes_lidar.astype(np.float64), float(yaw_rad))
@@ -104,7 +104,7 @@ def scale(frame: Frame, factor: float) -> Frame:
     return replace(moved, objects=replace(moved.objects, boxes_lidar=grown.astype(np.float32)))
 
 
-def crop_range(frame: Frame, bounds: Sequence[float]) -> Frame:
+def crop_range(frame: Frame, bounds: Sequence[float | int]) -> Frame:
     """Keep points inside the bounds, and objects with at least one box corner inside.
 
     Lower bounds are included and upper ones excluded, as voxel grids have them; dense points are not cut.
@@ -218,7 +218,7 @@ def _mirror_boxes(boxes_image: np.ndarray | None, width: int | None) -> np.ndarr
 
 
 def _inside(xyz: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:
-    return ((xyz >= low) & (xyz < high)).all(axis=-1)
+    return np.asarray(np.all((xyz >= low) & (xyz < high), axis=-1))
 
 
 def _select_points(frame: Frame, chosen: np.ndarray) -> Frame:

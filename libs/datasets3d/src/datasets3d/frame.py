@@ -6,6 +6,7 @@ construction: treat the arrays as read-only, and make a changed frame with `data
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
+from typing import Any
 
 import numpy as np
 from geom3d.cameras import PinholeCamera
@@ -166,15 +167,13 @@ class Frame:
         check_array(f"Frame.images[{name!r}]", image, np.uint8, (camera.height, camera.width, 3))
 
 
-def _take(column: object, indices: np.ndarray) -> object:
-    if isinstance(column, np.ndarray):
-        return column[indices]
-    return None if column is None else tuple(column[i] for i in indices.tolist())  # pyright: ignore[reportIndexIssue]
+def _take(column: Any, indices: np.ndarray) -> Any:
+    if column is None or isinstance(column, np.ndarray):
+        return None if column is None else column[indices]
+    return tuple(column[i] for i in indices.tolist())
 
 
-def _join(first: object, second: object) -> object:
+def _join(first: Any, second: Any) -> Any:
     if first is None or second is None:
         return None
-    if isinstance(first, np.ndarray) and isinstance(second, np.ndarray):
-        return np.concatenate([first, second])
-    return (*first, *second)  # pyright: ignore[reportGeneralTypeIssues]
+    return np.concatenate([first, second]) if isinstance(first, np.ndarray) else (*first, *second)

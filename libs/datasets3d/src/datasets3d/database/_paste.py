@@ -41,10 +41,10 @@ class Canvas:
     """A picture under pasting, and the number of the paste that owns each pixel (-1: the scene)."""
 
     def __init__(self, image: np.ndarray) -> None:
-        self.image = image.copy()
-        self.owner = np.full(image.shape[:2], -1, np.int32)
+        self.image: np.ndarray = image.copy()
+        self.owner: np.ndarray = np.full(image.shape[:2], -1, np.int32)
 
-    def paste(  # noqa: PLR0913 (keyword-only after the second)
+    def paste(
         self,
         number: int,
         crop: np.ndarray,
@@ -57,22 +57,11 @@ class Canvas:
 
         What the crop does not hold is not pasted; the piece is then centred in `box`.
         """
-        target = [
-            _span(
-                box[axis],
-                box[axis + 2],
-                source_box[axis],
-                source_box[axis + 2],
-                crop_origin[axis],
-                length,
-                limit,
-            )
-            for axis, length, limit in (
-                (0, crop.shape[1], self.image.shape[1]),
-                (1, crop.shape[0], self.image.shape[0]),
-            )
-        ]
-        (u_to, u_from, width), (v_to, v_from, height) = target
+        (u0, v0, u1, v1), (a0, b0, a1, b1) = box.tolist(), source_box
+        height_all, width_all, height_crop, width_crop = *self.image.shape[:2], *crop.shape[:2]
+        across = _span((u0, u1), (a0, a1), origin=crop_origin[0], length=width_crop, limit=width_all)
+        down = _span((v0, v1), (b0, b1), origin=crop_origin[1], length=height_crop, limit=height_all)
+        (u_to, u_from, width), (v_to, v_from, height) = across, down
         if width <= 0 or height <= 0:
             return
         piece = crop[v_from : v_from + height, u_from : u_from + width]
@@ -81,21 +70,21 @@ class Canvas:
 
     def owned(self, uv: np.ndarray, number: int) -> np.ndarray:
         """Mark the pixels [n, 2] that belong to this paste, bool [n]; outside the picture nothing does."""
-        height, width = self.owner.shape
+        height, width = self.image.shape[:2]
         u, v = np.floor(uv).astype(np.int64).T
         inside = (u >= 0) & (u < width) & (v >= 0) & (v < height)
         return inside & (self.owner[np.where(inside, v, 0), np.where(inside, u, 0)] == number)
 
 
 def _span(
-    low: float, high: float, source_low: float, source_high: float, origin: int, length: int, limit: int
+    box: tuple[float, float], source_box: tuple[float, float], *, origin: int, length: int, limit: int
 ) -> tuple[int, int, int]:
     """Return (start in the target, start in the crop, length) along one axis."""
-    first, last = int(np.floor(low)), int(np.ceil(high))
+    first, last = int(np.floor(box[0])), int(np.ceil(box[1]))
     wanted = last - first
-    start = round((source_low + source_high) / 2 - wanted / 2) - origin
+    start = round((sum(source_box) - wanted) / 2) - origin
     kept_start, kept_stop = max(start, 0), min(start + wanted, length)
     kept = kept_stop - kept_start
-    to = round((first + last - kept) / 2) if kept < wanted else first
+    to = first if kept == wanted else round((first + last - kept) / 2)
     cut = max(0, -to)
     return to + cut, kept_start + cut, min(kept - cut, limit - to - cut)

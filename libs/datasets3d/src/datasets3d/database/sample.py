@@ -161,7 +161,7 @@ def _collides(drawn: np.ndarray, standing: np.ndarray) -> np.ndarray:
     among = overlap.intersection_bev(drawn, drawn)
     np.fill_diagonal(among, 0.0)
     with_standing = overlap.intersection_bev(drawn, standing)
-    return (among > 0).any(axis=1) | (with_standing > 0).any(axis=1)
+    return np.asarray((among > 0).any(axis=1) | (with_standing > 0).any(axis=1))
 
 
 def _hides(candidates: list[_Candidate], labelled: np.ndarray, max_overlap: float) -> np.ndarray:

@@ -107,8 +107,8 @@ class ObjectDatabase:
     @cached_property
     def by_class(self) -> dict[str, np.ndarray]:
         """Indices into `entries`, int64, by class name."""
-        names = np.array([entry.name for entry in self.entries], dtype=object)
-        return {name: np.flatnonzero(names == name) for name in sorted(set(names.tolist()))}
+        names = [entry.name for entry in self.entries]
+        return {n: np.array([i for i, other in enumerate(names) if other == n]) for n in sorted(set(names))}
 
     def class_counts(self) -> dict[str, int]:
         """Count the objects by class."""
@@ -158,17 +158,17 @@ def _cut_frame(frame: Frame, scan: np.ndarray, folder: Path) -> list[DatabaseEnt
     objects = frame.objects
     if objects is None or objects.boxes_image is None or len(objects) == 0:
         return []
-    inside = boxes.contains(scan[:, :3].astype(np.float64), objects.boxes_lidar.astype(np.float64))
+    inside = np.asarray(boxes.contains(scan[:, :3].astype(np.float64), objects.boxes_lidar.astype(np.float64)))
     entries = []
     for i in range(len(objects)):
         if not inside[:, i].any():
             continue
         if not _SAFE_NAME.fullmatch(objects.names[i]):
             raise ValueError(
-                f"build_database: class name {objects.names[i]!r} in frame {frame.frame_id} cannot be part of a "
-                "file name; use letters, digits, _ and -"
+                f"build_database: class name {objects.names[i]!r} in frame {frame.frame_id} cannot be part "
+                "of a file name; use letters, digits, _ and -"
             )
-        points = scan[inside[:, i]].copy()
+        points: np.ndarray = scan[np.flatnonzero(inside[:, i])]
         points[:, :3] -= objects.boxes_lidar[i, :3]
         crop, origin = _crop_with_margin(frame.images["image_2"], objects.boxes_image[i])
         entry = DatabaseEntry(

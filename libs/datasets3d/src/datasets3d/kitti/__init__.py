@@ -11,6 +11,7 @@ from datasets3d.kitti.labels import (
     read_labels,
     write_labels,
 )
+from datasets3d.kitti.single import read_frame
 
 __all__ = [
     "KITTI_CLASSES",
@@ -20,6 +21,7 @@ __all__ = [
     "check_class_names",
     "in_view",
     "objects_from_labels",
+    "read_frame",
     "read_image",
     "read_image_size",
     "read_infos",

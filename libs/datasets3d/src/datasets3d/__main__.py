@@ -1,0 +1,71 @@
+"""`python -m datasets3d`: check data, prepare it for training, make synthetic data."""
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; return 0, or 1 if `check` found something wrong, or 2 after an error."""
+    options = _parser().parse_args(arguments)
+    try:
+        return options.run(options)
+    except (OSError, ValueError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m datasets3d", description=__doc__)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    check = commands.add_parser("check", help="say what is off in a data set and how to fix it")
+    check.add_argument("root", type=Path, help="folder with ImageSets/, training/, testing/")
+    check.add_argument("--split", help="one split only (default: all)")
+    check.add_argument("--json", action="store_true", help="print the report as JSON")
+    check.set_defaults(run=_check)
+
+    prepare = commands.add_parser("prepare", help="write infos, object database and dense targets")
+    kinds = prepare.add_subparsers(required=True, metavar="DATASET")
+    prepare_kitti = kinds.add_parser("kitti", help="a tree laid out as KITTI's")
+    prepare_kitti.add_argument("--root", type=Path, required=True)
+    prepare_kitti.add_argument("--split", default="train", help="default: train")
+    prepare_kitti.set_defaults(run=_prepare_kitti)
+
+    synth = commands.add_parser("synth", help="make a synthetic data set in an official layout")
+    worlds = synth.add_subparsers(required=True, metavar="LAYOUT")
+    synth_kitti = worlds.add_parser("kitti", help="streets in KITTI's layout")
+    synth_kitti.add_argument("--out", type=Path, required=True)
+    synth_kitti.add_argument("--frames", type=int, default=100, help="default: 100")
+    synth_kitti.add_argument("--seed", type=int, default=0, help="default: 0")
+    synth_kitti.add_argument("--workers", type=int, default=1, help="processes; default: 1")
+    synth_kitti.set_defaults(run=_synth_kitti)
+    return parser
+
+
+def _check(options: argparse.Namespace) -> int:
+    from datasets3d.check import check_kitti
+
+    report = check_kitti(options.root, split=options.split, progress=True)
+    print(json.dumps(report.to_json()) if options.json else report.table())
+    return 0 if report.ok else 1
+
+
+def _prepare_kitti(options: argparse.Namespace) -> int:
+    from datasets3d.prepare import prepare_kitti
+
+    print(prepare_kitti(options.root, options.split).table())
+    return 0
+
+
+def _synth_kitti(options: argparse.Namespace) -> int:
+    from datasets3d.synth import write_kitti
+
+    write_kitti(options.out, frames=options.frames, seed=options.seed, workers=options.workers)
+    print(f"wrote {options.frames} frames to {options.out}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,97 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+from datasets3d.kitti import read_image, read_image_size, read_points, read_road_plane
+from PIL import Image
+
+
+def test_an_empty_scan_is_valid(tmp_path: Path) -> None:
+    (tmp_path / "0.bin").touch()
+    assert read_points(tmp_path / "0.bin").shape == (0, 4)
+
+
+def test_a_truncated_scan_is_named(tmp_path: Path) -> None:
+    (tmp_path / "0.bin").write_bytes(b"\0" * 33)
+    with pytest.raises(ValueError, match=r"0\.bin has 33 bytes, not a multiple of 16"):
+        read_points(tmp_path / "0.bin")
+
+
+def test_a_missing_scan_is_named(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match=r"no scan .*0\.bin"):
+        read_points(tmp_path / "0.bin")
+
+
+def test_points_that_are_not_finite_are_counted_or_dropped(tmp_path: Path) -> None:
+    scan = np.ones((5, 4), "<f4")
+    scan[1, 2] = np.nan
+    scan[3, 0] = np.inf
+    (tmp_path / "0.bin").write_bytes(scan.tobytes())
+    with pytest.raises(ValueError, match=r"0\.bin holds 2 of 5 points with NaN .*invalid_points='drop'"):
+        read_points(tmp_path / "0.bin")
+    assert len(read_points(tmp_path / "0.bin", invalid_points="drop")) == 3
+
+
+@pytest.mark.parametrize("content", [b"no picture", b"", b"\x89PNG\r\n\x1a\n broken"])
+def test_a_file_that_is_no_picture_is_named(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "0.png").write_bytes(content)
+    for read in (read_image, read_image_size):
+        with pytest.raises(ValueError, match=r"0\.png is no readable picture"):
+            read(tmp_path / "0.png")
+
+
+def test_a_truncated_picture_is_named(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    Image.fromarray(rng.integers(0, 255, (64, 64, 3)).astype(np.uint8)).save(tmp_path / "0.png")
+    whole = (tmp_path / "0.png").read_bytes()
+    (tmp_path / "0.png").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(ValueError, match=r"0\.png is no readable picture"):
+        read_image(tmp_path / "0.png")
+
+
+def test_a_missing_picture_is_named(tmp_path: Path) -> None:
+    for read in (read_image, read_image_size):
+        with pytest.raises(FileNotFoundError, match=r"no picture .*0\.png"):
+            read(tmp_path / "0.png")
+
+
+def test_grey_pictures_become_rgb(tmp_path: Path) -> None:
+    Image.fromarray(np.full((2, 3), 7, np.uint8)).save(tmp_path / "0.png")
+    assert read_image(tmp_path / "0.png").tolist() == np.full((2, 3, 3), 7).tolist()
+    assert read_image_size(tmp_path / "0.png") == (3, 2)
+
+
+def plane_file(folder: Path, line: str) -> Path:
+    (folder / "0.txt").write_text(f"# Plane\nWidth 4\nHeight 1\n{line}\n")
+    return folder / "0.txt"
+
+
+def test_planes_are_normalised_and_point_up(tmp_path: Path) -> None:
+    expected = [0.0, -1.0, 0.0, 1.65]
+    for line in ("0 -2 0 3.3", "0 2 0 -3.3"):
+        plane = read_road_plane(plane_file(tmp_path, line))
+        assert plane is not None
+        np.testing.assert_allclose(plane, expected, atol=1e-12)
+
+
+def test_no_plane_file_is_no_plane(tmp_path: Path) -> None:
+    assert read_road_plane(tmp_path / "0.txt") is None
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("1 2 3", "no plane in line 4: expected four numbers a b c d, got '1 2 3'"),
+        ("1 0 0 3", "is no road: b must not be 0"),
+        ("nan -1 0 3", "is no road"),
+    ],
+)
+def test_bad_planes_are_named(tmp_path: Path, line: str, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        read_road_plane(plane_file(tmp_path, line))
+
+
+def test_a_short_plane_file_is_named(tmp_path: Path) -> None:
+    (tmp_path / "0.txt").write_text("# Plane\n")
+    with pytest.raises(ValueError, match="has 1 lines; expected the plane a b c d in line 4"):
+        read_road_plane(tmp_path / "0.txt")

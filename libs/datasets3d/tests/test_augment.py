@@ -1,0 +1,193 @@
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from datasets3d import Frame, augment
+from datasets3d.augment import RandomAugmentation
+from datasets3d.kitti import KittiDataset
+from geom3d import boxes, cameras
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+
+@pytest.fixture(scope="session")
+def frame(_template: Path) -> Frame:
+    dense = np.array([[12.0, 2.0, -0.9, 0], [9.0, -2.0, -0.8, 1], [9.1, -2.0, -0.8, 1]], np.float32)
+    return replace(KittiDataset(_template, "train")[0], dense_points=dense)
+
+
+def pixels(frame: Frame) -> tuple[np.ndarray, np.ndarray]:
+    camera = frame.cameras["image_2"]
+    return cameras.project(frame.points[:, :3].astype(np.float64), camera.image_from_lidar)
+
+
+@given(
+    flip=st.booleans(),
+    yaw_rad=st.floats(-math.pi, math.pi),
+    factor=st.floats(0.5, 2.0),
+)
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_every_point_keeps_its_pixel(frame: Frame, flip: bool, yaw_rad: float, factor: float) -> None:
+    config = RandomAugmentation(
+        flip_probability=float(flip), rotation_rad=(yaw_rad, yaw_rad), scale=(factor, factor)
+    )
+    after = augment.augment(frame, config, np.random.default_rng(0))
+    uv_before, depth_before = pixels(frame)
+    uv_after, depth_after = pixels(after)
+    if flip:
+        uv_before[:, 0] = frame.cameras["image_2"].width - uv_before[:, 0]
+    # Points are float32: micrometres at 40 m, and less than thousandths of a pixel near the camera.
+    np.testing.assert_allclose(uv_after, uv_before, atol=2e-3)
+    np.testing.assert_allclose(depth_after, depth_before, rtol=1e-5)
+
+
+@given(flip=st.booleans(), yaw_rad=st.floats(-math.pi, math.pi), factor=st.floats(0.5, 2.0))
+@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_boxes_keep_their_points_and_dense_points(
+    frame: Frame, flip: bool, yaw_rad: float, factor: float
+) -> None:
+    config = RandomAugmentation(
+        flip_probability=float(flip), rotation_rad=(yaw_rad, yaw_rad), scale=(factor, factor)
+    )
+    after = augment.augment(frame, config, np.random.default_rng(0))
+    assert frame.objects is not None and after.objects is not None
+    # Surface points lie 2 % inside the faces, farther than rounding moves them.
+    np.testing.assert_array_equal(augment.count_points(after, after.objects), [200, 60])
+    assert after.dense_points is not None
+    inside = boxes.contains(
+        after.dense_points[:, :3].astype(np.float64), after.objects.boxes_lidar.astype(np.float64)
+    )
+    assert inside.argmax(axis=1).tolist() == after.dense_points[:, 3].tolist() == [0, 1, 1]
+
+
+def test_flipping_mirrors_the_picture_and_everything_in_it(frame: Frame) -> None:
+    flipped = augment.flip_y(frame)
+    np.testing.assert_array_equal(flipped.images["image_2"], frame.images["image_2"][:, ::-1])
+    assert flipped.dont_care_image is not None
+    assert flipped.dont_care_image.tolist() == [[295.0, 6.0, 315.0, 16.0]]
+    assert flipped.objects is not None and frame.objects is not None
+    assert flipped.objects.boxes_image is not None and frame.objects.boxes_image is not None
+    np.testing.assert_allclose(flipped.objects.boxes_image[:, 0], 320 - frame.objects.boxes_image[:, 2])
+    np.testing.assert_allclose(np.cos(flipped.objects.alpha), -np.cos(frame.objects.alpha), atol=1e-6)
+    np.testing.assert_allclose(np.sin(flipped.objects.alpha), np.sin(frame.objects.alpha), atol=1e-6)
+    np.testing.assert_allclose(flipped.objects.boxes_lidar[0], [12, -2, -0.9, 3.9, 1.6, 1.5, -0.1], atol=1e-3)
+
+
+def test_flipping_twice_changes_nothing(frame: Frame) -> None:
+    twice = augment.flip_y(augment.flip_y(frame))
+    np.testing.assert_array_equal(twice.points, frame.points)
+    np.testing.assert_array_equal(twice.images["image_2"], frame.images["image_2"])
+    before, after = frame.cameras["image_2"], twice.cameras["image_2"]
+    np.testing.assert_allclose(after.image_from_lidar, before.image_from_lidar, atol=1e-9)
+
+
+def test_depth_maps_are_mirrored(frame: Frame) -> None:
+    depth = np.arange(96 * 320, dtype=np.float32).reshape(96, 320)
+    flipped = augment.flip_y(replace(frame, depth={"image_2": depth}))
+    assert flipped.depth is not None
+    np.testing.assert_array_equal(flipped.depth["image_2"], depth[:, ::-1])
+
+
+def test_rotation_is_counter_clockwise() -> None:
+    frame = Frame(frame_id="0", points=np.array([[1, 0, 0, 0.5]], np.float32))
+    turned = augment.rotate_z(frame, math.pi / 2)
+    np.testing.assert_allclose(turned.points, [[0, 1, 0, 0.5]], atol=1e-6)
+
+
+def test_geometric_changes_drop_the_calibration(frame: Frame) -> None:
+    assert frame.calibration is not None
+    for changed in (augment.flip_y(frame), augment.rotate_z(frame, 0.1), augment.scale(frame, 1.1)):
+        assert changed.calibration is None
+    assert augment.shuffle_points(frame, np.random.default_rng(0)).calibration is frame.calibration
+
+
+def test_the_same_seed_gives_the_same_frame(frame: Frame) -> None:
+    one, two = (augment.augment(frame, RandomAugmentation(), np.random.default_rng(5)) for _ in range(2))
+    np.testing.assert_array_equal(one.points, two.points)
+    other = augment.augment(frame, RandomAugmentation(), np.random.default_rng(6))
+    assert not np.array_equal(one.points, other.points)
+
+
+def test_a_frame_without_labels_and_pictures_can_be_augmented() -> None:
+    bare = Frame(frame_id="0", points=np.ones((1, 4), np.float32))
+    after = augment.augment(bare, RandomAugmentation(flip_probability=1.0), np.random.default_rng(0))
+    assert after.objects is None and after.points[0, 1] != 1.0
+    assert len(augment.crop_range(bare, (0, 0, 0, 1, 1, 1)).points) == 0
+    assert augment.filter_objects(bare, names=["Car"]) is bare
+
+
+def test_crop_range_keeps_lower_bounds_and_boxes_with_a_corner_inside(frame: Frame) -> None:
+    points = np.array([[0, 0, 0, 1], [10, 0, 0, 1], [5, 5, 0, 1]], np.float32)
+    assert len(augment.crop_range(replace(frame, points=points), (0, 0, -1, 10, 5, 1)).points) == 1
+    # The car reaches from x = 10 to 14, the pedestrian stands at 9.
+    cropped = augment.crop_range(frame, (10.5, -40, -3, 70, 40, 1))
+    assert cropped.objects is not None and cropped.objects.names == ("Car",)
+    assert cropped.dense_points is not None and cropped.dense_points[:, 3].tolist() == [0]
+
+
+def test_shuffling_keeps_the_points_and_their_labels(frame: Frame) -> None:
+    numbered = replace(frame, semantics=np.arange(len(frame.points), dtype=np.int32))
+    shuffled = augment.shuffle_points(numbered, np.random.default_rng(0))
+    assert shuffled.semantics is not None
+    assert not np.array_equal(shuffled.points, frame.points)
+    np.testing.assert_array_equal(shuffled.points, frame.points[shuffled.semantics])
+
+
+def test_objects_are_filtered_by_class_points_and_difficulty(frame: Frame) -> None:
+    def names(**rule: object) -> tuple[str, ...]:
+        kept = augment.filter_objects(frame, **rule)  # pyright: ignore[reportArgumentType]
+        assert kept.objects is not None
+        return kept.objects.names
+
+    assert names(names=["Pedestrian"]) == ("Pedestrian",)
+    assert names(min_points=61) == ("Car",)
+    assert names(min_points=60) == ("Car", "Pedestrian")
+    assert frame.objects is not None
+    hardest = int(frame.objects.difficulty.max())
+    assert names(max_difficulty=hardest) == tuple(
+        name for name, d in zip(frame.objects.names, frame.objects.difficulty, strict=True) if d >= 0
+    )
+    assert names() == ("Car", "Pedestrian")
+
+
+def test_dense_points_follow_their_renumbered_objects(frame: Frame) -> None:
+    kept = augment.filter_objects(frame, names=["Pedestrian"])
+    assert kept.dense_points is not None
+    assert kept.dense_points[:, 3].tolist() == [0, 0]
+
+
+def test_asking_for_an_unknown_class_names_the_nearest(frame: Frame) -> None:
+    with pytest.raises(ValueError, match="unknown class 'car'; did you mean 'Car'"):
+        augment.filter_objects(frame, names=["car"])
+    assert augment.filter_objects(frame, names=["robot"], known_names=("robot",)).objects is not None
+
+
+def test_radar_is_refused(frame: Frame) -> None:
+    with pytest.raises(ValueError, match="has radar returns, whose speeds"):
+        augment.flip_y(replace(frame, radar=np.zeros((1, 5), np.float32)))
+
+
+@pytest.mark.parametrize("bounds", [(0, 0, 0, 1, 1), (0, 0, 0, 1, 0, 1)])
+def test_bad_bounds_are_named(frame: Frame, bounds: tuple[float, ...]) -> None:
+    with pytest.raises(ValueError, match="bounds must be x0 y0 z0 x1 y1 z1"):
+        augment.crop_range(frame, bounds)
+
+
+def test_a_factor_that_is_not_positive_is_named(frame: Frame) -> None:
+    with pytest.raises(ValueError, match="factor must be positive, got 0"):
+        augment.scale(frame, 0.0)
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ({"flip_probability": 1.5}, r"flip_probability must lie in 0..1, got 1.5"),
+        ({"rotation_rad": (1.0, 0.0)}, r"rotation_rad must be \(least, greatest\)"),
+        ({"scale": (0.0, 1.0)}, "scale must be positive"),
+    ],
+)
+def test_bad_settings_are_named(setting: dict, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        RandomAugmentation(**setting)
