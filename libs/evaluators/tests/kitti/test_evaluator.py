@@ -123,10 +123,9 @@ def test_a_table_of_your_own_is_evaluated(car: KittiObjects) -> None:
 
 
 def test_ties_inside_a_frame_go_to_the_earlier_row(car: KittiObjects) -> None:
-    second = replace(car, bbox=car.bbox + 2.0, alpha=car.alpha + np.pi)
     both = KittiObjects.detections(
         ("Car", "Car"),
-        alpha=np.concatenate([car.alpha, second.alpha]),
+        alpha=np.concatenate([car.alpha, car.alpha + np.pi]),
         bbox=np.concatenate([car.bbox, car.bbox]),
         size_hwl=np.concatenate([car.size_hwl] * 2),
         location=np.concatenate([car.location] * 2),

@@ -176,7 +176,8 @@ def count_matches(  # noqa: C901, PLR0913 - one loop nest over plain arrays; spl
                 det = pair_det[at]
                 if taken_at[det] != k and scores[det] >= thresholds[k]:
                     if det_flags[det] == 0:
-                        if best < 0 or det_flags[pair_det[best]] == 1 or overlaps[at] > best_overlap:
+                        # Still 0 behind an ignored candidate, so that a counting one always replaces it.
+                        if overlaps[at] > best_overlap:
                             best = at
                             best_overlap = overlaps[at]
                     elif best < 0:
