@@ -2,7 +2,6 @@ import math
 
 import pytest
 import torch
-
 from fusion_models.anchor_head import AnchorHead, AnchorHeadConfig, AnchorOutputs, anchor_loss, decode_anchors
 from fusion_models.anchors import AnchorTargets, assign_anchors
 

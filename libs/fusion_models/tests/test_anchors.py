@@ -1,7 +1,6 @@
 import numpy as np
 import pytest
 import torch
-
 from fusion_models.anchors import KITTI_ANCHORS, AnchorClass, anchor_grid, assign_anchors, nearest_bev_iou
 from fusion_models.box_coder import decode_boxes
 from fusion_models.losses import direction_bins

@@ -2,9 +2,8 @@ import numpy as np
 import pytest
 import torch
 from datasets3d import Frame, Objects
-from geom3d.cameras import PinholeCamera
-
 from fusion_models.batch import Batch, ImageInput, collate
+from geom3d.cameras import PinholeCamera
 
 NAMES = ("Car", "Pedestrian", "Cyclist")
 CAM_FROM_LIDAR = np.array([[0.0, -1, 0, 0], [0, 0, -1, -0.1], [1, 0, 0, -0.3], [0, 0, 0, 1]])

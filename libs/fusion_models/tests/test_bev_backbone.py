@@ -1,8 +1,7 @@
 import pytest
 import torch
-from torch import nn
-
 from fusion_models.bev_backbone import BevBackbone, BevBackboneConfig
+from torch import nn
 
 SMALL = BevBackboneConfig(
     layers=(1, 1), strides=(1, 2), channels=(4, 6), up_strides=(1, 2), up_channels=(5, 3)

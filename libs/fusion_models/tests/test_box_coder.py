@@ -2,10 +2,9 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from fusion_models.box_coder import decode_boxes, encode_boxes
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
-from fusion_models.box_coder import decode_boxes, encode_boxes
 
 GOLDEN = np.load(Path(__file__).parent / "golden" / "detector_units.npz")
 

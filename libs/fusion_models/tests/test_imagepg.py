@@ -3,7 +3,6 @@ from pathlib import Path
 
 import pytest
 import torch
-
 from fusion_models.anchor_head import AnchorHeadConfig
 from fusion_models.anchors import KITTI_ANCHORS
 from fusion_models.batch import Batch
@@ -112,8 +111,8 @@ def _batch(*, points=400, boxes=True, images=False):
 
 def _frame(batch, index):
     chosen = slice(index, index + 1)
-    points = batch.points[batch.points[:, 0] == index].clone()
-    points[:, 0] = 0
+    points, dense = (part[part[:, 0] == index].clone() for part in (batch.points, batch.dense_points))
+    points[:, 0] = dense[:, 0] = 0
     images = {
         name: None if getattr(batch, name) is None else getattr(batch, name)[chosen]
         for name in ("images", "image_sizes", "image_from_points")
@@ -124,6 +123,7 @@ def _frame(batch, index):
         seeds=batch.seeds[chosen],
         boxes=batch.boxes[chosen],
         labels=batch.labels[chosen],
+        dense_points=dense,
         **images,
     )
 
@@ -280,9 +280,9 @@ def test_predicting_in_training_mode_is_refused():
 
 def test_training_without_boxes_is_refused():
     model, batch = _model().train(), replace(_batch(), boxes=None, labels=None)
-    with pytest.raises(ValueError, match="training mode needs Batch.boxes"):
+    with pytest.raises(ValueError, match=r"training mode needs Batch\.boxes"):
         model(batch)
-    with pytest.raises(ValueError, match="Detector.loss: Batch.boxes is None"):
+    with pytest.raises(ValueError, match=r"Detector\.loss: Batch\.boxes is None"):
         model.loss(model.eval()(batch), batch)
 
 
@@ -298,7 +298,7 @@ def test_an_image_model_without_images_is_refused():
 
 
 def test_an_image_branch_that_does_not_fit_the_roi_head_is_refused():
-    with pytest.raises(ValueError, match="offers None channels but roi.image_channels is 64; .* with_image"):
+    with pytest.raises(ValueError, match=r"offers None channels but roi\.image_channels is 64; .*with_image"):
         DetectorConfig(image=None)
     assert with_image(with_image(DetectorConfig(), None), ImageBackboneConfig()) == DetectorConfig()
 
@@ -311,3 +311,38 @@ def test_no_stage_is_refused():
 def test_parts_for_different_numbers_of_classes_are_refused():
     with pytest.raises(ValueError, match=r"one entry per class, got \{'anchors.classes': 2"):
         replace(DetectorConfig(), anchors=AnchorHeadConfig(classes=KITTI_ANCHORS[:2]))
+
+
+def _freeze_norms(model):
+    """Normalise with fixed statistics: those of a batch would differ between ranks."""
+    for module in model.modules():
+        if isinstance(module, torch.nn.modules.batchnorm._BatchNorm):
+            module.eval()
+
+
+def _gradients(model, batch):
+    _freeze_norms(model)
+    _losses(model, batch).total.backward()
+    return {n: p.grad for n, p in model.named_parameters() if p.grad is not None}
+
+
+def _gradients_of_rank(rank, file, folder):
+    torch.distributed.init_process_group("gloo", init_method=f"file://{file}", rank=rank, world_size=2)
+    gradients = _gradients(_model().train(), _frame(_batch(), rank))
+    for gradient in gradients.values():
+        torch.distributed.all_reduce(gradient)
+    if rank == 0:
+        torch.save({n: g / 2 for n, g in gradients.items()}, f"{folder}/gradients.pt")
+    torch.distributed.destroy_process_group()
+
+
+@pytest.mark.slow
+def test_gradients_of_two_processes_are_those_of_the_joined_batch(tmp_path):
+    torch.multiprocessing.spawn(_gradients_of_rank, args=(tmp_path / "meet", tmp_path), nprocs=2)
+    found = torch.load(tmp_path / "gradients.pt", weights_only=True)
+    joined = _gradients(_model().train(), _batch())
+    assert found.keys() == joined.keys()
+    for name, gradient in joined.items():
+        torch.testing.assert_close(
+            found[name], gradient, rtol=1e-3, atol=1e-5 + 1e-4 * gradient.abs().max(), msg=name
+        )

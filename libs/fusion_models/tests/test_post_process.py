@@ -3,7 +3,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-
 from fusion_models.post_process import PostProcessConfig, post_process
 
 GOLDEN = np.load(Path(__file__).parent / "golden" / "detector_units.npz")
@@ -62,5 +61,5 @@ def test_a_frame_without_boxes_has_no_detections():
 
 
 def test_a_label_without_threshold_is_refused():
-    with pytest.raises(ValueError, match="label 4 but PostProcessConfig.class_thresholds has 3 entries"):
+    with pytest.raises(ValueError, match=r"label 4 but PostProcessConfig\.class_thresholds has 3 entries"):
         post_process(torch.zeros(1, 1, 7), torch.zeros(1, 1), torch.tensor([[4]]), config=PostProcessConfig())

@@ -3,11 +3,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from geom3d.overlap import iou_bev
-
 from fusion_models.anchor_head import AnchorHeadConfig, AnchorOutputs, decode_anchors
 from fusion_models.anchors import KITTI_ANCHORS, anchor_grid
 from fusion_models.proposals import TEST_PROPOSALS, ProposalConfig, best_candidates, propose, suppress
+from geom3d.overlap import iou_bev
 
 GOLDEN = np.load(Path(__file__).parent / "golden" / "detector_units.npz")
 

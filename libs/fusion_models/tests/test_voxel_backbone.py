@@ -1,8 +1,6 @@
 import numpy as np
 import pytest
 import torch
-from sparseops import SparseTensor
-
 from fusion_models.voxel_backbone import (
     VoxelBackbone,
     VoxelBackboneConfig,
@@ -12,6 +10,7 @@ from fusion_models.voxel_backbone import (
     out_shape,
 )
 from fusion_models.weights import convert_official
+from sparseops import SparseTensor
 
 SMALL = VoxelGrid(size=(0.2, 0.2, 0.1), bounds=(0.0, -3.2, -2.0, 6.4, 3.2, 1.0), max_points=2)
 SUFFIXES = ("", "_1")
@@ -159,7 +158,7 @@ def test_frames_do_not_influence_each_other_in_evaluation():
 
 
 def test_a_flat_grid_is_refused():
-    with pytest.raises(ValueError, match="24 layers is too flat .* at least 25 layers"):
+    with pytest.raises(ValueError, match=r"24 layers is too flat .* at least 25 layers"):
         out_shape((24, 80, 80))
 
 

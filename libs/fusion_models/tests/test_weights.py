@@ -3,8 +3,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from torch import nn
-
 from fusion_models.imagepg import Detector, DetectorConfig, with_image
 from fusion_models.weights import (
     convert_official,
@@ -13,6 +11,7 @@ from fusion_models.weights import (
     read_official,
     save_weights,
 )
+from torch import nn
 
 MANIFEST = json.loads((Path(__file__).parent / "golden" / "imagepg_state_dict.json").read_text())
 

@@ -1,4 +1,4 @@
-"""The anchor head of the region proposal network: class, box code and direction of every anchor, and their losses.
+"""The anchor head of the proposal network: class, box code and direction of every anchor, and their losses.
 
 Source: SECOND, section 3.1.3; `AnchorHeadSingle` of the released config (imagepg.yaml, DENSE_HEAD).
 """
@@ -117,8 +117,8 @@ class AnchorHead(nn.Module):
 def anchor_loss(outputs: AnchorOutputs, targets: AnchorTargets, config: AnchorHeadConfig) -> AnchorLosses:
     """Return the losses of the proposal network, each frame divided by its positives, mean over frames.
 
-    Focal loss over the anchors that are not ignored; smooth-L1 of the codes (sine of the heading difference) and
-    cross entropy of the heading bin over the positives. A frame without positives is divided by 1.
+    Focal loss over the anchors that are not ignored; smooth-L1 of the codes (sine of the heading difference)
+    and cross entropy of the heading bin over the positives. A frame without positives is divided by 1.
     """
     batch_size = outputs.class_logits.shape[0]
     positives = (targets.labels > 0).sum(dim=1).clamp_min(1)
@@ -145,8 +145,8 @@ def decode_anchors(
 ) -> Float[Tensor, "b n 7"]:
     """Return the boxes predicted at some anchors of every frame; headings follow the predicted bin.
 
-    The coded heading is known up to a turn by the bin width (pi for two bins): it is wrapped into the bin's range
-    `[offset, offset + width)` and the winning bin (the first of equals) is added.
+    The coded heading is known up to a turn by the bin width (pi for two bins): it is wrapped into the bin's
+    range `[offset, offset + width)` and the winning bin (the first of equals) is added.
 
     Args:
         indices: Rows of the anchor axis, per frame.

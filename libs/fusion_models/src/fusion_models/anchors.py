@@ -75,9 +75,9 @@ def anchor_grid(
 ) -> Float[Tensor, "y x k r 7"]:
     """Return the anchors of every cell, class and rotation.
 
-    The first cell's anchor lies on the lower bound and the last one's on the upper (`align_center False` of the
-    released config), so the spacing is `range / (cells - 1)` and not the cell size. Boxes are x y z dx dy dz yaw
-    in the LiDAR frame, z the geometric centre.
+    The first cell's anchor lies on the lower bound and the last one's on the upper (`align_center False` of
+    the released config), so the spacing is `range / (cells - 1)` and not the cell size. Boxes are x y z dx dy
+    dz yaw in the LiDAR frame, z the geometric centre.
 
     Args:
         bounds: x0 y0 z0 x1 y1 z1 in metres.
@@ -87,8 +87,8 @@ def anchor_grid(
         ValueError: A side of the map has fewer than two cells.
 
     Example:
-        >>> grid = anchor_grid(KITTI_ANCHORS, rotations_rad=(0.0, 1.57), bounds=(0.0, -40.0, -3.0, 70.4, 40.0, 1.0),
-        ...                    map_size_yx=(200, 176))
+        >>> grid = anchor_grid(KITTI_ANCHORS, rotations_rad=(0.0, 1.57), bounds=(0.0, -40.0, -3.0, 70.4, 40.0,
+        1.0), ...                    map_size_yx=(200, 176))
         >>> grid.shape, [round(v, 2) for v in grid[0, 1, 0, 1].tolist()]
         (torch.Size([200, 176, 3, 2, 7]), [0.4, -40.0, -1.0, 3.9, 1.6, 1.56, 1.57])
     """
@@ -115,10 +115,10 @@ def assign_anchors(
 ) -> AnchorTargets:
     """Match the anchors of each class with the boxes of that class.
 
-    The overlap is the BEV IoU of the axis-aligned boxes nearest in heading; heights do not count. An anchor is
-    positive from `matched_iou` on, negative below `unmatched_iou`, ignored in between. Besides, every box makes
-    its best anchors (all that tie) positive if they overlap at all. An anchor answers for its best box, the first
-    of equals. Frames without boxes get background only.
+    The overlap is the BEV IoU of the axis-aligned boxes nearest in heading; heights do not count. An anchor
+    is positive from `matched_iou` on, negative below `unmatched_iou`, ignored in between. Besides, every box
+    makes its best anchors (all that tie) positive if they overlap at all. An anchor answers for its best box,
+    the first of equals. Frames without boxes get background only.
 
     Args:
         labels: 1..K per box, 0 = padding row.
@@ -155,8 +155,8 @@ def nearest_bev_iou(first: Float[Tensor, "n 7"], second: Float[Tensor, "m 7"]) -
 
     Example:
         >>> car = torch.tensor([[0.0, 0, 0, 4, 2, 1.5, 0.1]])
-        >>> nearest_bev_iou(car, torch.tensor([[0.0, 0, 9, 4, 2, 1.5, -0.1], [0, 0, 0, 4, 2, 1.5, 1.6]])).tolist()
-        [[1.0, 0.333...]]
+        >>> nearest_bev_iou(car, torch.tensor([[0.0, 0, 9, 4, 2, 1.5, -0.1], [0, 0, 0, 4, 2, 1.5,
+        1.6]])).tolist() [[1.0, 0.333...]]
     """
     a, b = box_ops.bev_aabb(first), box_ops.bev_aabb(second)
     width = torch.minimum(a[:, None, 2], b[:, 2]) - torch.maximum(a[:, None, 0], b[:, 0])

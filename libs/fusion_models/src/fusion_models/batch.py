@@ -58,8 +58,8 @@ class Batch:
     image_sizes: Int[Tensor, "b 2"] | None = None
     """Height and width before padding."""
     image_from_points: Float[Tensor, "b 3 4"] | None = None
-    """Projects points to pixels (u, v, 1) * z, with z the depth in the rectified camera frame: the offset of the
-    third row is 0, as in the released code. Augmentation and image scale are included."""
+    """Projects points to pixels (u, v, 1) * z, with z the depth in the rectified camera frame: the offset of
+    the third row is 0, as in the released code. Augmentation and image scale are included."""
     boxes: Float[Tensor, "b g 7"] | None = None
     """x y z dx dy dz yaw, zero padded; None without labels."""
     labels: Int[Tensor, "b g"] | None = None
@@ -100,8 +100,8 @@ def collate(
 ) -> Batch:
     """Join frames into a batch on the CPU.
 
-    Objects of other classes than `class_names` are left out, with their dense points. The seed of a frame depends
-    on its id, its points (so on its augmentation) and `seed`, not on its place in the batch.
+    Objects of other classes than `class_names` are left out, with their dense points. The seed of a frame
+    depends on its id, its points (so on its augmentation) and `seed`, not on its place in the batch.
 
     Args:
         image: Which image to take along; None for none.
@@ -182,8 +182,8 @@ def _collate_images(frames: Sequence[Frame], config: ImageInput) -> dict[str, Te
     for frame in frames:
         if config.camera not in frame.images:
             raise ValueError(
-                f"collate: frame {frame.frame_id} has no image {config.camera!r}, it has {sorted(frame.images)}; "
-                "read the data set with images or pass image=None"
+                f"collate: frame {frame.frame_id} has no image {config.camera!r}, it has "
+                f"{sorted(frame.images)}; read the data set with images or pass image=None"
             )
         pixels, camera = _resized(frame.images[config.camera], frame.cameras[config.camera], config.scale)
         images.append(

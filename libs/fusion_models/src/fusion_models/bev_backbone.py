@@ -1,4 +1,4 @@
-"""The 2D convolutional backbone over a bird's-eye-view map (SECOND; `BaseBEVBackbone` of the released config)."""
+"""The 2D convolutional backbone over a bird's-eye-view map (SECOND; released as `BaseBEVBackbone`)."""
 
 from dataclasses import dataclass
 
@@ -31,16 +31,16 @@ class BevBackboneConfig:
         fields = (self.layers, self.strides, self.channels, self.up_strides, self.up_channels)
         if not self.layers or len({len(field) for field in fields}) != 1:
             raise ValueError(
-                "BevBackboneConfig: layers, strides, channels, up_strides and up_channels need one entry per block, "
-                f"got lengths {[len(field) for field in fields]}"
+                "BevBackboneConfig: layers, strides, channels, up_strides and up_channels need one entry per "
+                f"block, got lengths {[len(field) for field in fields]}"
             )
         total = 1
         for stride, up_stride in zip(self.strides, self.up_strides, strict=True):
             total *= stride
             if up_stride * self.strides[0] != total:
                 raise ValueError(
-                    f"BevBackboneConfig: up_strides {self.up_strides} do not bring strides {self.strides} back to the "
-                    "resolution of the first block; an up_stride is the product of the strides after the first"
+                    f"BevBackboneConfig: up_strides {self.up_strides} do not bring strides {self.strides} back "
+                    "to the first block; an up_stride is the product of the strides after the first"
                 )
 
     @property
@@ -73,14 +73,15 @@ class BevBackbone(nn.Module):
         """Return the [B, config.out_channels, ...] map at the resolution of the first block.
 
         Raises:
-            ValueError: A side of the map is not divisible by the total stride, so that the upsampled maps would
+            ValueError: A side of the map is not divisible by the total stride, so that the upsampled maps
+            would
                 not fit together.
         """
         total = self.config.up_strides[-1] * self.config.strides[0]
         if bev.shape[2] % total or bev.shape[3] % total:
             raise ValueError(
-                f"BevBackbone: map of {bev.shape[2]} x {bev.shape[3]} cells is not divisible by the total stride "
-                f"{total}; choose bounds and voxel size that make it so"
+                f"BevBackbone: map of {bev.shape[2]} x {bev.shape[3]} cells is not divisible by the total "
+                f"stride {total}; choose bounds and voxel size that make it so"
             )
         maps = []
         for block, up in zip(self.blocks, self.ups, strict=True):

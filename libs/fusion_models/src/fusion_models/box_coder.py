@@ -1,4 +1,4 @@
-"""Residual box codes relative to anchors or RoIs (SECOND, section 3.1.3; `ResidualCoder` of the released config)."""
+"""Residual box codes relative to anchors or RoIs (SECOND, section 3.1.3; released as `ResidualCoder`)."""
 
 import torch
 from jaxtyping import Float

@@ -1,10 +1,11 @@
 """PG-RCNN with ImagePG's dimensions: from a cloud and an image to boxes, through generated points.
 
-Papers: SECOND (Yan et al., Sensors 2018) for backbones and anchor head; Voxel R-CNN (arXiv 2012.15712) for pooling;
-PG-RCNN (Koo et al., arXiv 2307.12637) for the second stage; ImagePG (arXiv 2409.14985, v4) for the dimensions and
-the image branch. Still without ImagePG's occupancy guidance of the BEV map and its transformed copies of the cloud:
-guidance is a module between `bev_map` and the BEV backbone, copies give each stage voxels of its own; neither
-changes the modules here. Numbers follow the released imagepg.yaml and kitti_dataset.yaml.
+Papers: SECOND (Yan et al., Sensors 2018) for backbones and anchor head; Voxel R-CNN (arXiv 2012.15712) for
+pooling; PG-RCNN (Koo et al., arXiv 2307.12637) for the second stage; ImagePG (arXiv 2409.14985, v4) for the
+dimensions and the image branch. Still without ImagePG's occupancy guidance of the BEV map and its transformed
+copies of the cloud: guidance is a module between `bev_map` and the BEV backbone, copies give each stage
+voxels of its own; neither changes the modules here. Numbers follow the released imagepg.yaml and
+kitti_dataset.yaml.
 """
 
 from dataclasses import dataclass, field, replace
@@ -49,8 +50,8 @@ class DetectorConfig:
     """None: LiDAR only, and `roi.image_channels` must be None too. `with_image` sets both."""
     roi: RoiHeadConfig = field(default_factory=RoiHeadConfig)
     stages: int = 1
-    """Refinement stages, which share their weights: each takes the boxes of the one before. ImagePG runs one per
-    copy of the cloud plus one; without copies 1 is PG-RCNN."""
+    """Refinement stages, which share their weights: each takes the boxes of the one before. ImagePG runs one
+    per copy of the cloud plus one; without copies 1 is PG-RCNN."""
     post: PostProcessConfig = field(default_factory=PostProcessConfig)
 
     def __post_init__(self) -> None:
@@ -112,8 +113,8 @@ class DetectorLosses:
 class Detector(nn.Module):
     """Voxels, 3D backbone, BEV backbone, anchors, proposals, then refinement of every proposal.
 
-    In training mode `forward` samples proposals against the boxes of the batch; in evaluation mode it refines the
-    best ones. `predict` gives detections, `loss` the training losses.
+    In training mode `forward` samples proposals against the boxes of the batch; in evaluation mode it refines
+    the best ones. `predict` gives detections, `loss` the training losses.
 
     Example:
         >>> model = Detector(pg_rcnn())
@@ -174,8 +175,8 @@ class Detector(nn.Module):
             return None
         if batch.images is None or batch.image_from_points is None:
             raise ValueError(
-                "Detector: this model has an image branch but the batch has no images; pass image=ImageInput() to "
-                "collate or build the model with_image(config, None)"
+                "Detector: this model has an image branch but the batch has no images; pass "
+                "image=ImageInput() to collate or build the model with_image(config, None)"
             )
         height, width = batch.images.shape[2:]
         return self.roi.view_images(self.image(batch.images), batch.image_from_points, size=(height, width))
@@ -248,7 +249,7 @@ class Detector(nn.Module):
 def vote(
     boxes: Float[Tensor, "t b r 7"], logits: Float[Tensor, "t b r"]
 ) -> tuple[Float[Tensor, "b r 7"], Float[Tensor, "b r"]]:
-    """Return the arithmetic means over the stages, headings included: each stage turns the box of the last a little.
+    """Return the arithmetic means over the stages, headings included: a stage turns boxes only a little.
 
     Example:
         >>> vote(torch.zeros(2, 1, 1, 7), torch.tensor([[[1.0]], [[3.0]]]))[1].tolist()
@@ -269,9 +270,10 @@ def with_image(config: DetectorConfig, image: ImageBackboneConfig | None) -> Det
 
 
 def pg_rcnn() -> DetectorConfig:
-    """Return PG-RCNN as published: narrower, LiDAR only, 0.1 m voxels in z. Source: pgrcnn.yaml of its authors.
+    """Return PG-RCNN as published: narrower, LiDAR only, voxels 0.1 m tall. Source: the authors' pgrcnn.yaml.
 
-    It has 2.28 million parameters; the 8.8 M of the authors' model zoo is the size of the weights file in megabytes.
+    It has 2.28 million parameters; the 8.8 M of the authors' model zoo is the size of the weights file in
+    megabytes.
     """
     return DetectorConfig(
         voxels=VoxelGrid(size=(0.05, 0.05, 0.1)),

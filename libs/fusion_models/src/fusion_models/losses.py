@@ -1,4 +1,4 @@
-"""Loss functions that the heads share: focal, smooth-L1, heading coding, and divisors that agree between ranks."""
+"""Losses that the heads share: focal, smooth-L1, heading coding, and the divisor of data-parallel runs."""
 
 import torch
 import torch.distributed as dist
@@ -58,7 +58,8 @@ def smooth_l1(difference: Float[Tensor, "*shape"], *, beta: float = 1.0 / 9.0) -
 def code_difference(codes: Float[Tensor, "n 7"], targets: Float[Tensor, "n 7"]) -> Float[Tensor, "n 7"]:
     """Return codes - targets with the heading column replaced by the sine of its difference.
 
-    The sine makes headings that differ by pi equal; the direction bin tells them apart (SECOND, section 3.1.3).
+    The sine makes headings that differ by pi equal; the direction bin tells them apart (SECOND, section
+    3.1.3).
 
     Example:
         >>> a = torch.tensor([[1.0, 0, 0, 0, 0, 0, torch.pi]])
@@ -70,7 +71,7 @@ def code_difference(codes: Float[Tensor, "n 7"], targets: Float[Tensor, "n 7"]) 
 
 
 def direction_bins(yaw_rad: Float[Tensor, " n"], *, offset_rad: float, bins: int = 2) -> Int[Tensor, " n"]:
-    """Return the heading bin of every yaw: `floor(((yaw - offset) mod 2 pi) / (2 pi / bins))`, in 0..bins - 1.
+    """Return the heading bin `floor(((yaw - offset) mod 2 pi) / (2 pi / bins))`, in 0..bins - 1.
 
     Example:
         >>> direction_bins(torch.tensor([0.0, 1.0, 4.0]), offset_rad=0.78539).tolist()
@@ -97,9 +98,10 @@ def mean_over_ranks(
 ) -> Float[Tensor, ""]:
     """Return the divisor that makes data-parallel gradients those of one process on the joined batch.
 
-    Data-parallel training averages gradients over W ranks, so a loss `sum / count` over the joined batch must be
-    divided on every rank by `max(sum of the counts, at_least) / W`. Without a process group this is
-    `max(count, at_least)`. Every rank must call it equally often (it is a collective); no gradient flows through.
+    Data-parallel training averages gradients over W ranks, so a loss `sum / count` over the joined batch must
+    be divided on every rank by `max(sum of the counts, at_least) / W`. Without a process group this is
+    `max(count, at_least)`. Every rank must call it equally often (it is a collective); no gradient flows
+    through.
 
     Args:
         at_least: Lower bound of the joined count, usually 1 so that an empty batch does not divide by zero.

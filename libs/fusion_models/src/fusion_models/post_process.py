@@ -37,7 +37,7 @@ def post_process(
     *,
     config: PostProcessConfig,
 ) -> list[Detections]:
-    """Return the detections of every frame, best first. Scores are sigmoids of the logits; label 0 is padding.
+    """Return the detections of every frame, best first; a score is the sigmoid of its logit, label 0 padding.
 
     Raises:
         ValueError: A label exceeds the classes that have a threshold.

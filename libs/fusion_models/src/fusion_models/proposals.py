@@ -27,7 +27,8 @@ class ProposalConfig:
     def __post_init__(self) -> None:
         if self.pre_max < 1 or self.post_max < 1:
             raise ValueError(
-                f"ProposalConfig: pre_max and post_max must be at least 1, got {self.pre_max}, {self.post_max}"
+                f"ProposalConfig: pre_max and post_max must be at least 1, got {self.pre_max} "
+                f"and {self.post_max}"
             )
 
 
@@ -49,7 +50,7 @@ class Proposals:
 
 @torch.no_grad()
 def propose(outputs: AnchorOutputs, head: AnchorHeadConfig, *, config: ProposalConfig) -> Proposals:
-    """Return the proposals of the anchor head; carries no gradient. Only the best `pre_max` anchors are decoded."""
+    """Return the proposals of the anchor head, without gradient; only the `pre_max` best are decoded."""
     scores, labels, order = best_candidates(outputs.class_logits, pre_max=config.pre_max)
     return suppress(decode_anchors(outputs, head, indices=order), scores, labels, config=config)
 
@@ -57,10 +58,11 @@ def propose(outputs: AnchorOutputs, head: AnchorHeadConfig, *, config: ProposalC
 def best_candidates(
     logits: Float[Tensor, "b n k"], *, pre_max: int
 ) -> tuple[Float[Tensor, "b m"], Int[Tensor, "b m"], Int[Tensor, "b m"]]:
-    """Return logit, class (1..K) and row of the best candidates, best first, ties by row; m = min(n, pre_max).
+    """Return logit, class (1..K) and row of the best m = min(n, pre_max) candidates, best first, ties by row.
 
     Example:
-        >>> scores, labels, rows = best_candidates(torch.tensor([[[0.0, 1.0], [3.0, 2.0], [1.0, 0.0]]]), pre_max=2)
+        >>> scores, labels, rows = best_candidates(torch.tensor([[[0.0, 1.0], [3.0, 2.0], [1.0, 0.0]]]),
+        pre_max=2)
         >>> scores.tolist(), labels.tolist(), rows.tolist()
         ([[3.0, 1.0]], [[1, 2]], [[1, 0]])
     """

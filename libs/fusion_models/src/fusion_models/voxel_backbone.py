@@ -1,4 +1,4 @@
-"""Voxel grid, mean voxel encoder and the sparse 3D backbone of the SECOND family (`MeanVFE`, `VoxelBackBone8x`)."""
+"""Voxel grid, mean voxel encoder and 3D backbone of the SECOND family (`MeanVFE`, `VoxelBackBone8x`)."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -21,7 +21,8 @@ class VoxelGrid:
     """Voxel grid in the LiDAR frame."""
 
     size: tuple[float, float, float] = (0.05, 0.05, 0.05)
-    """Edges x y z in metres. Source: kitti_dataset.yaml of ImagePG, VOXEL_SIZE (0.05 in z, where SECOND has 0.1)."""
+    """Edges x y z in metres. Source: kitti_dataset.yaml of ImagePG, VOXEL_SIZE (0.05 in z, where SECOND has
+    0.1)."""
     bounds: tuple[float, float, float, float, float, float] = (0.0, -40.0, -3.0, 70.4, 40.0, 1.0)
     """x0 y0 z0 x1 y1 z1 in metres. Source: kitti_dataset.yaml, POINT_CLOUD_RANGE."""
     max_points: int = 5
@@ -143,7 +144,7 @@ class VoxelBackbone(nn.Module):
 
 
 def bev_map(tensor: SparseTensor) -> Float[Tensor, "b cz y x"]:
-    """Return a dense map with the height stacked into the channels: channel c and layer z become `c * Z + z`."""
+    """Return a dense map with the height stacked into the channels: channel c, layer z become `c * Z + z`."""
     return tensor.dense().flatten(1, 2)
 
 
@@ -161,8 +162,8 @@ def out_shape(sparse_shape_zyx: tuple[int, int, int]) -> tuple[int, int, int]:
     height = ((_halve(_halve(z)) - 3) // 2 + 1 - 3) // 2 + 1
     if height < 1:
         raise ValueError(
-            f"VoxelBackbone: a grid of {z} layers is too flat for the strides in z; it needs at least 25 layers "
-            "(voxels along z plus one), so lower the voxel size in z or raise the bounds"
+            f"VoxelBackbone: a grid of {z} layers is too flat for the strides in z; it needs at least 25 "
+            "layers (voxels along z plus one), so lower the voxel size in z or raise the bounds"
         )
     return height, _halve(_halve(_halve(y))), _halve(_halve(_halve(x)))
 

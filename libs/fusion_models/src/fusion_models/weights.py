@@ -1,4 +1,4 @@
-"""Weights on disk: safetensors of our own, and the checkpoints that ImagePG's and PG-RCNN's authors released."""
+"""Weights on disk: safetensors of our own, and the checkpoints that the models' authors released."""
 
 import re
 from collections.abc import Mapping
@@ -56,7 +56,7 @@ def load_weights(model: nn.Module, path: Path) -> None:
 
 
 def read_official(path: Path) -> dict[str, Tensor]:
-    """Return the `model_state` of a released checkpoint; nothing but tensors and plain containers is unpickled.
+    """Return the `model_state` of a released checkpoint; only tensors and plain containers are unpickled.
 
     Raises:
         FileNotFoundError: There is no such file.
@@ -75,8 +75,8 @@ def read_official(path: Path) -> dict[str, Tensor]:
 def convert_official(state: Mapping[str, Tensor]) -> OfficialWeights:
     """Return a released state dict in the names of `imagepg.Detector`.
 
-    Sparse kernels may come as [out, kz, ky, kx, in] (spconv 2) or [kz, ky, kx, in, out] (spconv 1). The converted
-    state may hold parts a given detector lacks (the image branch).
+    Sparse kernels may come as [out, kz, ky, kx, in] (spconv 2) or [kz, ky, kx, in, out] (spconv 1). The
+    converted state may hold parts a given detector lacks (the image branch).
     """
     converted: dict[str, Tensor] = {}
     for prefix, released, convert in _PARTS:
@@ -97,8 +97,8 @@ def convert_official(state: Mapping[str, Tensor]) -> OfficialWeights:
 def load_official(model: nn.Module, state: Mapping[str, Tensor]) -> tuple[str, ...]:
     """Load a released state dict (see `read_official`) into an `imagepg.Detector`; return the names left out.
 
-    Entries of an image branch the detector does not have are left out, too. The detector's own entries must all be
-    present, batch counters (`num_batches_tracked`) excepted.
+    Entries of an image branch the detector does not have are left out, too. The detector's own entries must
+    all be present, batch counters (`num_batches_tracked`) excepted.
 
     Raises:
         ValueError: An entry is missing or has another shape.
