@@ -17,6 +17,8 @@ MIN_IMAGE_SHARE = 0.02
 MIN_BOX_IOU = 0.6
 """A lower median of 2D IoU means that calibration, 3D boxes and 2D boxes disagree. Real KITTI: 0.97."""
 MAX_RANGE_M = 500.0
+MAX_HEIGHT_SPAN_M = 60.0
+_MIN_POINTS_TO_TELL = 5
 _SHOWN_FRAMES = 40
 
 
@@ -207,7 +209,13 @@ class CheckReport:
         return lines
 
     def _overall_problems(self) -> list[str]:
-        found = [self._bad_ranges(), self._outside_picture(), self._empty_boxes(), self._bad_boxes_image()]
+        found = [
+            self._bad_ranges(),
+            self._bad_heights(),
+            self._outside_picture(),
+            self._empty_boxes(),
+            self._bad_boxes_image(),
+        ]
         return [text for text in found if text]
 
     def _bad_ranges(self) -> str:
@@ -218,6 +226,12 @@ class CheckReport:
             f"{len(far)} scans reach beyond {MAX_RANGE_M:.0f} m (first: {far[0].frame_id}): "
             "coordinates must be metres in the LiDAR frame; millimetres? a world frame?"
         )
+
+    def _bad_heights(self) -> str:
+        spans = [f.greatest[2] - f.least[2] for f in self.frames if f.greatest and f.least]
+        if not spans or median(spans) <= MAX_HEIGHT_SPAN_M:
+            return ""
+        return f"heights span {median(spans):.0f} m: z must be up (KITTI: 16 m or less in a scan)"
 
     def _outside_picture(self) -> str:
         shares = [f.image_share for f in self.frames if f.num_points]
@@ -250,7 +264,7 @@ class CheckReport:
         now = sum(o.num_points for o in objects)
         supposed = [sum(o.num_points_if[i] for o in objects) for i in range(len(HYPOTHESES))]
         best = int(np.argmax(supposed))
-        if supposed[best] > 1.5 * now:
+        if supposed[best] > max(1.5 * now, _MIN_POINTS_TO_TELL * len(objects)):
             return f"{HYPOTHESES[best][1]} (then {supposed[best]} instead of {now} points in boxes)"
         return (
             "compare Tr_velo_to_cam, R0_rect and P2 with the sensors, and the label columns with the README"

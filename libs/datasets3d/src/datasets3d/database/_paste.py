@@ -50,7 +50,7 @@ class Canvas:
         crop: np.ndarray,
         *,
         crop_origin: tuple[int, int],
-        source_box: tuple,
+        source_box: tuple[float, float, float, float],
         box: np.ndarray,
     ) -> None:
         """Paste the part of the source picture about the centre of `source_box`, as large as `box`.
