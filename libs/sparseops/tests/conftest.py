@@ -1,11 +1,16 @@
 """Seeds, back ends, and memory that shows when a kernel leaves an element unwritten."""
 
+import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
+import jaxtyping
+import numpy as np
 import pytest
 import torch
+from torch import Tensor
 
 
 @pytest.fixture(autouse=True)
@@ -21,11 +26,24 @@ def backend(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
     return request.param
 
 
-def _poisoned(make: Callable[..., torch.Tensor]) -> Callable[..., torch.Tensor]:
-    def make_poisoned(*args: Any, **kwargs: Any) -> torch.Tensor:
+@pytest.fixture(scope="session")
+def random_coords() -> Callable[..., Tensor]:
+    """Make distinct cells in random order, at most `rows` of them."""
+
+    def make(rows: int, shape: tuple[int, ...], batch_size: int = 1, *, seed: int = 0) -> Tensor:
+        generator = torch.Generator().manual_seed(seed)
+        columns = [torch.randint(size, (rows,), generator=generator) for size in (batch_size, *shape)]
+        cells = torch.unique(torch.stack(columns, dim=1).int(), dim=0)
+        return cells[torch.randperm(len(cells), generator=generator)]
+
+    return make
+
+
+def _poisoned(make: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    def make_poisoned(*args: Any, **kwargs: Any) -> Tensor:
         tensor = make(*args, **kwargs)
         caller = sys._getframe(1).f_globals.get("__name__", "")
-        if caller.startswith("sparseops") and type(tensor) is torch.Tensor and tensor.device.type == "cpu":
+        if caller.startswith("sparseops") and type(tensor) is Tensor and tensor.device.type == "cpu":
             if tensor.is_floating_point():
                 tensor.fill_(torch.nan)
             elif tensor.dtype is not torch.bool:
@@ -40,3 +58,29 @@ def _poison_empty_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch, "empty", _poisoned(torch.empty))
     monkeypatch.setattr(torch, "empty_like", _poisoned(torch.empty_like))
     monkeypatch.setattr(torch.Tensor, "new_empty", _poisoned(torch.Tensor.new_empty))
+
+
+@pytest.fixture
+def no_shape_checks() -> Iterator[None]:
+    """Switch the run-time checks of annotations off, so that a wrong call reaches our own messages."""
+    jaxtyping.config.update("jaxtyping_disable", True)
+    yield
+    jaxtyping.config.update("jaxtyping_disable", False)
+
+
+@pytest.fixture
+def threads() -> Iterator[Callable[[int], None]]:
+    """Set the number of threads for the rest of the test."""
+    before = torch.get_num_threads()
+    yield torch.set_num_threads
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="session")
+def imagepg_ops() -> dict[str, Tensor]:
+    """Operator vectors of the official ImagePG code, read through FUSION3D_GOLDEN."""
+    root = os.environ.get("FUSION3D_GOLDEN")
+    if root is None:
+        pytest.skip("FUSION3D_GOLDEN is not set")
+    with np.load(Path(root) / "imagepg" / "ops.npz") as arrays:
+        return {name: torch.from_numpy(arrays[name]) for name in arrays}

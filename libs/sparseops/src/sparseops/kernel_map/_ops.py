@@ -86,12 +86,12 @@ def _fake_pairs(coords_out: Tensor, *rest: object) -> tuple[Tensor, Tensor, Tens
 
 
 def _fake_transpose(
-    pairs_in: Tensor, pairs_out: Tensor, segments: Tensor, tiles: int
+    pairs_in: Tensor, pairs_out: Tensor, segments: Tensor, tiles: int | torch.SymInt
 ) -> tuple[Tensor, Tensor, Tensor]:
     return (
         torch.empty_like(pairs_out),
         torch.empty_like(pairs_in),
-        segments.new_empty(tiles, *segments.shape[1:]),
+        segments.new_empty((tiles, *segments.shape[1:])),
     )
 
 

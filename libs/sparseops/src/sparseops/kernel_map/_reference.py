@@ -53,7 +53,8 @@ def pair_list(
 
     tiles = -(-len(coords_out) // TILE_ROWS)
     padding = (0, 0, 0, tiles * TILE_ROWS - len(coords_out))
-    grouped = torch.nn.functional.pad(found, padding).reshape(tiles, TILE_ROWS, -1).transpose(1, 2)
+    grouped = torch.nn.functional.pad(found, padding)
+    grouped = grouped.reshape(tiles, TILE_ROWS, window.volume).transpose(1, 2)
     tile, offset, row = grouped.nonzero(as_tuple=True)
     out_position = tile * TILE_ROWS + row
     segments = segments_from_counts(grouped.sum(-1))

@@ -55,9 +55,9 @@ def _(
     back_in: Tensor,
     back_out: Tensor,
     back_segments: Tensor,
-    rows_out: int,
+    rows_out: int | torch.SymInt,
 ) -> Tensor:
-    return features.new_empty(rows_out, weight.shape[2])
+    return features.new_empty((rows_out, weight.shape[2]))
 
 
 @weight_grad.register_fake

@@ -52,7 +52,7 @@ def _(
     back_in: Tensor,
     back_out: Tensor,
     back_segments: Tensor,
-    rows_out: int,
+    rows_out: int | torch.SymInt,
     tie: str,
 ) -> tuple[Tensor, Tensor]:
     shape = rows_out, features.shape[1]
@@ -61,9 +61,14 @@ def _(
 
 @grad_to_first.register_fake
 def _(
-    grad_out: Tensor, source: Tensor, back_in: Tensor, back_out: Tensor, back_segments: Tensor, rows_in: int
+    grad_out: Tensor,
+    source: Tensor,
+    back_in: Tensor,
+    back_out: Tensor,
+    back_segments: Tensor,
+    rows_in: int | torch.SymInt,
 ) -> Tensor:
-    return grad_out.new_empty(rows_in, grad_out.shape[1])
+    return grad_out.new_empty((rows_in, grad_out.shape[1]))
 
 
 def _save(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:

@@ -1,0 +1,70 @@
+"""Sparse tensors: construction, dense form, replacement, errors."""
+
+import pytest
+import torch
+
+from sparseops import SparseTensor, sparse_from_dense
+
+
+def make(random_coords, channels: int = 3) -> SparseTensor:
+    coords = random_coords(40, (4, 5, 6), 2)
+    return SparseTensor(torch.randn(len(coords), channels), coords, (4, 5, 6), 2)
+
+
+def test_dense_puts_every_row_on_its_cell(random_coords) -> None:
+    tensor = make(random_coords)
+    dense = tensor.dense()
+    assert dense.shape == (2, 3, 4, 5, 6)
+    b, z, y, x = tensor.coords.long().unbind(1)
+    assert torch.equal(dense[b, :, z, y, x], tensor.features)
+    assert dense.count_nonzero() == tensor.features.count_nonzero()
+
+
+def test_dense_is_differentiable(random_coords) -> None:
+    tensor = make(random_coords)
+    features = tensor.features.double().requires_grad_()
+    assert torch.autograd.gradcheck(lambda f: tensor.replace(f).dense(), features)
+
+
+def test_sparse_from_dense_and_dense_are_inverse(random_coords) -> None:
+    dense = make(random_coords).dense()
+    assert torch.equal(sparse_from_dense(dense).dense(), dense)
+
+
+def test_an_empty_tensor_has_a_dense_form() -> None:
+    empty = SparseTensor(torch.zeros(0, 2), torch.zeros((0, 3), dtype=torch.int32), (3, 4), 2)
+    assert torch.equal(empty.dense(), torch.zeros(2, 2, 3, 4))
+
+
+def test_replace_shares_sites_and_maps(random_coords) -> None:
+    tensor = make(random_coords)
+    other = tensor.replace(torch.zeros(len(tensor.coords), 7))
+    assert other.sites is tensor.sites
+    assert other.cache is tensor.cache
+    assert other.features.shape[1] == 7
+
+
+def test_repr_says_sizes_not_values(random_coords) -> None:
+    assert "rows x 3 channels, spatial_shape=(4, 5, 6), batch_size=2, torch.float32, cpu" in repr(
+        make(random_coords)
+    )
+
+
+def test_wrong_number_of_rows_is_refused(random_coords) -> None:
+    tensor = make(random_coords)
+    with pytest.raises(ValueError, match=r"features must have one row per site, \[\d+, c\], got \[3, 2\]"):
+        tensor.replace(torch.zeros(3, 2))
+
+
+def test_integer_features_are_refused(random_coords, no_shape_checks: None) -> None:
+    sites = make(random_coords).sites
+    with pytest.raises(
+        TypeError, match="features must be float16 or bfloat16 or float32 or float64, got int32"
+    ):
+        SparseTensor.from_sites(torch.zeros(len(sites), 1, dtype=torch.int32), sites)
+
+
+def test_another_device_is_refused() -> None:
+    coords = torch.zeros((1, 3), dtype=torch.int32)
+    with pytest.raises(ValueError, match=r"coords is on cpu but features is on meta; move it with"):
+        SparseTensor(torch.zeros((1, 1), device="meta"), coords, (2, 2), 1)
