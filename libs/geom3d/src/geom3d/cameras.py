@@ -29,8 +29,8 @@ class PinholeCamera:
     Example:
         >>> eye = np.eye(4)
         >>> camera = PinholeCamera(image_from_cam=eye[:3], cam_from_lidar=eye, width=640, height=480)
-        >>> camera.resized(320, 240).image_from_cam[0, 0]
-        np.float64(0.5)
+        >>> camera.resized(320, 240).image_from_cam[0].tolist()
+        [0.5, 0.0, 0.0, 0.0]
     """
 
     image_from_cam: np.ndarray = field(repr=False)
@@ -55,7 +55,7 @@ class PinholeCamera:
 
     def mirrored(self) -> PinholeCamera:
         """Return the camera of the picture mirrored left to right: u becomes width - u."""
-        return self._with_pixels([[-1.0, 0.0, self.width], [0.0, 1.0, 0.0]], self.width, self.height)
+        return self._with_pixels([[-1.0, 0.0, float(self.width)], [0.0, 1.0, 0.0]], self.width, self.height)
 
     def resized(self, width: int, height: int) -> PinholeCamera:
         """Return the camera of the picture scaled to another size."""
@@ -67,7 +67,7 @@ class PinholeCamera:
 
         The part may reach beyond the picture (padding): negative x0 pads at the left.
         """
-        return self._with_pixels([[1.0, 0.0, -x0], [0.0, 1.0, -y0]], width, height)
+        return self._with_pixels([[1.0, 0.0, -float(x0)], [0.0, 1.0, -float(y0)]], width, height)
 
     def with_scene(self, lidar_from_scene: Float[np.ndarray, "4 4"]) -> PinholeCamera:
         """Return the same camera for points given in another frame, such as an augmented scene.

@@ -146,8 +146,11 @@ def rotation_from_quaternion(quaternion_wxyz: Float[ArrayT, "*k 4"]) -> Float[Ar
 def invert_3x3(matrix: Any, *, function: str, name: str) -> Any:
     """Return the inverse of `[..., 3, 3]`; ValueError naming `function` where it is singular or NaN."""
     xp = namespace(matrix)
-    lengths = xp.sqrt(xp.sum(matrix * matrix, axis=-1))
-    determinant = xp.abs(xp.linalg.det(matrix))
-    if not bool(xp.all(determinant > _SINGULAR * xp.prod(lengths, axis=-1))):
+    regular = bool(xp.all(xp.isfinite(matrix)))
+    if regular:
+        lengths = xp.sqrt(xp.sum(matrix * matrix, axis=-1))
+        determinant = xp.abs(xp.linalg.det(matrix))
+        regular = bool(xp.all(determinant > _SINGULAR * xp.prod(lengths, axis=-1)))
+    if not regular:
         raise ValueError(f"{function}: {name} is singular or holds NaN, so it cannot be inverted")
     return xp.linalg.inv(matrix)
