@@ -1,4 +1,4 @@
-"""Houses: boxes with a facade texture in metres, flat or gabled roofs. Front along x, facing -y, feet at z = 0."""
+"""Houses: boxes with a facade texture in metres, flat or gabled roofs; front facing -y, feet at z = 0."""
 
 import numpy as np
 from jaxtyping import Float

@@ -1,18 +1,18 @@
-"""Everything beside the road: houses, gardens, trees, posts, and things a detector could mistake for objects."""
+"""Everything beside the road: houses, gardens, trees, posts, and clutter that resembles objects."""
 
 import numpy as np
 
 from datasets3d.synth import _props
 from datasets3d.synth._buildings import house
 from datasets3d.synth._materials import Material
-from datasets3d.synth._mesh import Mesh, box, place
+from datasets3d.synth._mesh import Mesh, box, ellipsoid, place
 from datasets3d.synth._plan import Plan
 from datasets3d.synth._traffic import Occupancy
 
 
 def _stand(mesh: Mesh, plan: Plan, *, s: float, t: float, turn_rad: float = 0.0) -> Mesh:
-    x, y, heading = plan.to_world(np.float64(s), np.float64(t))
-    return place(mesh, position=(float(x), float(y), plan.ground(s, t)), yaw_rad=float(heading) + turn_rad)
+    x, y, heading = plan.point(s, t)
+    return place(mesh, position=(x, y, plan.ground(s, t)), yaw_rad=heading + turn_rad)
 
 
 def _facing_road(side: int) -> float:
@@ -94,8 +94,8 @@ def _try(
     mesh: Mesh, plan: Plan, spot: tuple[float, float], radius_m: float, occupied: Occupancy
 ) -> list[Mesh]:
     """The mesh standing at (s, t) where that is free, else nothing."""
-    x, y, _ = plan.to_world(np.float64(spot[0]), np.float64(spot[1]))
-    if plan.in_crossing(spot[0], margin_m=0.5) or not occupied.claim([(float(x), float(y), radius_m)]):
+    x, y, _ = plan.point(*spot)
+    if plan.in_crossing(spot[0], margin_m=0.5) or not occupied.claim([(x, y, radius_m)]):
         return []
     return [_stand(mesh, plan, s=spot[0], t=spot[1])]
 
@@ -110,28 +110,58 @@ def street_furniture(plan: Plan, *, occupied: Occupancy, rng: np.random.Generato
         step = rng.uniform(8, 14) if alley else rng.uniform(14, 30)
         for s in np.arange(-55, 100, step):
             t = side * (near if alley or plan.setback_m < 2 else far + rng.uniform(0, 2))
-            cards = 700 if 0 < s < 50 else 380
+            cards = 2600 if 0 < s < 45 else 800
             mesh = _props.tree(rng, height_m=float(rng.uniform(5, 11)), cards=cards)
             meshes += _try(mesh, plan, (float(s + rng.normal(scale=1.0)), t), 0.35, occupied)
         for s in np.arange(rng.uniform(-40, -15), 100, rng.uniform(22, 32)):
             x_turn = _facing_road(side) + np.pi
-            x, y, _ = plan.to_world(np.float64(s), np.float64(side * near))
-            if not plan.in_crossing(float(s), margin_m=0.5) and occupied.claim([(float(x), float(y), 0.2)]):
+            x, y, _ = plan.point(float(s), side * near)
+            if not plan.in_crossing(float(s), margin_m=0.5) and occupied.claim([(x, y, 0.2)]):
                 meshes.append(_stand(_props.lamp_post(), plan, s=float(s), t=side * near, turn_rad=x_turn))
         for _ in range(int(rng.poisson(5))):
             spot = (
                 float(rng.uniform(-20, 70)),
                 side * (near + rng.uniform(0, max(plan.sidewalk_m - 0.6, 0.3))),
             )
-            kind = rng.choice(5, p=[0.3, 0.3, 0.2, 0.1, 0.1])
-            mesh, radius = (
-                (_props.sign(rng), 0.3),
-                (_props.bin_(rng), 0.45),
-                (_props.bollard(), 0.15),
-                (_props.container(rng), 1.3),
-                (_props.parked_bicycles(rng), 1.2),
-            )[kind]
+            kind = rng.choice(
+                ["sign", "bin", "bollard", "container", "bicycles"], p=[0.3, 0.3, 0.2, 0.1, 0.1]
+            )
+            mesh, radius = _clutter(str(kind), rng)
             meshes += _try(mesh, plan, spot, radius, occupied)
+    return meshes
+
+
+def _clutter(kind: str, rng: np.random.Generator) -> tuple[Mesh, float]:
+    """A mesh and the radius it needs."""
+    if kind == "sign":
+        return _props.sign(rng), 0.3
+    if kind == "bin":
+        return _props.bin_(rng), 0.45
+    if kind == "bollard":
+        return _props.bollard(), 0.15
+    if kind == "container":
+        return _props.container(rng), 1.3
+    return _props.parked_bicycles(rng), 1.2
+
+
+def skyline(plan: Plan, *, rng: np.random.Generator) -> list[Mesh]:
+    """A belt of distant woods, so that no view ends at the edge of the ground."""
+    meshes = []
+    spots = [
+        (float(s), side * 72.0) for side in (-1, 1) for s in np.arange(-plan.length_m, plan.length_m, 11)
+    ]
+    spots += [(end * (plan.length_m - 3), float(t)) for end in (-1, 1) for t in np.arange(-66, 67, 11)]
+    for s, t in spots:
+        x, y, _ = plan.point(s, t)
+        size = rng.uniform([7, 7, 4], [10, 10, 11])
+        color = rng.uniform(0.7, 1.3) * np.array([0.07, 0.10, 0.05])
+        crown = ellipsoid(
+            size,
+            (x, y, plan.ground(s, t) + 0.4 * size[2]),
+            material=Material.HEDGE,
+            color=color,
+        )
+        meshes.append(crown)
     return meshes
 
 
@@ -154,7 +184,7 @@ def highway_sides(plan: Plan, *, occupied: Occupancy, rng: np.random.Generator) 
                 meshes.append(_stand(wall, plan, s=float(s), t=side * (edge + 4.5)))
         for s in np.arange(-plan.length_m, plan.length_m, 9.0):
             spot = (float(s + rng.normal(scale=2.0)), side * (edge + rng.uniform(7, 16)))
-            mesh = _props.tree(rng, height_m=float(rng.uniform(6, 13)), cards=420)
+            mesh = _props.tree(rng, height_m=float(rng.uniform(6, 13)), cards=1400 if 0 < s < 60 else 700)
             meshes += _try(mesh, plan, spot, 0.6, occupied)
             spot = (float(s + rng.normal(scale=3.0)), side * (edge + rng.uniform(2.5, 7)))
             meshes += _try(_props.bush(rng, radius_m=float(rng.uniform(0.5, 1.6))), plan, spot, 1.0, occupied)
@@ -166,8 +196,10 @@ def highway_sides(plan: Plan, *, occupied: Occupancy, rng: np.random.Generator) 
 def furnish(plan: Plan, *, occupied: Occupancy, rng: np.random.Generator) -> list[Mesh]:
     """All things beside the road of one plan, standing in the world."""
     if plan.layout == "highway":
-        return highway_sides(plan, occupied=occupied, rng=rng)
-    meshes = houses(plan, rng=rng) + street_furniture(plan, occupied=occupied, rng=rng)
+        return highway_sides(plan, occupied=occupied, rng=rng) + skyline(plan, rng=rng)
+    meshes = (
+        skyline(plan, rng=rng) + houses(plan, rng=rng) + street_furniture(plan, occupied=occupied, rng=rng)
+    )
     if plan.setback_m > 2:
         meshes += gardens(plan, occupied=occupied, rng=rng)
     return meshes

@@ -1,4 +1,4 @@
-"""What surfaces are made of: reflectivity at the LiDAR's wavelength, shine, and the semantic class they belong to."""
+"""What surfaces are made of: reflectivity at the LiDAR's wavelength, shine, semantic class."""
 
 from enum import IntEnum
 from typing import NamedTuple
@@ -70,8 +70,8 @@ class _Row(NamedTuple):
     """Strength of the mirror-like part, 0..1."""
 
 
-# Reflectivities: Velodyne's manual and common remote-sensing tables, rounded (asphalt 0.1-0.3, concrete 0.3-0.4,
-# foliage 0.4-0.5 at 905 nm, dark car paint under 0.1, retro-reflective plates and signs saturate).
+# Reflectivities: Velodyne's manual and common remote-sensing tables, rounded (asphalt 0.1-0.3,
+# concrete 0.3-0.4, foliage 0.4-0.5 at 905 nm, dark car paint under 0.1; retro-reflective plates and signs saturate).
 _ROWS: dict[Material, _Row] = {
     Material.ROAD: _Row(Semantic.ROAD, 0.16, 0.6, 0.0),
     Material.CURB: _Row(Semantic.SIDEWALK, 0.34, 0.0, 0.0),

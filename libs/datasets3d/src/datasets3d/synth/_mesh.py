@@ -11,7 +11,7 @@ from datasets3d.synth._materials import Material
 
 @dataclass(frozen=True, slots=True)
 class Mesh:
-    """Triangles with material, colour, texture coordinates and shading normals per corner (counter-clockwise outside)."""
+    """Triangles with material, colour, and per corner texture coordinates and shading normals."""
 
     vertices: Float[np.ndarray, "n 3"]
     faces: Int[np.ndarray, "m 3"]
@@ -31,7 +31,7 @@ def make_mesh(
     faces: Int[np.ndarray, "m 3"],
     *,
     material: Material | UInt8[np.ndarray, " m"],
-    color: Sequence[float] | Float[np.ndarray, "m 3"] = (0.5, 0.5, 0.5),
+    color: Sequence[float] | Float[np.ndarray, "..."] = (0.5, 0.5, 0.5),
     uv: Float[np.ndarray, "m 3 2"] | None = None,
 ) -> Mesh:
     """Build a flat-shaded mesh; one material and colour for all faces or one each."""
@@ -69,7 +69,7 @@ def concatenate(meshes: Sequence[Mesh]) -> Mesh:
     )
 
 
-def place(mesh: Mesh, *, position: Sequence[float], yaw_rad: float = 0.0) -> Mesh:
+def place(mesh: Mesh, *, position: Sequence[float] | Float[np.ndarray, "3"], yaw_rad: float = 0.0) -> Mesh:
     """Rotate about z, then move."""
     cos, sin = np.cos(yaw_rad), np.sin(yaw_rad)
     turn = np.array([[cos, sin, 0.0], [-sin, cos, 0.0], [0.0, 0.0, 1.0]])
@@ -80,7 +80,7 @@ def place(mesh: Mesh, *, position: Sequence[float], yaw_rad: float = 0.0) -> Mes
     )
 
 
-def stretch(mesh: Mesh, factors: Sequence[float]) -> Mesh:
+def stretch(mesh: Mesh, factors: Sequence[float] | Float[np.ndarray, "3"]) -> Mesh:
     """Scale the axes; normals follow by the inverse factors."""
     factor = np.asarray(factors, dtype=np.float64)
     normals = mesh.normals / factor.astype(np.float32)
@@ -88,7 +88,7 @@ def stretch(mesh: Mesh, factors: Sequence[float]) -> Mesh:
     return replace(mesh, vertices=mesh.vertices * factor, normals=normals)
 
 
-def repaint(mesh: Mesh, material: Material, color: Sequence[float]) -> Mesh:
+def repaint(mesh: Mesh, material: Material, color: Sequence[float] | Float[np.ndarray, "3"]) -> Mesh:
     """Give all faces of one material another colour."""
     colors = mesh.color.copy()
     colors[mesh.material == material] = color
@@ -122,12 +122,12 @@ def smooth(mesh: Mesh, *, crease_deg: float = 40.0) -> Mesh:
 
 def box(
     size: Sequence[float],
-    centre: Sequence[float] = (0.0, 0.0, 0.0),
+    centre: Sequence[float] | Float[np.ndarray, "3"] = (0.0, 0.0, 0.0),
     *,
     material: Material,
-    color: Sequence[float] = (0.5, 0.5, 0.5),
+    color: Sequence[float] | Float[np.ndarray, "3"] = (0.5, 0.5, 0.5),
 ) -> Mesh:
-    """An axis-aligned box; texture coordinates run in metres over each side (u along the horizontal edge, v up)."""
+    """An axis-aligned box; texture coordinates run in metres over each side (u horizontal, v up)."""
     half = np.asarray(size, dtype=np.float64) / 2
     sides = ((0, 1, 2), (1, 0, 2), (2, 0, 1))
     vertices, uvs = [], []
@@ -154,12 +154,12 @@ def quads(
     uv: Float[np.ndarray, "q 4 2"] | None = None,
     *,
     material: Material | UInt8[np.ndarray, " q"],
-    color: Sequence[float] | Float[np.ndarray, "q 3"] = (0.5, 0.5, 0.5),
+    color: Sequence[float] | Float[np.ndarray, "..."] = (0.5, 0.5, 0.5),
 ) -> Mesh:
     """Separate quads (corners counter-clockwise seen from outside), two triangles each."""
     count = len(corners)
     first = np.arange(count, dtype=np.int32)[:, None] * 4
-    faces = np.stack([first + [0, 1, 2], first + [0, 2, 3]], axis=1).reshape(-1, 3)
+    faces = np.stack([first + np.array([0, 1, 2]), first + np.array([0, 2, 3])], axis=1).reshape(-1, 3)
     face_uv = None
     if uv is not None:
         face_uv = np.stack([uv[:, [0, 1, 2]], uv[:, [0, 2, 3]]], axis=1).reshape(-1, 3, 2)
@@ -172,13 +172,13 @@ def loft(
     sections: Float[np.ndarray, "k p 3"],
     *,
     material: Material | UInt8[np.ndarray, "k-1 p"],
-    color: Sequence[float] = (0.5, 0.5, 0.5),
+    color: Sequence[float] | Float[np.ndarray, "3"] = (0.5, 0.5, 0.5),
     cap_material: Material | None = None,
 ) -> Mesh:
     """A skin over closed cross-sections, with both ends closed by fans.
 
-    Each section is a ring, counter-clockwise seen against the direction in which the sections follow each other.
-    Texture coordinates are (x, z), for side views.
+    Each section is a ring, counter-clockwise seen against the direction in which the sections follow each
+    other. Texture coordinates are (x, z), for side views.
     """
     count, points, _ = sections.shape
     grid = np.arange(count * points).reshape(count, points)
@@ -206,7 +206,7 @@ def tube(
     *,
     sides: int = 8,
     material: Material,
-    color: Sequence[float] = (0.5, 0.5, 0.5),
+    color: Sequence[float] | Float[np.ndarray, "3"] = (0.5, 0.5, 0.5),
 ) -> Mesh:
     """A round tube along a path (poles, limbs, trunks), smooth-shaded, closed at the ends."""
     path = np.asarray(path, dtype=np.float64)
@@ -222,12 +222,12 @@ def tube(
     return smooth(loft(sections, material=material, color=color), crease_deg=60)
 
 
-def ellipsoid(
-    radii: Sequence[float],
-    centre: Sequence[float] = (0.0, 0.0, 0.0),
+def ellipsoid(  # noqa: PLR0913 (keyword-only after the second)
+    radii: Sequence[float] | Float[np.ndarray, "3"],
+    centre: Sequence[float] | Float[np.ndarray, "3"] = (0.0, 0.0, 0.0),
     *,
     material: Material,
-    color: Sequence[float] = (0.5, 0.5, 0.5),
+    color: Sequence[float] | Float[np.ndarray, "3"] = (0.5, 0.5, 0.5),
     rings: int = 7,
     sides: int = 10,
 ) -> Mesh:

@@ -1,10 +1,12 @@
-"""Pedestrians and cyclists: tapered limbs, torso, head and a bicycle, in canonical frames (feet at z = 0, facing +x)."""
+"""Pedestrians and cyclists: tapered limbs, torso, head, bicycle; feet at z = 0, facing +x."""
+
+from functools import cache
 
 import numpy as np
 from jaxtyping import Float
 
 from datasets3d.synth._materials import Material
-from datasets3d.synth._mesh import Mesh, box, concatenate, ellipsoid, loft, place, smooth, stretch, tube
+from datasets3d.synth._mesh import Mesh, box, concatenate, ellipsoid, loft, repaint, smooth, stretch, tube
 
 _SKIN = ((0.62, 0.43, 0.33), (0.70, 0.52, 0.42), (0.40, 0.25, 0.17), (0.22, 0.13, 0.09))
 _CLOTHES = np.array(
@@ -96,8 +98,15 @@ def pedestrian(rng: np.random.Generator) -> Mesh:
     return stretch(concatenate(parts), (girth, girth, height / 1.78))
 
 
-def _bicycle(color: Float[np.ndarray, "3"]) -> Mesh:
+def bicycle(color: Float[np.ndarray, "3"]) -> Mesh:
+    """A bicycle with a painted frame, wheels on z = 0."""
+    return repaint(_bicycle_template(), Material.BIKE, color)
+
+
+@cache
+def _bicycle_template() -> Mesh:
     dark = (0.04, 0.04, 0.04)
+    color = (0.4, 0.4, 0.4)
     parts = []
     angle = np.linspace(0, 2 * np.pi, 17)
     for x in (-0.53, 0.53):
@@ -106,10 +115,8 @@ def _bicycle(color: Float[np.ndarray, "3"]) -> Mesh:
         for spoke in np.arange(4) * (np.pi / 4):
             reach = 0.32 * np.array([np.cos(spoke), 0.0, np.sin(spoke)])
             centre = np.array([x, 0.0, 0.345])
-            parts.append(
-                tube(np.stack([centre - reach, centre + reach]), np.full(2, 0.004), sides=3, material=Material.BIKE,
-                     color=(0.4, 0.4, 0.4))
-            )  # fmt: skip
+            spoke_path = np.stack([centre - reach, centre + reach])
+            parts.append(tube(spoke_path, np.full(2, 0.004), sides=3, material=Material.BIKE, color=color))
     bars = (
         ((-0.53, 0.345), (-0.06, 0.30)), ((-0.53, 0.345), (-0.17, 0.85)), ((-0.06, 0.30), (-0.19, 0.92)),
         ((-0.06, 0.30), (0.40, 0.78)), ((-0.17, 0.80), (0.38, 0.86)), ((0.53, 0.345), (0.36, 1.02)),
@@ -132,7 +139,7 @@ def cyclist(rng: np.random.Generator) -> Mesh:
     crank = rng.uniform(0, 2 * np.pi)
     helmet = bool(rng.random() < 0.4)
     parts = [
-        _bicycle(paint),
+        bicycle(paint),
         _torso((-0.2, 1.02), (0.08, 1.44), shirt),
         *_head(0.16, 1.65, skin, np.clip(_CLOTHES[rng.integers(10)], 0.02, 0.6), helmet),
     ]
@@ -144,11 +151,13 @@ def cyclist(rng: np.random.Generator) -> Mesh:
         parts.append(_limb(leg, (0.088, 0.062, 0.045), Material.CLOTH, trousers))
         parts.append(
             box(
-                (0.25, 0.09, 0.08), foot + [0.05, 0, -0.03], material=Material.CLOTH, color=(0.05, 0.05, 0.05)
+                (0.25, 0.09, 0.08),
+                foot + np.array([0.05, 0, -0.03]),
+                material=Material.CLOTH,
+                color=(0.05, 0.05, 0.05),
             )
         )
         arm = [(0.08, side * 0.18, 1.40), (0.16, side * 0.25, 1.18), (0.34, side * 0.24, 1.06)]
         parts.append(_limb(arm, (0.05, 0.042, 0.035), Material.CLOTH, shirt))
     size = rng.uniform(0.93, 1.08)
-    mesh = concatenate(parts)
-    return place(stretch(mesh, (size, size, size)), position=(0, 0, 0))
+    return stretch(concatenate(parts), (size, size, size))

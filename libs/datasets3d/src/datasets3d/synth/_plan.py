@@ -1,7 +1,7 @@
 """The plan of a street: where lanes, kerbs, sidewalks and building lines run, and how the ground rises.
 
-Road coordinates are (s, t): metres along the centre line (0 beside the sensor, growing ahead) and metres to its left.
-World coordinates are the LiDAR's: x forward, y left, z up, origin at the sensor.
+Road coordinates are (s, t): metres along the centre line (0 beside the sensor, growing ahead) and metres to
+its left. World coordinates are the LiDAR's: x forward, y left, z up, origin at the sensor.
 """
 
 from dataclasses import dataclass
@@ -82,6 +82,11 @@ class Plan:
         y = -self.ego_t * np.cos(h0) + along_y + t * np.cos(heading)
         return x, y, heading
 
+    def point(self, s: float, t: float) -> tuple[float, float, float]:
+        """`to_world` for one point."""
+        x, y, heading = self.to_world(np.array(s), np.array(t))
+        return float(x), float(y), float(heading)
+
     def is_road(self, s: Float[np.ndarray, "..."], t: Float[np.ndarray, "..."]) -> np.ndarray:
         """Whether a point lies on a carriageway (parking lanes included)."""
         road = (t > -self.kerb(-1)) & (t < self.kerb(1))
@@ -91,9 +96,9 @@ class Plan:
 
     def ground(self, s: float, t: float) -> float:
         """Height of the walkable ground at road coordinates."""
-        x, y, _ = self.to_world(np.float64(s), np.float64(t))
-        lift = 0.0 if bool(self.is_road(np.float64(s), np.float64(t))) or self.layout == "highway" else KERB_M
-        return float(self.terrain.height(x, y)) + lift
+        x, y, _ = self.point(s, t)
+        low = bool(self.is_road(np.array(s), np.array(t))) or self.layout == "highway"
+        return float(self.terrain.height(np.array(x), np.array(y))) + (0.0 if low else KERB_M)
 
     def in_crossing(self, s: float, *, margin_m: float) -> bool:
         """Whether s lies in the corridor of the crossing street."""
@@ -113,7 +118,7 @@ def draw_plan(config: StreetConfig, *, sensor_height_m: float, rng: np.random.Ge
     angle = rng.uniform(0, 2 * np.pi)
     wave_length = rng.uniform(120, 250)
     terrain = Terrain(
-        slope=tuple(float(v) for v in rng.normal(scale=config.terrain_slope, size=2)),  # pyright: ignore[reportArgumentType]
+        slope=(float(rng.normal(scale=config.terrain_slope)), float(rng.normal(scale=config.terrain_slope))),
         wave_height_m=float(rng.uniform(0, 25.0) * config.terrain_slope),
         wave_vector=(
             float(np.cos(angle) * 2 * np.pi / wave_length),

@@ -5,6 +5,7 @@ from jaxtyping import Float
 
 from datasets3d.synth._materials import Material
 from datasets3d.synth._mesh import Mesh, box, concatenate, ellipsoid, make_mesh, place, quads, tube
+from datasets3d.synth._people import bicycle
 
 
 def leaf_cards(
@@ -54,7 +55,7 @@ def tree(rng: np.random.Generator, *, height_m: float, cards: int) -> Mesh:
     centres = clumps[pick] + spread * crown * 0.52
     centres[:, 2] = np.maximum(centres[:, 2], 0.6 * stem)
     color = _GREENS[rng.integers(len(_GREENS))]
-    leaves = leaf_cards(centres, size_m=0.03 * height_m + 0.22, color=color, rng=rng)
+    leaves = leaf_cards(centres, size_m=0.014 * height_m + 0.14, color=color, rng=rng)
     return concatenate([trunk, leaves])
 
 
@@ -124,15 +125,15 @@ def lamp_post() -> Mesh:
 def sign(rng: np.random.Generator) -> Mesh:
     """A traffic sign on a post, facing -x (towards oncoming traffic of the +x lane)."""
     height = rng.uniform(2.2, 2.6)
-    post = tube(np.array([[0, 0, 0], [0, 0, height + 0.3]]), np.full(2, 0.035), sides=6, material=Material.METAL,
-                color=(0.4,) * 3)  # fmt: skip
+    path = np.array([[0, 0, 0], [0, 0, height + 0.3]])
+    post = tube(path, np.full(2, 0.035), sides=6, material=Material.METAL, color=(0.4,) * 3)
     color = [(0.6, 0.03, 0.03), (0.03, 0.1, 0.5), (0.8, 0.8, 0.8), (0.75, 0.6, 0.05)][int(rng.integers(4))]
     if rng.random() < 0.6:
-        plate = tube(np.array([[-0.06, 0, height], [-0.04, 0, height]]), np.full(2, 0.32), sides=14,
-                     material=Material.SIGN, color=color)  # fmt: skip
+        disc = np.array([[-0.06, 0, height], [-0.04, 0, height]])
+        plate = tube(disc, np.full(2, 0.32), sides=14, material=Material.SIGN, color=color)
     else:
-        plate = box((0.02, rng.uniform(0.5, 0.9), rng.uniform(0.4, 0.8)), (-0.05, 0, height), material=Material.SIGN,
-                    color=color)  # fmt: skip
+        size = (0.02, rng.uniform(0.5, 0.9), rng.uniform(0.4, 0.8))
+        plate = box(size, (-0.05, 0, height), material=Material.SIGN, color=color)
     return concatenate([post, plate])
 
 
@@ -166,10 +167,8 @@ def container(rng: np.random.Generator) -> Mesh:
 
 def parked_bicycles(rng: np.random.Generator) -> Mesh:
     """Two to five riderless bicycles in a stand (unlabelled in KITTI, confusable with cyclists)."""
-    from datasets3d.synth._people import _bicycle
-
     bikes = []
     for i in range(int(rng.integers(2, 6))):
-        bike = _bicycle(rng.uniform(0.02, 0.4, size=3))
+        bike = bicycle(rng.uniform(0.02, 0.4, size=3))
         bikes.append(place(bike, position=(0.0, 0.55 * i, 0.0), yaw_rad=float(rng.normal(0, 0.1))))
     return concatenate(bikes)

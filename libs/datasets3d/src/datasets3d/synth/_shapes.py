@@ -7,14 +7,18 @@ from datasets3d.synth._mesh import Mesh, face_normals
 from datasets3d.synth._rays import RayCaster, sample_surface
 
 _VIEWS = np.array(
-    [[1, 0, 0.3], [-1, 0, 0.3], [0, 1, 0.3], [0, -1, 0.3], [1, 1, 0.5], [1, -1, 0.5], [-1, 1, 0.5], [-1, -1, 0.5], [0, 0, 1]]
-)  # fmt: skip
+    [
+        *([1, 0, 0.3], [-1, 0, 0.3], [0, 1, 0.3], [0, -1, 0.3]),
+        *([1, 1, 0.5], [1, -1, 0.5], [-1, 1, 0.5], [-1, -1, 0.5], [0, 0, 1]),
+    ]
+)
 
 
 def object_shape(mesh: Mesh, *, count: int, seed: int) -> Float32[np.ndarray, "n 3"]:
     """Up to `count` points spread evenly over the outside of a mesh, in the mesh's own frame.
 
-    Only what an observer around or above the object could see counts: no inner faces, no underbody. Glass counts too.
+    Only what an observer around or above the object could see counts: no inner faces, no underbody. Glass
+    counts too.
     """
     points, face = sample_surface(mesh.vertices, mesh.faces, count=3 * count, seed=seed)
     normals = face_normals(mesh.vertices, mesh.faces)[face]

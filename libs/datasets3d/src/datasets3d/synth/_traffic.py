@@ -11,14 +11,14 @@ from datasets3d.synth._plan import Plan
 from datasets3d.synth._vehicles import draw_vehicle
 from datasets3d.synth.config import StreetConfig
 
-# How many objects are set up for one that ends up labelled: the others stand behind the sensor, outside the image, or
-# hidden. Measured with tools/plot_synth_statistics.py on 400 frames.
+# How many objects are set up for one that ends up labelled: the others stand behind the sensor, outside the
+# image, or hidden. Measured with tools/plot_synth_statistics.py on 400 frames.
 _SPAWN_FACTOR = {"Car": 3.0, "Van": 3.0, "Truck": 3.0, "Pedestrian": 2.2, "Cyclist": 2.2}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Actor:
-    """A labelled kind of object: its mesh in the canonical frame (origin box centre, facing +x) and its box."""
+    """A labelled kind of object: its mesh (origin box centre, facing +x) and its box."""
 
     name: str
     mesh: Mesh
@@ -52,15 +52,15 @@ def _footprint(
     return [(x + o * np.cos(yaw), y + o * np.sin(yaw), radius) for o in offsets]
 
 
-def _actor_at(
+def _actor_at(  # noqa: PLR0913 (keyword-only after the third)
     name: str, mesh: Mesh, plan: Plan, *, s: float, t: float, turn_rad: float, occupied: Occupancy
 ) -> Actor | None:
-    """Stand a mesh (any origin) on the road, turned against the road's heading; None where the place is taken."""
+    """Stand a mesh on the road, turned against the road's heading; None where the place is taken."""
     low, high = mesh.extent
     size = high - low
-    x, y, heading = plan.to_world(np.float64(s), np.float64(t))
+    x, y, heading = plan.point(s, t)
     yaw = float(np.arctan2(np.sin(heading + turn_rad), np.cos(heading + turn_rad)))
-    if not occupied.claim(_footprint(float(x), float(y), yaw, float(size[0]), float(size[1]))):
+    if not occupied.claim(_footprint(x, y, yaw, float(size[0]), float(size[1]))):
         return None
     z = plan.ground(s, t) + size[2] / 2
     centred = place(mesh, position=-(low + high) / 2)

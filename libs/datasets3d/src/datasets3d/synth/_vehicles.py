@@ -1,10 +1,10 @@
 """Cars, vans and trucks: lofted bodies with cabin, windows, wheels, lamps and plates.
 
-Templates are built once per body style in nominal size, centred on the box centre, facing +x, and stretched to the wanted
-length, width and height, so that a mesh fills its labelled box exactly.
+Templates are built once per body style in nominal size, centred on the box centre, facing +x, and stretched
+to the wanted length, width and height, so that a mesh fills its labelled box exactly.
 """
 
-from functools import lru_cache
+from functools import cache
 from typing import NamedTuple
 
 import numpy as np
@@ -126,7 +126,7 @@ NOMINAL: dict[str, tuple[float, float, float]] = {
     "truck": (9.0, 2.5, 3.3),
     "box_truck": (7.0, 2.4, 3.1),
 }
-"""Length, width, height of the templates in metres (KITTI's class means: Car 3.88 1.63 1.53, Van 5.08 1.90 2.21)."""
+"""Length, width, height of the templates in metres (KITTI's means: Car 3.88 1.63 1.53; Van 5.1 1.9 2.2)."""
 
 
 def _body(style: str) -> Mesh:
@@ -141,7 +141,9 @@ def _body(style: str) -> Mesh:
         z = np.array(
             [s.floor, s.floor, s.floor + 0.07, 0.6 * s.belt, s.belt, s.top - 0.05, s.top - crown, s.top]
         )
-        half = np.stack([np.full(8, (s.x - 0.5) * length), 0.97 * y * width / 2, (z - 0.5) * height], axis=1)
+        half = np.stack(
+            [np.full(8, (s.x - 0.5) * 0.984 * length), 0.97 * y * width / 2, (z - 0.5) * height], axis=1
+        )
         mirrored = half[6:0:-1] * [1.0, -1.0, 1.0]
         rings.append(np.concatenate([half, mirrored]))
         side = Material.GLASS if s.side == "glass" else Material.PAINT
@@ -198,8 +200,8 @@ def _details(style: str) -> list[Mesh]:
     parts = []
     for sign in (-1.0, 1.0):
         lamps = (
-            (Material.LAMP_WHITE, 0.455, 0.31, low + 0.02, (0.14, 0.28, 0.1), (0.75, 0.76, 0.78)),
-            (Material.LAMP_RED, -0.478, 0.385, rear_lamp, (0.1, 0.16, 0.2), (0.5, 0.02, 0.02)),
+            (Material.LAMP_WHITE, 0.458, 0.31, low + 0.015, (0.2, 0.3, 0.13), (0.75, 0.76, 0.78)),
+            (Material.LAMP_RED, -0.474, 0.37, rear_lamp, (0.14, 0.2, 0.2), (0.5, 0.02, 0.02)),
         )
         for material, x, y, z, size, color in lamps:
             centre = (x * length, sign * y * width, (z - 0.5) * height)
@@ -221,7 +223,7 @@ def _details(style: str) -> list[Mesh]:
         parts.append(
             box((0.1, 0.78 * width, 0.09), bumper, material=Material.PLASTIC, color=(0.04, 0.04, 0.04))
         )
-    grille = (length / 2 - 0.035, 0.0, (low - 0.06 - 0.5) * height)
+    grille = (length / 2 - 0.05, 0.0, (low - 0.06 - 0.5) * height)
     parts.append(box((0.06, 0.36 * width, 0.1), grille, material=Material.PLASTIC, color=(0.03, 0.03, 0.03)))
     return parts
 
@@ -234,12 +236,13 @@ def _truck(style: str) -> Mesh:
     cab_height = 0.84 * height
     bottom = -height / 2
     parts = [
-        box((cab_length, 0.96 * width, cab_height - 0.45), (cab_x, 0, bottom + 0.45 + (cab_height - 0.45) / 2),
+        box((cab_length, 0.96 * width, cab_height - 0.45), (cab_x, 0, bottom + 0.225 + cab_height / 2),
             material=Material.PAINT),
         box((length - cab_length - 0.25, width, height - 1.0),
             (-(cab_length + 0.25) / 2, 0, bottom + 1.0 + (height - 1.0) / 2),
             material=Material.CARGO),
-        box((length - 0.3, 0.8 * width, 0.35), (0, 0, bottom + 0.75), material=Material.PLASTIC, color=(0.05,) * 3),
+        box((length - 0.3, 0.8 * width, 0.35), (0, 0, bottom + 0.75), material=Material.PLASTIC,
+            color=(0.05,) * 3),
         box((0.05, 0.84 * width, 0.26 * height), (length / 2 - 0.01, 0, bottom + 0.63 * height),
             material=Material.GLASS),
         box((0.1, 0.9 * width, 0.3), (length / 2 - 0.055, 0, bottom + 0.45), material=Material.PLASTIC,
@@ -260,7 +263,7 @@ def _truck(style: str) -> Mesh:
     return concatenate([*parts, *_wheels(size, 0.48, (-0.36, -0.22, 0.36))])
 
 
-@lru_cache(maxsize=None)
+@cache
 def template(style: str) -> Mesh:
     """The mesh of one body style in a unit box: every extent exactly -0.5..0.5."""
     size = NOMINAL[style]
@@ -299,7 +302,8 @@ _COLOR_SHARES = np.array([0.2, 0.17, 0.24, 0.13, 0.1, 0.1, 0.03, 0.03])
 def draw_vehicle(kind: str, rng: np.random.Generator) -> Mesh:
     """A random Car, Van or Truck.
 
-    Sizes follow KITTI's spread: cars 3.9 +- 0.4 by 1.63 +- 0.1 by 1.53 +- 0.13 m about the style's nominal size.
+    Sizes follow KITTI's spread: cars 3.9 +- 0.4 by 1.63 +- 0.1 by 1.53 +- 0.13 m about the style's nominal
+    size.
     """
     styles = {"Car": CAR_STYLES, "Van": VAN_STYLES, "Truck": ("truck", "box_truck")}[kind]
     shares = {"Car": (0.46, 0.22, 0.2, 0.12), "Van": (0.6, 0.4), "Truck": (0.45, 0.55)}[kind]
@@ -311,7 +315,11 @@ def draw_vehicle(kind: str, rng: np.random.Generator) -> Mesh:
         # Nominal sizes average 4.1 m; KITTI's cars are shorter (3.88 m).
         size[0] -= 0.16
         size[1] -= 0.03
-    color = _COLORS[int(rng.choice(len(_COLORS), p=_COLOR_SHARES))] * rng.uniform(0.8, 1.2, size=3)
+    color = (
+        _COLORS[int(rng.choice(len(_COLORS), p=_COLOR_SHARES))]
+        * rng.uniform(0.8, 1.25)
+        * rng.uniform(0.97, 1.03, size=3)
+    )
     if kind != "Car" and rng.random() < 0.55:
         color = np.full(3, rng.uniform(0.5, 0.8))
     return vehicle(style, size=size, color=np.clip(color, 0.01, 0.9))

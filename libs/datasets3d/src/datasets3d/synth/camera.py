@@ -1,17 +1,17 @@
-"""A colour camera: one ray per pixel, sun and sky light, cast shadows; depth, semantics and instances from the same rays."""
+"""A colour camera; depth, semantics and instances come from the same rays as the picture."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from geom3d.cameras import PinholeCamera
-from jaxtyping import Float32, Int32, UInt8
+from jaxtyping import Bool, Float32, Int, Int32, UInt8
 
-from datasets3d.synth._materials import GLOSS, Material, Semantic
-from datasets3d.synth._noise import value_noise
-from datasets3d.synth._rays import SURFACE_OFFSET_M, Hits, RayCaster
-from datasets3d.synth._textures import Surface, surface_at
+from datasets3d.synth._light import shade, sky_color, sky_openness, sunlit
+from datasets3d.synth._materials import Semantic
+from datasets3d.synth._rays import Hits, RayCaster
+from datasets3d.synth._textures import surface_at
 from datasets3d.synth.config import CameraConfig
-from datasets3d.synth.scene import Scene, Sun
+from datasets3d.synth.scene import Scene
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,79 +57,96 @@ def render(
 ) -> CameraView:
     """One picture. The camera's own size counts, not the config's."""
     origin, directions = camera_rays(camera)
+    shape = (camera.height, camera.width)
+    traced = _trace(scene, caster, origin, directions, camera=camera, shadows=config.shadows)
+    axis = np.asarray(camera.cam_from_lidar, dtype=np.float64)[2]
+    depth = (traced.range_m * (directions @ axis[:3]) + (origin @ axis[:3] + axis[3])).astype(np.float32)
+    view = CameraView(
+        image=np.zeros((*shape, 3), dtype=np.uint8),
+        depth=depth.reshape(shape),
+        semantics=traced.semantic.reshape(shape),
+        instances=traced.instance.reshape(shape),
+    )
+    edges = np.nonzero(_edges(view, traced.material.reshape(shape)).ravel())[0]
+    openness = sky_openness(traced.points.reshape(*shape, 3), traced.normals.reshape(*shape, 3), caster)
+    radiance = traced.radiance * openness.reshape(-1, 1)
+    radiance[edges] += sum(
+        _trace(scene, caster, *rays, camera=camera, shadows=config.shadows).radiance
+        for rays in _rays_beside(camera, edges)
+    ) * openness.reshape(-1, 1)[edges]  # fmt: skip
+    radiance[edges] /= 1 + len(_EDGE_OFFSETS)
+    image = _develop(radiance.reshape(*shape, 3), view.semantics, noise=config.noise, rng=rng)
+    return replace(view, image=image)
+
+
+@dataclass(frozen=True, slots=True)
+class _Traced:
+    """What n camera rays meet."""
+
+    radiance: Float32[np.ndarray, "n 3"]
+    range_m: Float32[np.ndarray, " n"]
+    points: Float32[np.ndarray, "n 3"]
+    """NaN where the ray meets the sky; `normals` too."""
+    normals: Float32[np.ndarray, "n 3"]
+    semantic: UInt8[np.ndarray, " n"]
+    material: UInt8[np.ndarray, " n"]
+    instance: Int32[np.ndarray, " n"]
+
+
+def _trace(  # noqa: PLR0913 (keyword-only after the fourth)
+    scene: Scene,
+    caster: RayCaster,
+    origin: Float32[np.ndarray, "3"],
+    directions: Float32[np.ndarray, "n 3"],
+    *,
+    camera: PinholeCamera,
+    shadows: bool,
+) -> _Traced:
     all_hits = caster.first_hits(np.broadcast_to(origin, directions.shape), directions)
     seen = np.nonzero(all_hits.face >= 0)[0]
     hits = Hits(all_hits.face[seen], all_hits.range_m[seen], all_hits.barycentric[seen])
     pixel_rad = 1.0 / float(camera.image_from_cam[0, 0])
     surface = surface_at(scene, hits, origin=origin, directions=directions[seen], pixel_rad=pixel_rad)
-    radiance = sky_color(directions, scene.sun, seed=scene.texture_seed)
-    lit = _sunlit(surface, caster, scene.sun, shadows=config.shadows)
-    radiance[seen] = _shade(surface, directions[seen], lit, scene)
-    shape = (camera.height, camera.width)
-    semantics = np.full(len(directions), Semantic.SKY, dtype=np.uint8)
-    semantics[seen] = surface.semantic
-    instances = np.zeros(len(directions), dtype=np.int32)
-    instances[seen] = scene.face_instance[hits.face]
-    axis = np.asarray(camera.cam_from_lidar, dtype=np.float64)[2]
-    depth = np.full(len(directions), np.inf, dtype=np.float32)
-    depth[seen] = (surface.points @ axis[:3] + axis[3]).astype(np.float32)
-    image = _develop(radiance.reshape(*shape, 3), semantics.reshape(shape), noise=config.noise, rng=rng)
-    return CameraView(image, depth.reshape(shape), semantics.reshape(shape), instances.reshape(shape))
+    radiance = np.empty_like(directions)
+    sky = np.nonzero(all_hits.face < 0)[0]
+    radiance[sky] = sky_color(directions[sky], scene.sun, seed=scene.texture_seed)
+    lit = sunlit(surface, caster, scene.sun, shadows=shadows)
+    radiance[seen] = shade(surface, directions[seen], lit, scene)
+    semantic = np.full(len(directions), Semantic.SKY, dtype=np.uint8)
+    material = np.full(len(directions), 255, dtype=np.uint8)
+    instance = np.zeros(len(directions), dtype=np.int32)
+    semantic[seen], material[seen] = surface.semantic, surface.material
+    instance[seen] = scene.face_instance[hits.face]
+    points, normals = (np.full_like(directions, np.nan) for _ in range(2))
+    points[seen], normals[seen] = surface.points, surface.normals
+    return _Traced(radiance, all_hits.range_m, points, normals, semantic, material, instance)
 
 
-def sky_color(directions: Float32[np.ndarray, "n 3"], sun: Sun, *, seed: int) -> Float32[np.ndarray, "n 3"]:
-    """Radiance of the sky: blue overhead, white at the horizon, clouds, a glow about the sun."""
-    up = np.clip(directions[:, 2], 0.0, 1.0)
-    blue = np.array([0.25, 0.48, 0.95], dtype=np.float32) * 0.9
-    white = np.array([0.95, 0.98, 1.02], dtype=np.float32)
-    plane = directions / np.maximum(directions[:, 2:3], 0.06)
-    plane = plane * np.array([1.0, 1.0, 0.0], dtype=np.float32)
-    cloud = 0.65 * value_noise(plane, cell_m=1.7, seed=seed + 31) + 0.35 * value_noise(
-        plane, cell_m=0.5, seed=seed + 32
-    )
-    cloud = np.clip((cloud - 0.55 + 0.35 * sun.haze) * 4, 0, 1) * np.clip(up * 8, 0, 1)
-    pale = np.clip(np.maximum(np.exp(-4.5 * up), sun.haze * 0.8) + 0.8 * cloud, 0, 1)[:, None]
-    glow = np.clip(directions @ sun.direction.astype(np.float32), 0, 1) ** 40 * sun.strength
-    return (blue * (1 - pale) + white * pale) * (1 + 1.5 * glow)[:, None]
+def _rays_beside(
+    camera: PinholeCamera, pixels: Int[np.ndarray, " k"]
+) -> list[tuple[Float32[np.ndarray, "3"], Float32[np.ndarray, "k 3"]]]:
+    """Further rays through pixels (flat index), off their centres."""
+    u, v = pixels % camera.width, pixels // camera.width
+    return [camera_rays(camera, pixels=(u + du, v + dv)) for du, dv in _EDGE_OFFSETS]
 
 
-def _sunlit(surface: Surface, caster: RayCaster, sun: Sun, *, shadows: bool) -> Float32[np.ndarray, " n"]:
-    """The cosine of the sun's incidence, 0 in shadow; leaves let light through."""
-    cosine = surface.normals @ sun.direction.astype(np.float32)
-    leaf = surface.material == Material.LEAVES
-    cosine = np.where(leaf, 0.35 + 0.5 * np.abs(cosine), np.maximum(cosine, 0.0))
-    if shadows and sun.strength > 0.02:
-        lit = np.nonzero(cosine > 0)[0]
-        start = surface.points[lit] + SURFACE_OFFSET_M * surface.normals[lit] * 4
-        start += SURFACE_OFFSET_M * sun.direction.astype(np.float32)
-        towards = np.broadcast_to(sun.direction.astype(np.float32), start.shape)
-        cosine[lit[caster.is_blocked(start, towards)]] = 0.0
-    return cosine.astype(np.float32)
+_EDGE_OFFSETS = ((0.38, 0.13), (-0.13, 0.38), (-0.38, -0.13), (0.13, -0.38))
+"""Further rays through pixels on an edge, in pixels from the centre (a rotated grid)."""
 
 
-def _shade(
-    surface: Surface, directions: Float32[np.ndarray, "n 3"], lit: Float32[np.ndarray, " n"], scene: Scene
-) -> Float32[np.ndarray, "n 3"]:
-    """Matt surfaces under sun and sky, plus a mirror-like part for paint and glass."""
-    sun = scene.sun
-    warm = np.array([1.0, 0.93, 0.82], dtype=np.float32) * 2.6 * sun.strength
-    sky = np.array([0.75, 0.88, 1.08], dtype=np.float32) * (0.55 + 0.5 * sun.haze * (1 - 0.6 * sun.strength))
-    bounce = np.array([0.55, 0.5, 0.44], dtype=np.float32) * (0.25 + 0.3 * sun.strength)
-    upward = (0.5 + 0.5 * surface.normals[:, 2])[:, None]
-    ambient = sky * upward + bounce * (1 - upward)
-    color = surface.albedo * (lit[:, None] * warm + ambient)
-    gloss = np.where(surface.glass, 0.9, GLOSS[surface.material])
-    shiny = np.nonzero(gloss > 0.1)[0]
-    normal, view = surface.normals[shiny], directions[shiny]
-    facing = np.clip(-np.einsum("ni,ni->n", normal, view), 0, 1)
-    mirror = view + 2 * facing[:, None] * normal
-    fresnel = gloss[shiny] * (0.06 + 0.94 * (1 - facing) ** 5)
-    seen = sky_color(mirror, sun, seed=scene.texture_seed)
-    # What a mirror would see below the skyline is about as bright as a shaded street.
-    seen = np.where((mirror[:, 2] > 0.12)[:, None], seen * 1.4, 0.18 + 0.5 * np.clip(mirror[:, 2:3], 0, 1))
-    highlight = np.clip(mirror @ sun.direction.astype(np.float32), 0, 1) ** 180 * (lit[shiny] > 0)
-    color[shiny] += fresnel[:, None] * seen + (gloss[shiny] * highlight * 6 * sun.strength)[:, None]
-    return color.astype(np.float32)
+def _edges(view: CameraView, material: UInt8[np.ndarray, "h w"]) -> Bool[np.ndarray, "h w"]:
+    """Pixels with a neighbour that shows something else or lies at another depth."""
+    inverse_depth = 1 / view.depth
+    edges = np.zeros(material.shape, dtype=bool)
+    for here, there in (
+        ((slice(None), slice(None, -1)), (slice(None), slice(1, None))),
+        ((slice(None, -1), slice(None)), (slice(1, None), slice(None))),
+    ):
+        differ = (material[here] != material[there]) | (view.semantics[here] != view.semantics[there])
+        differ |= np.abs(inverse_depth[here] - inverse_depth[there]) > 0.06 * inverse_depth[here] + 1e-6
+        edges[here] |= differ
+        edges[there] |= differ
+    return edges
 
 
 def _develop(
@@ -139,16 +156,17 @@ def _develop(
     noise: float,
     rng: np.random.Generator,
 ) -> UInt8[np.ndarray, "h w 3"]:
-    """Expose for the ground (skies may burn out, as KITTI's do), blur to a lens's sharpness, add noise, 8-bit sRGB."""
+    """Expose for the ground (skies may burn out, as in KITTI), blur as a lens does, add noise, encode."""
     brightness = radiance.mean(axis=2)
     ground = brightness[semantics != Semantic.SKY]
     middle = float(np.mean(ground)) if ground.size else 0.5
     exposed = radiance * np.float32(0.24 * rng.uniform(0.8, 1.25) / max(middle, 1e-3))
     soft = np.array([0.14, 0.72, 0.14], dtype=np.float32)
-    for axis in (0, 1):
-        padded = np.pad(exposed, [(1, 1) if a == axis else (0, 0) for a in range(3)], mode="edge")
-        length = exposed.shape[axis]
-        exposed = sum(w * np.take(padded, np.arange(k, k + length), axis=axis) for k, w in enumerate(soft))
+    rows, columns = exposed.shape[:2]
+    padded = np.pad(exposed, [(1, 1), (0, 0), (0, 0)], mode="edge")
+    exposed = soft[0] * padded[:rows] + soft[1] * padded[1:-1] + soft[2] * padded[2:]
+    padded = np.pad(exposed, [(0, 0), (1, 1), (0, 0)], mode="edge")
+    exposed = soft[0] * padded[:, :columns] + soft[1] * padded[:, 1:-1] + soft[2] * padded[:, 2:]
     exposed = exposed / (1 + 0.12 * exposed)
     grain = rng.standard_normal(size=exposed.shape, dtype=np.float32)
     exposed += noise * grain * np.sqrt(np.maximum(exposed, 0.02) / 0.5)

@@ -1,4 +1,4 @@
-"""Settings of the synthetic street world. All lengths are metres, all angles degrees unless a name says otherwise."""
+"""Settings of the synthetic street world; names carry the units."""
 
 import math
 from dataclasses import dataclass, field
@@ -13,8 +13,9 @@ def _require(condition: bool, message: str) -> None:
 class StreetConfig:
     """What stands and drives in the street, as expected numbers of *labelled* objects per frame.
 
-    The defaults are KITTI's training labels (28742 Car, 2914 Van, 1094 Truck, 4487 Pedestrian, 1627 Cyclist) over 7481
-    frames. They are aims: placement is random, and objects hidden by others are not labelled.
+    The defaults are KITTI's training labels (28742 Car, 2914 Van, 1094 Truck, 4487 Pedestrian, 1627
+    Cyclist) over 7481 frames. They are aims: placement is random, and objects hidden by others are not
+    labelled.
     """
 
     cars_per_frame: float = 3.84
@@ -23,7 +24,7 @@ class StreetConfig:
     pedestrians_per_frame: float = 0.60
     cyclists_per_frame: float = 0.22
     crowding: float = 0.8
-    """Shape of the gamma factor that multiplies all numbers of one frame: small = some frames full, many empty."""
+    """Shape of the gamma factor on all numbers of a frame: small means some frames full, many empty."""
     street_weight: float = 0.6
     intersection_weight: float = 0.25
     highway_weight: float = 0.15
@@ -62,11 +63,11 @@ def _hdl32_elevations_deg() -> tuple[float, ...]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LidarConfig:
-    """A spinning LiDAR, as Velodyne's HDL-64E on the KITTI car by default; `LidarConfig.hdl32()` for 32 beams."""
+    """A spinning LiDAR: KITTI's Velodyne HDL-64E by default; `LidarConfig.hdl32()` for 32 beams."""
 
     elevations_deg: tuple[float, ...] = field(default_factory=_hdl64_elevations_deg)
-    """One elevation per beam, upwards positive, in the order the rings are written. HDL-64E: +2 to -8.33 by 1/3
-    degree, then -8.83 to -24.33 by 1/2 degree (Velodyne HDL-64E S2 manual)."""
+    """One elevation per beam, upwards positive, in the order the rings are written. HDL-64E: +2 to -8.33 by
+    1/3 degree, then -8.83 to -24.33 by 1/2 degree (Velodyne HDL-64E S2 manual)."""
     azimuth_step_deg: float = 0.1728
     """0.09 degrees at 5 Hz, 0.1728 at KITTI's 10 Hz: 2083 shots per turn and beam."""
     height_m: float = 1.73
@@ -76,8 +77,8 @@ class LidarConfig:
     min_range_m: float = 1.0
     max_range_m: float = 120.0
     range_at_10_percent_m: float = 50.0
-    """Range at which a surface of 10 % reflectivity, hit head-on, gives a return half of the time (data sheet: 50 m
-    for pavement, 120 m for cars and foliage)."""
+    """Range at which a surface of 10 % reflectivity, hit head-on, gives a return half of the time (data
+    sheet: 50 m for pavement, 120 m for cars and foliage)."""
     dropout: float = 0.02
     """Share of returns lost for no reason that the simulator models."""
     glass_dropout: float = 0.85
@@ -104,7 +105,8 @@ class LidarConfig:
         )
         _require(
             0 <= self.min_range_m < self.max_range_m,
-            f"LidarConfig needs 0 <= min_range_m < max_range_m, got {self.min_range_m} and {self.max_range_m}",
+            "LidarConfig needs 0 <= min_range_m < max_range_m, "
+            f"got {self.min_range_m} and {self.max_range_m}",
         )
         _require(self.height_m > 0, f"LidarConfig.height_m must be positive, got {self.height_m}")
         _require(
@@ -114,7 +116,7 @@ class LidarConfig:
 
     @classmethod
     def hdl32(cls) -> "LidarConfig":
-        """HDL-32E as on the nuScenes car: 32 beams from +10.67 to -30.67 degrees, 1.84 m high (data sheet, nuScenes paper)."""
+        """HDL-32E as on the nuScenes car: 32 beams from +10.67 to -30.67 degrees (data sheet)."""
         return cls(
             elevations_deg=_hdl32_elevations_deg(), azimuth_step_deg=0.332, height_m=1.84, max_range_m=100.0
         )
@@ -127,7 +129,7 @@ class LidarConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CameraConfig:
-    """The colour camera. Focal length and centre scale with the size, so that the field of view stays KITTI's."""
+    """The colour camera. Focal length and centre scale with the size: the field of view stays KITTI's."""
 
     width: int = 1242
     height: int = 375
@@ -148,8 +150,8 @@ class CameraConfig:
 class LabelConfig:
     """Where objects stop being labelled, and where the occlusion classes part.
 
-    KITTI's devkit names the classes (0 fully visible, 1 partly occluded, 2 largely occluded, 3 unknown) but not the
-    limits; annotators judged by eye. The limits here are ours.
+    KITTI's devkit names the classes (0 fully visible, 1 partly occluded, 2 largely occluded, 3 unknown) but
+    not the limits; annotators judged by eye. The limits here are ours.
     """
 
     occlusion_limits: tuple[float, float, float] = (0.85, 0.5, 0.2)

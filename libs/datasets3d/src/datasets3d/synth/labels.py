@@ -93,7 +93,8 @@ def measure_visibility(
     num_points = int(np.count_nonzero(scan.instances == index + 1))
     full = silhouette_box(mesh, camera)
     if full is None:
-        return Visibility((0.0,) * 4, (0.0,) * 4, 1.0, 0.0, 0, num_points, range_m)
+        nowhere = (0.0, 0.0, 0.0, 0.0)
+        return Visibility(nowhere, nowhere, 1.0, 0.0, 0, num_points, range_m)
     limit = np.array([camera.width - 1, camera.height - 1] * 2, dtype=np.float64)
     clipped = np.clip(full, 0.0, limit)
     area, inside = (float((b[2] - b[0]) * (b[3] - b[1])) for b in (full, clipped))
@@ -136,8 +137,8 @@ def make_labels(
 ) -> tuple[list[KittiLabel], list[int]]:
     """Label lines (objects first, then DontCare) and the actor index of each object line.
 
-    Actors outside the image or hidden completely are left out, as KITTI's annotators could not know of them; those too
-    far, too small, too hidden or without LiDAR points become DontCare.
+    Actors outside the image or hidden completely are left out, as KITTI's annotators could not know of
+    them; those too far, too small, too hidden or without LiDAR points become DontCare.
 
     Args:
         height: Image rows; `min_height_px` is meant for 375.

@@ -13,7 +13,7 @@ from datasets3d.synth.scene import Scene
 
 @dataclass(frozen=True, slots=True)
 class LidarScan:
-    """The returns of one turn, ring by ring from the first elevation, each counter-clockwise from straight ahead."""
+    """The returns of one turn, ring by ring, each counter-clockwise from straight ahead."""
 
     points: Float32[np.ndarray, "n 4"]
     """X y z (LiDAR frame, metres) and intensity 0..0.99 in steps of 0.01, as KITTI stores it."""
@@ -35,11 +35,11 @@ def ray_directions(config: LidarConfig) -> Float32[np.ndarray, "n 3"]:
 def scan(scene: Scene, caster: RayCaster, config: LidarConfig, *, rng: np.random.Generator) -> LidarScan:
     """One turn of the sensor at the origin.
 
-    A shot is lost when the surface is beyond the range limits, at random (`dropout`), on glass, or when too little
-    light comes back: the received power, relative to the detection limit, is
-    P = reflectivity / 0.1 * sqrt(cos incidence) * (range_at_10_percent / range)^2, and the chance of a return is
-    P^4 / (1 + P^4). The square root stands for rough surfaces (ours: with the plain cosine of a matt plane the road
-    would end at 20 m, in KITTI it is seen beyond 40 m).
+    A shot is lost when the surface is beyond the range limits, at random (`dropout`), on glass, or when too
+    little light comes back. The received power, relative to the detection limit, is
+    P = reflectivity / 0.1 * sqrt(cos incidence) * (range_at_10_percent / range)^2;
+    the chance of a return is P^4 / (1 + P^4). The square root stands for rough surfaces (our choice: with
+    the plain cosine of a matt plane the road would end at 20 m, in KITTI it is seen beyond 40 m).
     """
     directions = ray_directions(config)
     origin = np.zeros(3, dtype=np.float32)

@@ -80,7 +80,7 @@ def observe(
 
 
 def road_plane(plan: Plan, calib: KittiCalibration) -> Float[np.ndarray, "4"]:
-    """Plane a b c d of the carriageway ahead (least squares, 3 to 45 m), rectified camera frame, normal up (b < 0)."""
+    """Plane a b c d of the road 3 to 45 m ahead (least squares), rectified camera frame, b < 0."""
     s, t = np.meshgrid(np.arange(3.0, 45.0, 3.0), np.linspace(-plan.kerb(-1), plan.kerb(1), 7))
     x, y, _ = plan.to_world(s.ravel(), t.ravel())
     design = np.stack([x, y, np.ones_like(x)], axis=1)
@@ -93,7 +93,7 @@ def road_plane(plan: Plan, calib: KittiCalibration) -> Float[np.ndarray, "4"]:
     return np.append(normal_cam, offset) / np.linalg.norm(normal_cam)
 
 
-def write_kitti(
+def write_kitti(  # noqa: PLR0913 (keyword-only after the first)
     out_dir: Path | str,
     *,
     frames: int,
@@ -105,13 +105,13 @@ def write_kitti(
     """Write a synthetic data set in the layout of KITTI's object benchmark and return its folder.
 
     Beside the official folders, `training/planes/` holds the road plane of each frame and
-    `training/object_shapes/<frame>_<index>.npy` the complete surface of each labelled object: float32 (n, 3), metres, origin
-    at the box centre, heading along +x; the index counts the label file's lines without DontCare. Every 4th frame (by
-    default) is listed in `val.txt`, the others in `train.txt`.
+    `training/object_shapes/<frame>_<index>.npy` the complete surface of each labelled object: float32
+    (n, 3), metres, origin at the box centre, heading along +x; the index counts the label file's lines
+    without DontCare. Every 4th frame (by default) is listed in `val.txt`, the others in `train.txt`.
 
-    The same arguments give byte-identical files for any number of workers. The folder appears under its name only when it
-    is complete; until then it is `<out_dir>.partial`. Worker processes are spawned: in a script, call this under
-    `if __name__ == "__main__":`.
+    The same arguments give byte-identical files for any number of workers. The folder appears under its
+    name only when it is complete; until then it is `<out_dir>.partial`. Worker processes are spawned: in a
+    script, call this under `if __name__ == "__main__":`.
 
     Args:
         out_dir: Must not exist, or be empty.
@@ -149,7 +149,8 @@ def _check(out_dir: Path, *, frames: int, seed: int, workers: int | None) -> Non
         raise ValueError(f"write_kitti: workers must be at least 1 or None for all cores, got {workers}")
     if out_dir.exists() and (not out_dir.is_dir() or any(out_dir.iterdir())):
         raise FileExistsError(
-            f"write_kitti: {out_dir} exists and is not an empty folder; choose another folder or remove it first"
+            f"write_kitti: {out_dir} exists and is not an empty folder; "
+            "choose another folder or remove it first"
         )
 
 
