@@ -1,0 +1,26 @@
+from pathlib import Path
+
+import pytest
+from datasets3d.prepare import prepare_kitti
+
+
+def test_everything_is_written_and_counted(tiny_root: Path) -> None:
+    prepared = prepare_kitti(tiny_root, "train", progress=False)
+    assert prepared.infos == tiny_root / "kitti_infos_train.json"
+    assert prepared.database == tiny_root / "gt_database"
+    assert prepared.shapes == tiny_root / "training/object_shapes"
+    assert prepared.num_shapes == len(list(prepared.shapes.iterdir())) == 5
+    assert "5 dense targets" in prepared.table()
+
+
+def test_a_second_run_keeps_the_dense_targets_and_renews_the_rest(tiny_root: Path) -> None:
+    prepare_kitti(tiny_root, "train", progress=False)
+    (tiny_root / "gt_database/index.json").unlink()
+    again = prepare_kitti(tiny_root, "train", progress=False)
+    assert again.num_shapes == 0
+    assert again.class_counts == {"Car": 3, "Cyclist": 1, "Pedestrian": 1}
+
+
+def test_a_split_without_labels_is_refused(tiny_root: Path) -> None:
+    with pytest.raises(ValueError, match="needs a labelled split"):
+        prepare_kitti(tiny_root, "test", progress=False)
