@@ -50,6 +50,13 @@ def test_one_split_can_be_checked_alone(tiny_root: Path) -> None:
     assert [f.frame_id for f in check_kitti(tiny_root, split="val").frames] == ["000002"]
 
 
+def test_an_empty_split_is_skipped_unless_asked_for(tiny_root: Path) -> None:
+    (tiny_root / "ImageSets/test.txt").write_text("")
+    assert check_kitti(tiny_root).splits == ("train", "val")
+    with pytest.raises(ValueError, match=r"test\.txt lists no frame"):
+        check_kitti(tiny_root, split="test")
+
+
 def test_missing_and_damaged_files_are_listed_together(tiny_root: Path) -> None:
     training = tiny_root / "training"
     (training / "calib/000000.txt").unlink()

@@ -1,3 +1,4 @@
+import pickle
 import re
 from dataclasses import replace
 
@@ -65,6 +66,13 @@ def test_concatenate_keeps_optional_columns_only_if_both_have_them() -> None:
 def test_objects_name_the_wrong_column(column: str, value: object, error: type, message: str) -> None:
     with pytest.raises(error, match=re.escape(message)):
         replace(objects_of(2), **{column: value})
+
+
+def test_frames_travel_between_processes() -> None:
+    frame = Frame(frame_id="7", points=np.ones((2, 4), np.float32), objects=objects_of(2))
+    copy = pickle.loads(pickle.dumps(frame))
+    assert copy.frame_id == "7" and copy.objects.names == ("c0", "c1")
+    np.testing.assert_array_equal(copy.points, frame.points)
 
 
 def camera() -> PinholeCamera:

@@ -37,9 +37,9 @@ def check_kitti(root: Path | str, *, split: str | None = None, progress: bool = 
         ValueError: An unfinished tree or an empty split file.
     """
     root = Path(root)
-    splits = [split] if split else sorted(p.stem for p in (root / "ImageSets").glob("*.txt"))
-    if not splits:
-        open_tree(root, "train")
+    # A data set may have no test frames at all; an empty list is an error only if it is asked for.
+    listed = sorted(p for p in (root / "ImageSets").glob("*.txt") if p.read_text().strip())
+    splits = [split] if split else [p.stem for p in listed] or ["train"]
     wanted: dict[tuple[str, str], KittiTree] = {}
     for name in splits:
         tree, frame_ids = open_tree(root, name)

@@ -220,9 +220,15 @@ def test_unfit_frames_are_refused(target: Frame, database: ObjectDatabase) -> No
             sampled(changed, database)
 
 
-def test_a_class_the_database_lacks_gets_the_nearest_name(target: Frame, database: ObjectDatabase) -> None:
-    with pytest.raises(ValueError, match="has no 'Cars'; did you mean 'Car'"):
+def test_an_unknown_class_gets_the_nearest_name(target: Frame, database: ObjectDatabase) -> None:
+    with pytest.raises(ValueError, match="unknown class 'Cars'; did you mean 'Car'"):
         sampled(target, database, SamplingConfig(counts={"Cars": 1}))
+
+
+def test_a_class_that_the_database_happens_to_lack_is_skipped(
+    target: Frame, database: ObjectDatabase
+) -> None:
+    assert sampled(target, database, SamplingConfig(counts={"Tram": 1})) is target
 
 
 def test_bad_settings_are_named() -> None:

@@ -1,3 +1,4 @@
+import errno
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -98,6 +99,20 @@ def test_a_class_name_that_is_no_file_name_is_refused(tiny_root: Path) -> None:
     ):
         build_database(KittiDataset(tiny_root, "train"), tiny_root / "gt_database", progress=False)
     assert not (tiny_root / "gt_database").exists()
+
+
+def test_a_full_disk_keeps_the_old_database(
+    database: ObjectDatabase, tiny_root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(self: Path, content: bytes) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", refuse)
+    with pytest.raises(OSError, match="No space left on device"):
+        build_database(KittiDataset(tiny_root, "val"), database.folder, progress=False)
+    assert ObjectDatabase.read(database.folder).entries == database.entries
+    with pytest.raises(ValueError, match="is incomplete"):
+        ObjectDatabase.read(tiny_root / "gt_database.partial")
 
 
 def test_entries_can_be_selected(database: ObjectDatabase) -> None:

@@ -8,10 +8,10 @@ from geom3d import boxes, cameras, overlap
 from geom3d import kitti as geom_kitti
 from geom3d.cameras import PinholeCamera
 
-from datasets3d._validate import nearest_names
 from datasets3d.database import _paste
 from datasets3d.database.store import DatabaseEntry, ObjectDatabase
 from datasets3d.frame import Frame, Objects
+from datasets3d.kitti.labels import KITTI_CLASSES, check_class_names
 
 
 def _default_counts() -> dict[str, int]:
@@ -65,10 +65,11 @@ def sample_objects(
 
     Raises:
         ValueError: No labels or no camera, a frame already flipped or scaled, per-point labels (which pasted
-        points
-            lack), or a class of which the database has no object.
+            points lack), or a class that neither KITTI nor the database has. A known class that this database
+            happens to lack is skipped.
     """
     _check_frame(frame)
+    check_class_names(tuple(config.counts), known=tuple({*KITTI_CLASSES, *database.by_class}))
     placed = _Placed.of_frame(frame)
     for class_name, count in config.counts.items():
         entries = _draw(database, config, class_name, count - placed.names.count(class_name), rng)
@@ -144,16 +145,9 @@ def _admit(
 
 
 def _pool(database: ObjectDatabase, class_name: str, config: SamplingConfig) -> np.ndarray:
-    if class_name not in database.by_class:
-        known = nearest_names(class_name, sorted(database.by_class))
-        raise ValueError(f"sample_objects: the database {database.folder} has no {class_name!r}; {known}")
-    indices = database.by_class[class_name]
-    entries = [database.entries[i] for i in indices.tolist()]
-    usable = [
-        e.num_points >= config.min_points and e.difficulty not in config.excluded_difficulties
-        for e in entries
-    ]
-    return indices[np.array(usable, bool)]
+    indices = database.by_class.get(class_name, np.zeros(0, np.int64))
+    excluded = np.isin(database.difficulty[indices], config.excluded_difficulties)
+    return indices[(database.num_points[indices] >= config.min_points) & ~excluded]
 
 
 def _collides(drawn: np.ndarray, standing: np.ndarray) -> np.ndarray:

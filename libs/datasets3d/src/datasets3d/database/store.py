@@ -110,6 +110,16 @@ class ObjectDatabase:
         names = [entry.name for entry in self.entries]
         return {n: np.array([i for i, other in enumerate(names) if other == n]) for n in sorted(set(names))}
 
+    @cached_property
+    def num_points(self) -> np.ndarray:
+        """Points of each entry, int64."""
+        return np.array([entry.num_points for entry in self.entries], np.int64)
+
+    @cached_property
+    def difficulty(self) -> np.ndarray:
+        """Difficulty of each entry, int64."""
+        return np.array([entry.difficulty for entry in self.entries], np.int64)
+
     def class_counts(self) -> dict[str, int]:
         """Count the objects by class."""
         return {name: len(indices) for name, indices in self.by_class.items()}
@@ -158,7 +168,9 @@ def _cut_frame(frame: Frame, scan: np.ndarray, folder: Path) -> list[DatabaseEnt
     objects = frame.objects
     if objects is None or objects.boxes_image is None or len(objects) == 0:
         return []
-    inside = np.asarray(boxes.contains(scan[:, :3].astype(np.float64), objects.boxes_lidar.astype(np.float64)))
+    inside = np.asarray(
+        boxes.contains(scan[:, :3].astype(np.float64), objects.boxes_lidar.astype(np.float64))
+    )
     entries = []
     for i in range(len(objects)):
         if not inside[:, i].any():
