@@ -63,7 +63,7 @@ def _group_backward(grad: Tensor, idx: Tensor, rows: int) -> Tensor:
 
 
 @_group_backward.register_fake
-def _(grad: Tensor, idx: Tensor, rows: int) -> Tensor:
+def _(grad: Tensor, idx: Tensor, rows: int | torch.SymInt) -> Tensor:
     return grad.new_empty(*grad.shape[:2], rows)
 
 

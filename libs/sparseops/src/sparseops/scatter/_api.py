@@ -91,7 +91,7 @@ def _scatter_sum(rows: Tensor, index: Tensor, count: int) -> Tensor:
 
 
 @_scatter_sum.register_fake
-def _(rows: Tensor, index: Tensor, count: int) -> Tensor:
+def _(rows: Tensor, index: Tensor, count: int | torch.SymInt) -> Tensor:
     return rows.new_empty(count, rows.shape[1])
 
 
@@ -119,5 +119,5 @@ def _scatter_argmax(rows: Tensor, index: Tensor, count: int) -> Tensor:
 
 
 @_scatter_argmax.register_fake
-def _(rows: Tensor, index: Tensor, count: int) -> Tensor:
+def _(rows: Tensor, index: Tensor, count: int | torch.SymInt) -> Tensor:
     return rows.new_empty(count, rows.shape[1], dtype=torch.int64)

@@ -245,12 +245,22 @@ def _save_slots(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -
     ctx.point_count = len(inputs[0])
 
 
-def _gradient_of_points(ctx: Any, grad_voxels: Tensor, *_: Any) -> tuple[Tensor | None, ...]:
+def _backward(ctx: Any, grad_voxels: Tensor, *_: Any) -> tuple[Tensor | None, ...]:
     (slots,) = ctx.saved_tensors
-    grad_points = grad_voxels.new_zeros(ctx.point_count + 1, grad_voxels.shape[2])
-    # Every point sits in one slot at most, so nothing is added up; padding goes to the extra row.
-    grad_points[slots.flatten() % (ctx.point_count + 1)] = grad_voxels.flatten(0, 1)
-    return grad_points[:-1], None, None, None, None, None
+    return _hard_voxelize_backward(grad_voxels, slots, ctx.point_count), None, None, None, None, None
 
 
-_hard_voxelize.register_autograd(_gradient_of_points, setup_context=_save_slots)
+@torch.library.custom_op("sparseops::hard_voxelize_backward", mutates_args=())
+def _hard_voxelize_backward(grad_voxels: Tensor, slots: Tensor, point_count: int) -> Tensor:
+    # Every point sits in one slot at most, so nothing is added up; padding goes to an extra row.
+    grad_points = grad_voxels.new_zeros(point_count + 1, grad_voxels.shape[2])
+    grad_points[slots.flatten() % (point_count + 1)] = grad_voxels.flatten(0, 1)
+    return grad_points[:-1].clone()
+
+
+@_hard_voxelize_backward.register_fake
+def _(grad_voxels: Tensor, slots: Tensor, point_count: int | torch.SymInt) -> Tensor:
+    return grad_voxels.new_empty(point_count, grad_voxels.shape[2])
+
+
+_hard_voxelize.register_autograd(_backward, setup_context=_save_slots)

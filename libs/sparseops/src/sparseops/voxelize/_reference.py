@@ -24,7 +24,7 @@ def hard_voxelize_reference(  # noqa: PLR0913 - the arguments of the operator
     max_points: int,
     max_voxels: int,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Return voxels [M, P, F], coords_bzyx [M, 4], counts [M] and the point of each slot [M, P] (-1: none)."""
+    """Return voxels [M, P, F], coords_bzyx [M, 4], counts [M], the point of each slot [M, P] (-1: none)."""
     nx, ny, nz = grid_xyz
     cells, inside = cells_of_points(points[:, :3], voxel_size, bounds, grid_xyz)
     rows = inside.nonzero()[:, 0]
