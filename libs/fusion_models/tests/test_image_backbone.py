@@ -2,15 +2,10 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-
 from fusion_models.image_backbone import (
     ImageBackbone,
-    ImageBackboneConfig,
-    SwinBackbone,
     SwinConfig,
-    TopDownNeck,
     convert_official,
-    shift_mask,
 )
 
 MEAN, STD = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])

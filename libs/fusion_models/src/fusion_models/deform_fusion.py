@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Int, Num
 from sparseops import ms_deform_attn
 from torch import Tensor, nn
 
@@ -144,20 +144,25 @@ class DeformAttnFusion(nn.Module):
         """
         if len(queries) < 2:
             return queries
-        key = self.key(queries)
-        size = queries.new_tensor([view.width, view.height])
-        offsets = self.offsets(key).view(-1, self.heads, 1, self.samples, 2)
+        attended = self.attend(self.key(queries), pixels, counts, view)
+        return self.fuse(torch.relu_(torch.cat([self.query(queries), attended], dim=1)))
+
+    def attend(
+        self, keys: Float[Tensor, "n c"], pixels: Num[Tensor, "n 2"], counts: list[int], view: ImageView
+    ) -> Float[Tensor, "n c"]:
+        """Return the deformable attention of the rows to the image around their pixels; rows as in `forward`."""
+        size = keys.new_tensor([view.width, view.height])
+        offsets = self.offsets(keys).view(-1, self.heads, 1, self.samples, 2)
         locations = (pixels[:, None, None, None] + offsets) / size
-        weights = self.weights(key).view(-1, self.heads, self.samples).softmax(-1)[:, :, None]
-        shape = torch.tensor([[view.height, view.width]], device=queries.device)
+        weights = self.weights(keys).view(-1, self.heads, self.samples).softmax(-1)[:, :, None]
+        shape = [(view.height, view.width)]
         attended = [
             ms_deform_attn(value[None], shape, location[None], weight[None])[0]
             for value, location, weight in zip(
                 view.values, locations.split(counts), weights.split(counts), strict=True
             )
         ]
-        mixed = torch.cat([self.query(queries), self.output(torch.cat(attended))], dim=1)
-        return self.fuse(torch.relu_(mixed))
+        return self.output(torch.cat(attended))
 
     def _init_attention(self) -> None:
         """Start the heads in directions on a ring, the samples 1, 2, ... pixels away (Deformable DETR)."""

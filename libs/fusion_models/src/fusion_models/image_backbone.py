@@ -25,7 +25,7 @@ _MASKED = -100.0
 code."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class SwinConfig:
     """Swin Transformer; the defaults are Swin-T as imagepg.yaml sets it (IMAGE_BACKBONE)."""
 
@@ -70,7 +70,7 @@ class SwinConfig:
         return tuple(self.embed_dim * 2**i for i in range(len(self.depths)))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class ImageBackboneConfig:
     """Swin, neck and reduction; the defaults are those of imagepg.yaml."""
 

@@ -15,7 +15,7 @@ POSITION_CHANNELS = 27
 """Width of `roi_grid.positional_input`."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class GeneratorConfig:
     """Transformer and point generator. Defaults: imagepg.yaml."""
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from fusion_models.row_layers import RowBatchNorm, linear
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class SetAbstractionConfig:
     """One level; with `points` None the whole cloud is one group around the origin of its coordinates."""
 

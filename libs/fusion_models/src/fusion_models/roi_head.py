@@ -28,14 +28,13 @@ from fusion_models.voxel_pool import VoxelPool, VoxelPoolConfig
 
 
 def _pools(channels: int) -> tuple[VoxelPoolConfig, ...]:
-    return (
-        VoxelPoolConfig(source="x_conv2", stride=2, radius_m=0.4, channels=channels),
-        VoxelPoolConfig(source="x_conv3", stride=4, radius_m=0.8, channels=channels),
-        VoxelPoolConfig(source="x_conv4", stride=8, radius_m=1.6, channels=channels),
+    return tuple(
+        VoxelPoolConfig(source=source, stride=stride, radius_m=radius_m, hidden=channels, channels=channels)
+        for source, stride, radius_m in (("x_conv2", 2, 0.4), ("x_conv3", 4, 0.8), ("x_conv4", 8, 1.6))
     )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class RoiHeadConfig:
     """The second stage; the defaults are those of imagepg.yaml (ROI_HEAD)."""
 
@@ -277,7 +276,7 @@ class RoiHead(nn.Module):
     def _pool(self, grid: Tensor, voxels: Mapping[str, SparseTensor], *, batch: int) -> Tensor:
         points = grid.reshape(batch, -1, 3)
         pooled = [pool(points, voxels[pool.config.source]) for pool in self.pools]
-        return torch.cat(pooled, dim=2).view(*grid.shape[:2], -1)
+        return torch.cat(pooled, dim=2).view(*grid.shape[:2], self.config.pooled)
 
     def _encode(
         self, points: Tensor, semantic: Tensor, logits: Tensor, rois: Tensor, pooled: Tensor

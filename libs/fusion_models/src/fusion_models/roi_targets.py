@@ -9,7 +9,7 @@ from sparseops import iou_3d
 from torch import Tensor
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class RoiTargetConfig:
     """Sampling and thresholds; thresholds have one entry per class. Defaults: imagepg.yaml, TARGET_CONFIG."""
 

@@ -15,7 +15,7 @@ _CHUNK_ROWS = 1 << 14
 """Query points that are aggregated at once; bounds the memory of the search for the maximum."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class VoxelPoolConfig:
     """One source of voxel features. Defaults: imagepg.yaml, ROI_HEAD.ROI_GRID_POOL.POOL_LAYERS.x_conv2."""
 
@@ -23,8 +23,10 @@ class VoxelPoolConfig:
     """Name of the sparse tensor."""
     stride: int = 2
     """Edge of its voxels in input voxels."""
+    hidden: int = 64
+    """Channels at which the maximum is taken. Source: MLPS [[64, 64]], first."""
     channels: int = 64
-    """Channels out. Source: MLPS [[64, 64]]."""
+    """Channels out. Source: MLPS, second."""
     radius_m: float = 0.4
     """Largest distance of a voxel centre from the point, inclusive. Source: POOL_RADIUS."""
     samples: int = 16
@@ -33,10 +35,10 @@ class VoxelPoolConfig:
     """Cells searched to either side of the point's own. Source: QUERY_RANGES."""
 
     def __post_init__(self) -> None:
-        if min(self.stride, self.channels, self.samples) < 1 or self.radius_m <= 0:
+        if min(self.stride, self.hidden, self.channels, self.samples) < 1 or self.radius_m <= 0:
             raise ValueError(
-                f"VoxelPoolConfig {self.source}: stride, channels, samples and radius_m must be positive, "
-                f"got {self.stride}, {self.channels}, {self.samples}, {self.radius_m}"
+                f"VoxelPoolConfig {self.source}: stride, hidden, channels, samples and radius_m must be "
+                f"positive, got {self.stride}, {self.hidden}, {self.channels}, {self.samples}, {self.radius_m}"
             )
 
 
@@ -72,12 +74,12 @@ class VoxelPool(nn.Module):
         self.register_buffer("lower_bounds", torch.tensor(list(lower_bounds)), persistent=False)
         self.voxel_size: Tensor
         self.lower_bounds: Tensor
-        channels = config.channels
-        self.feature = nn.Sequential(linear(in_channels, channels, bias=False), RowBatchNorm(channels))
-        self.position = linear(3, channels, bias=False)
-        self.position_norm = RowBatchNorm(channels)
+        hidden, channels = config.hidden, config.channels
+        self.feature = nn.Sequential(linear(in_channels, hidden, bias=False), RowBatchNorm(hidden))
+        self.position = linear(3, hidden, bias=False)
+        self.position_norm = RowBatchNorm(hidden)
         self.output = nn.Sequential(
-            linear(channels, channels, bias=False), RowBatchNorm(channels), nn.ReLU(inplace=True)
+            linear(hidden, channels, bias=False), RowBatchNorm(channels), nn.ReLU(inplace=True)
         )
 
     def forward(self, points: Float[Tensor, "b m 3"], voxels: SparseTensor) -> Float[Tensor, "b m c"]:
@@ -106,7 +108,7 @@ class VoxelPool(nn.Module):
             radius=self.config.radius_m,
             samples=self.config.samples,
         )
-        return self.aggregate(voxels.features, centres, flat, index, empty).view(batch, count, -1)
+        return self.aggregate(voxels.features, centres, flat, index, empty).unflatten(0, (batch, count))
 
     def aggregate(
         self,
@@ -132,10 +134,13 @@ class VoxelPool(nn.Module):
         """Weight [c, 3] and bias [c] of `BN(W relative)`; updates the running statistics in training."""
         weight, norm = self.position.weight, self.position_norm
         rows = relative.view(-1, 3)
-        if self.training and len(rows) > 1:
-            centre = rows.mean(0)
-            centred = rows - centre
-            mean, variance = weight @ centre, ((weight @ (centred.T @ centred)) * weight).sum(1) / len(rows)
+        if self.position_norm.training and len(rows) > 1:
+            # three columns, so double precision costs nothing; the sum over samples would lose digits
+            exact = rows.double()
+            centre = exact.mean(0)
+            covariance = (exact.T @ exact) / len(rows) - centre.outer(centre)
+            mean = weight @ centre.to(weight.dtype)
+            variance = ((weight @ covariance.to(weight.dtype)) * weight).sum(1)
             _update_running(norm, mean.detach(), variance.detach() * (len(rows) / (len(rows) - 1)))
         else:
             mean, variance = norm.running_mean, norm.running_var
@@ -150,8 +155,8 @@ def _argmax_of_sum(projected: Tensor, relative: Tensor, index: Tensor, weight: T
     for rows, offsets in zip(index.split(_CHUNK_ROWS), relative.split(_CHUNK_ROWS), strict=True):
         total = projected.index_select(0, rows.flatten())
         total.addmm_(offsets.reshape(-1, 3), weight.T)
-        chosen.append(total.view(*rows.shape, -1).argmax(1))
-    return torch.cat(chosen) if chosen else index.new_zeros(0, weight.shape[0])
+        chosen.append(total.view(*rows.shape, len(weight)).argmax(1))
+    return torch.cat(chosen) if chosen else index.new_zeros(0, len(weight))
 
 
 @torch.no_grad()

@@ -1,0 +1,336 @@
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from fusion_models.image_backbone import ImageBackbone, ImageBackboneConfig, SwinConfig
+from fusion_models.image_backbone import convert_official as convert_image
+from fusion_models.point_generator import GeneratorConfig
+from fusion_models.pointnet2 import SetAbstractionConfig
+from fusion_models.roi_grid import positional_input, roi_grid
+from fusion_models.roi_head import RoiHead, RoiHeadConfig, convert_official, pg_rcnn_roi_head
+from fusion_models.roi_losses import RoiLossConfig, roi_loss
+from fusion_models.roi_targets import sample_rois
+from fusion_models.voxel_backbone import VoxelBackbone, VoxelBackboneConfig, VoxelGrid, encode_voxels
+from fusion_models.voxel_pool import VoxelPoolConfig
+from fusion_models.weights import convert_official as convert_detector
+from sparseops import SparseTensor
+
+CHANNELS = {"x_conv2": 64, "x_conv3": 64, "x_conv4": 64}
+GRID = VoxelGrid()
+MEAN, STD = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])
+
+
+def _head(config, channels=CHANNELS):
+    torch.manual_seed(0)
+    return RoiHead(config, voxel_channels=channels, voxel_size=GRID.size, bounds=GRID.bounds)
+
+
+def _small(**changes):
+    config = RoiHeadConfig(
+        grid_size=3,
+        pools=(VoxelPoolConfig(source="x", stride=2, hidden=8, channels=8, radius_m=0.8),),
+        generator=GeneratorConfig(heads=2, hidden=16, generator_fc=(8,), feature=6, embedding=(8, 8)),
+        image_channels=None,
+        abstractions=(
+            SetAbstractionConfig(points=9, channels=(8, 8), samples=4),
+            SetAbstractionConfig(points=None, channels=(8, 12)),
+        ),
+        shared_fc=(10, 12),
+        score_fc=(8,),
+        box_fc=(8,),
+        losses=RoiLossConfig(sample_points=40),
+    )
+    return dataclasses.replace(config, **changes)
+
+
+def _scene(rois_per_frame=4, voxels=60):
+    """Two frames: one with an object and voxels around it, one empty of both."""
+    torch.manual_seed(1)
+    box = torch.tensor([10.0, 2.0, -1.0, 4.0, 2.0, 1.6, 0.3])
+    rois = torch.zeros(2, rois_per_frame, 7)
+    rois[:, :, :] = box
+    rois[:, :, :2] += 0.3 * torch.randn(2, rois_per_frame, 2)
+    centre = ((box[:3] - torch.tensor(GRID.bounds[:3])) / 0.1).int().flip(0)
+    coords = centre + torch.randint(-8, 8, (voxels, 3))
+    coords = torch.unique(torch.cat([torch.zeros(voxels, 1), coords], dim=1).int(), dim=0)
+    tensor = SparseTensor(torch.randn(len(coords), 5), coords, (41, 800, 704), 2)
+    boxes = torch.zeros(2, 2, 7)
+    boxes[0, 0] = box
+    return rois, {"x": tensor}, boxes, torch.tensor([[1, 0], [0, 0]])
+
+
+def _view(head, channels=8, frames=2):
+    forward = torch.tensor([[[16.0, -40.0, 0.0, 0.0], [8.0, 0.0, -40.0, 0.0], [1.0, 0.0, 0.0, 0.0]]])
+    return head.view_images(torch.randn(frames, channels, 4, 6), forward.expand(frames, 3, 4), size=(16, 32))
+
+
+def _load(module, state):
+    missing = module.load_state_dict(state, strict=False)
+    assert not missing.unexpected_keys
+    assert all("num_batches_tracked" in name for name in missing.missing_keys)
+    return module.eval()
+
+
+def _projection(inputs, frame):
+    cam_from_lidar = np.eye(4)
+    rectify = np.eye(4)
+    rectify[:3, :3] = inputs[f"f{frame}_calib_R0"]
+    cam_from_lidar[:3] = inputs[f"f{frame}_calib_Tr_velo2cam"]
+    image_from_cam = inputs[f"f{frame}_calib_P2"].astype(np.float64)
+    image_from_cam[2, 3] = 0.0
+    return torch.from_numpy(image_from_cam @ rectify @ cam_from_lidar).float()
+
+
+def _frame_from_lidar(inputs, copy):
+    """4x4 matrix of a transformed copy (1-based), identity for 0: flip, rotate, scale."""
+    matrix = np.eye(4)
+    if copy:
+        angle, factor = inputs["trans_rot_angle_list"][copy - 1], inputs["trans_scale_list"][copy - 1]
+        flip = np.diag([1.0, -1.0 if inputs["trans_flip_x_list"][copy - 1] else 1.0, 1.0])
+        cos, sin = np.cos(angle), np.sin(angle)
+        matrix[:3, :3] = factor * np.array([[cos, -sin, 0], [sin, cos, 0], [0, 0, 1.0]]) @ flip
+    return torch.from_numpy(matrix).float()
+
+
+@pytest.fixture(scope="module")
+def official(imagepg_golden, seeded_imagepg_state):
+    """The seeded head, the image view of the identity frame, and the voxel features per copy."""
+    golden, inputs = imagepg_golden("eval_batched"), imagepg_golden("eval_inputs")
+    state = seeded_imagepg_state(golden["gain_json"])
+    head = _load(_head(RoiHeadConfig()), convert_official(state))
+    backbone = VoxelBackbone(VoxelBackboneConfig(), sparse_shape_zyx=GRID.sparse_shape_zyx)
+    named = convert_detector(state).state
+    _load(
+        backbone, {name: named["backbone." + name] for name in backbone.state_dict() if "tracked" not in name}
+    )
+    images = [(torch.from_numpy(inputs[f"f{i}_image_uint8"]).float() / 255 - MEAN) / STD for i in range(2)]
+    height, width = (max(image.shape[axis] for image in images) for axis in (0, 1))
+    padded = torch.stack(
+        [F.pad(x.permute(2, 0, 1), (0, width - x.shape[1], 0, height - x.shape[0])) for x in images]
+    )
+    matrices = torch.stack([_projection(inputs, i) for i in range(2)])
+    with torch.no_grad():
+        reduced = _load(ImageBackbone(), convert_image(state))(padded)
+        view = head.view_images(reduced, matrices, size=(height, width))
+
+    def stage(copy):
+        matrix = _frame_from_lidar(inputs, copy)
+        clouds = []
+        for i in range(2):
+            cloud = torch.from_numpy(inputs[f"f{i}_points"])
+            xyz = cloud[:, :3] @ matrix[:3, :3].T
+            clouds.append(torch.cat([torch.full((len(cloud), 1), float(i)), xyz, cloud[:, 3:]], dim=1))
+        voxels = encode_voxels(torch.cat(clouds), GRID, batch_size=2, max_voxels=40000)
+        suffix = f"_{copy}" if copy else ""
+        theirs, ours = (
+            inputs[f"voxel_coords{suffix}"].astype(np.int64),
+            voxels.coords.numpy().astype(np.int64),
+        )
+        shared = len(set(map(tuple, theirs)) & set(map(tuple, ours)))
+        assert shared >= len(theirs) - 3  # points on a voxel face may fall to either side after the rotation
+        with torch.no_grad():
+            return backbone(voxels).scales, view.seen_from(torch.linalg.inv(matrix).expand(2, 4, 4))
+
+    return head, stage
+
+
+def _assert_rows(actual, expected, *, share=1.0, bound=1e-3):
+    error = (actual - torch.from_numpy(expected)).abs().flatten(1).amax(1)
+    limit = bound * np.abs(expected).max()
+    assert (error <= limit).float().mean() >= share, f"largest error {error.max():.3g}, limit {limit:.3g}"
+
+
+@pytest.mark.golden
+@pytest.mark.slow
+@pytest.mark.parametrize(("stage", "copy", "suffix"), [(0, 1, "rows"), (5, 0, "row0")])
+def test_a_stage_equals_the_official_one(imagepg_golden, official, stage, copy, suffix):
+    golden = imagepg_golden("eval_batched")
+    head, scales_of = official
+    scales, view = scales_of(copy)
+    rois = torch.from_numpy(golden[f"stage{stage}_rois_frame_t"])
+    flat = rois.flatten(0, 1)
+    rows = golden["stage_roi_rows"][:2] if suffix == "rows" else [0]
+
+    def expected(name):
+        value = golden[f"stage{stage}_{name}_{suffix}"]
+        return value if suffix == "rows" else value[None]
+
+    with torch.no_grad():
+        grid, local = roi_grid(flat, size=6)
+        positions = positional_input(flat, local)
+        pooled = head._pool(grid, scales, batch=2)
+        guidance = head.image(positions.view(2, -1, 27), grid.view(2, -1, 3), view).view(pooled.shape)
+        encoded = head.transformer(pooled + guidance, positions)
+        history = [torch.zeros(200, 256)] * stage
+        out = head(rois, scales, view, history=history)
+    _assert_rows(grid[rows], expected("global_roi_grid_points")[..., 1:])
+    _assert_rows(pooled[rows], expected("pooled_features_vox"))
+    _assert_rows(guidance[rows], expected("pooled_features_img"))
+    _assert_rows(head.transformer.position(positions[rows]), expected("positional_embedding"))
+    _assert_rows(encoded[rows], expected("attention_output"))
+    _assert_rows(out.points[rows], expected("rebuilt_points")[..., 1:4])
+    _assert_rows(out.point_logits[rows], expected("rebuilt_points")[..., 4])
+    if stage == 0:
+        sums = golden["checksums"]["stage0_pooled_features_img"]
+        sampled = guidance.flatten()[:: sums["sample_stride"]][: len(sums["sample"])]
+        close = (sampled - torch.tensor(sums["sample"])).abs() <= 1e-3 * sums["abs_max"]
+        # a grid point whose projection is at a pixel's border falls to either side
+        assert close.float().mean() > 0.98
+        _assert_rows(out.feature[golden["stage_roi_rows"]], golden["stage0_shared_features_rows"], share=0.8)
+        _assert_rows(out.logits, golden["stage0_rcnn_cls"], share=0.85, bound=2e-3)
+        _assert_rows(out.deltas, golden["stage0_rcnn_reg"], share=0.85, bound=2e-3)
+        decoded = golden["stage0_decoded_frame_t"].reshape(-1, 7)
+        _assert_rows(out.boxes.flatten(0, 1), decoded, share=0.85, bound=2e-3)
+
+
+def test_official_names_and_shapes_match_the_configuration(request):
+    path = request.path.parent / "golden" / "imagepg_state_dict.json"
+    manifest = {k: v for k, v in json.loads(path.read_text()).items() if k.startswith("roi_head.")}
+    converted = convert_official({name: torch.zeros(shape) for name, shape in manifest.items()})
+    own = _head(RoiHeadConfig()).state_dict()
+    assert {k: v.shape for k, v in converted.items()} == {k: v.shape for k, v in own.items()}
+
+
+def test_parameter_counts():
+    count = sum(p.numel() for p in _head(RoiHeadConfig()).parameters())
+    assert count == 12_222_620  # imagepg.yaml: 12.22 M
+    narrow = _head(pg_rcnn_roi_head(), {"x_conv2": 32, "x_conv3": 64, "x_conv4": 64})
+    assert sum(p.numel() for p in narrow.parameters()) == 326_444
+
+
+def _train_step(head, *, rois=4, seed=0, voxels=60):
+    proposals, scales, boxes, labels = _scene(rois, voxels)
+    targets = sample_rois(
+        proposals, torch.ones(2, rois, dtype=torch.int64), torch.zeros(2, rois), boxes, labels,
+        dataclasses.replace(head.config.targets, rois_per_frame=6), torch.tensor([seed, seed + 1]),
+    )  # fmt: skip
+    surface = boxes[0, :1, :3] + torch.rand(30, 3) - 0.5
+    dense = torch.cat([torch.zeros(30, 1), surface], dim=1)
+    view = None if head.image is None else _view(head, head.config.image_channels)
+    return roi_loss(head(targets.rois, scales, view), targets, dense, boxes, head.config.losses)
+
+
+@pytest.mark.parametrize("image_channels", [None, 8])
+@pytest.mark.parametrize("attends_history", [False, True])
+def test_every_parameter_gets_a_gradient_and_a_step_lowers_the_loss(image_channels, attends_history):
+    head = _head(
+        _small(image_channels=image_channels, attends_history=attends_history, dropout=0.0), {"x": 5}
+    )
+    optimizer = torch.optim.Adam(head.parameters(), lr=1e-3)
+    torch.manual_seed(2)
+    first = _train_step(head).total
+    first.backward()
+    # with one stage only, a softmax over one entry: query and key have a gradient of zero, but they have one
+    assert all(p.grad is not None and p.grad.isfinite().all() for p in head.parameters())
+    optimizer.step()
+    for _ in range(2):
+        optimizer.zero_grad()
+        torch.manual_seed(2)
+        loss = _train_step(head).total
+        loss.backward()
+        optimizer.step()
+    assert loss < first
+
+
+def test_a_batch_of_two_equals_two_batches_of_one_in_eval_mode():
+    head = _head(_small(image_channels=8), {"x": 5}).eval()
+    rois, scales, *_ = _scene()
+    torch.manual_seed(3)
+    view = _view(head)
+    both = head(rois, scales, view)
+    for i in range(2):
+        rows = scales["x"].coords[:, 0] == i
+        coords = scales["x"].coords[rows].clone()
+        coords[:, 0] = 0
+        one = SparseTensor(scales["x"].features[rows], coords, scales["x"].spatial_shape, 1)
+        alone_view = dataclasses.replace(
+            view, values=view.values[i : i + 1], image_from_points=view.image_from_points[i : i + 1]
+        )
+        alone = head(rois[i : i + 1], {"x": one}, alone_view)
+        torch.testing.assert_close(alone.boxes[0], both.boxes[i], atol=1e-5, rtol=1e-5)
+        torch.testing.assert_close(alone.logits, both.logits[4 * i : 4 * i + 4], atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("training", [False, True])
+@pytest.mark.parametrize(("rois", "voxels"), [(0, 60), (1, 60), (4, 0), (1, 0)])
+def test_few_rois_and_voxels_stay_finite(training, rois, voxels):
+    head = _head(_small(image_channels=8), {"x": 5}).train(training)
+    proposals, scales, *_ = _scene(rois, voxels)
+    out = head(proposals, scales, _view(head))
+    (out.logits.sum() + out.deltas.sum() + out.point_logits.sum()).backward()
+    assert out.boxes.shape == (2, rois, 7) and out.boxes.isfinite().all()
+    assert all(buffer.isfinite().all() for buffer in head.buffers())
+
+
+def test_padding_rois_and_rois_out_of_view_stay_finite():
+    head = _head(_small(image_channels=8), {"x": 5})
+    rois, scales, *_ = _scene()
+    rois[0, 0] = 0.0
+    rois[1, :, 0] = -10.0
+    assert head(rois, scales, _view(head)).boxes.isfinite().all()
+
+
+def test_history_is_averaged_attention_without_scaling():
+    history = _head(_small(), {"x": 5}).history
+    stages = torch.randn(3, 2, 12)
+    q, k, v = (layer(stages) for layer in (history.query, history.key, history.value))
+    expected = torch.stack([(torch.softmax(q[i] @ k[i].T, 1) @ v[i]).mean(0) for i in range(3)])
+    torch.testing.assert_close(history(stages), expected)
+
+
+def test_stages_share_weights_and_pass_boxes_and_features_on():
+    head = _head(_small(), {"x": 5}).eval()
+    rois, scales, *_ = _scene()
+    first = head(rois, scales)
+    second = head(first.boxes, scales, history=[first.feature])
+    alone = head(first.boxes, scales)
+    assert not first.boxes.requires_grad
+    torch.testing.assert_close(second.feature, alone.feature)
+    assert not torch.allclose(second.deltas, alone.deltas)
+
+
+def test_published_configurations_build_the_demo_image_branch_too():
+    swin = SwinConfig(embed_dim=8, depths=(1, 2, 2), heads=(1, 2, 4), window=4, frozen_stages=-1)
+    image = ImageBackbone(ImageBackboneConfig(swin=swin, neck_channels=16, channels=8))
+    head = _head(_small(image_channels=8), {"x": 5})
+    rois, scales, *_ = _scene()
+    matrices = torch.tensor([[16.0, -40, 0, 0], [8, 0, -40, 0], [1, 0, 0, 0]]).expand(2, 3, 4)
+    view = head.view_images(image(torch.randn(2, 3, 30, 50)), matrices, size=(30, 50))
+    out = head(rois, scales, view)
+    out.deltas.sum().backward()
+    assert image.swin.patch_embed.proj.weight.grad.abs().sum() > 0
+
+
+def test_errors_name_the_cure():
+    head = _head(_small(image_channels=8), {"x": 5})
+    rois, scales, *_ = _scene()
+    with pytest.raises(ValueError, match=r"build it with RoiHead\.view_images"):
+        head(rois, scales)
+    plain = _head(_small(attends_history=False), {"x": 5})
+    with pytest.raises(ValueError, match="set RoiHeadConfig.image_channels"):
+        _view(plain)
+    with pytest.raises(ValueError, match="history given, but"):
+        plain(rois, scales, history=[torch.zeros(8, 12)])
+    with pytest.raises(ValueError, match="no channels given for source 'x'"):
+        _head(_small())
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"grid_size": 0}, "grid_size must be positive"),
+        ({"pools": ()}, "each need at least one entry"),
+        (
+            {"abstractions": (SetAbstractionConfig(points=4, channels=(12,)),)},
+            "last level must take all points",
+        ),
+        ({"grid_size": 2}, "asks for 9 of 8 points"),
+        ({"shared_fc": (10,)}, "must end with 12 channels"),
+    ],
+)
+def test_config_rejects_what_cannot_work(changes, message):
+    with pytest.raises(ValueError, match=message):
+        _small(**changes)
