@@ -6,9 +6,8 @@ import geom3d
 
 def run(code: str) -> str:
     """Run code in a fresh interpreter and return what it prints."""
-    return subprocess.run(
-        [sys.executable, "-c", code], check=True, capture_output=True, text=True
-    ).stdout.strip()
+    finished = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    return finished.stdout.strip()
 
 
 def test_every_public_name_exists():

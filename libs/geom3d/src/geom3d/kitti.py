@@ -44,6 +44,23 @@ class KittiCalibration:
 
     Raises:
         ValueError: Wrong shapes or numbers that are not finite.
+
+    Example:
+        >>> pinhole = np.array([[720.0, 0, 620, 0], [0, 720, 190, 0], [0, 0, 1, 0]])
+        >>> axes = np.array([[0.0, -1, 0, 0], [0, 0, -1, 0], [1, 0, 0, 0]])
+        >>> calibration = KittiCalibration(
+        ...     p0=pinhole, p1=pinhole, p2=pinhole, p3=pinhole, r0_rect=np.eye(3), velo_to_cam=axes
+        ... )
+        >>> car = np.array([[10.0, 2.0, -1.0, 4.0, 1.6, 1.5, 0.5]])
+        >>> location, size_lhw, rotation_y = boxes_camera_from_lidar(car, calibration)
+        >>> location.tolist(), size_lhw.tolist(), rotation_y.round(4).tolist()
+        ([[-2.0, 1.75, 10.0]], [[4.0, 1.5, 1.6]], [-2.0708])
+        >>> boxes_lidar_from_camera(location, size_lhw, rotation_y, calibration).round(4).tolist()
+        [[10.0, 2.0, -1.0, 4.0, 1.6, 1.5, 0.5]]
+        >>> boxes_image_from_lidar(car, calibration.camera(1242, 375)).round(1).tolist()
+        [[388.2, 204.8, 591.7, 350.3]]
+        >>> alpha_from_boxes(car, calibration).round(4).tolist()
+        [-1.8734]
     """
 
     p0: np.ndarray = field(repr=False)
