@@ -2,7 +2,6 @@
 
 import pytest
 import torch
-
 from sparseops import weight_from_spconv, weight_to_spconv
 
 

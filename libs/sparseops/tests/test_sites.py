@@ -2,7 +2,6 @@
 
 import pytest
 import torch
-
 from sparseops import sites_from_coords
 from sparseops.sites import site_keys
 

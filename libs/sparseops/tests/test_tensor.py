@@ -2,7 +2,6 @@
 
 import pytest
 import torch
-
 from sparseops import SparseTensor, sparse_from_dense
 
 

@@ -14,8 +14,8 @@ Backend = Literal["reference", "cpu"]
 def backend_for(op: str, tensor: Tensor) -> Backend:
     """Return the back end that computes `op` for inputs on the device of `tensor`.
 
-    `SPARSEOPS_BACKEND=reference` forces the PyTorch reference everywhere. Devices without compiled kernels take
-    the reference as well, with one warning per operator and device.
+    `SPARSEOPS_BACKEND=reference` forces the PyTorch reference everywhere. Devices without compiled kernels
+    take the reference as well, with one warning per operator and device.
 
     Raises:
         ValueError: `SPARSEOPS_BACKEND` holds something else.
@@ -40,6 +40,12 @@ def _warn_slow_path(op: str, device_type: str) -> None:
     )
 
 
+def _most_threads() -> int:
+    from numba.core import config
+
+    return config.NUMBA_NUM_THREADS  # pyright: ignore[reportAttributeAccessIssue] numba sets it at import
+
+
 def sync_threads() -> int:
     """Give the numba kernels as many threads as PyTorch uses, and return that number.
 
@@ -48,7 +54,7 @@ def sync_threads() -> int:
     import numba
 
     threads = torch.get_num_threads()
-    numba.set_num_threads(min(threads, numba.config.NUMBA_NUM_THREADS))
+    numba.set_num_threads(min(threads, _most_threads()))
     # Where numba runs on OpenMP it may share PyTorch's runtime, and then its start changes PyTorch's number.
     if torch.get_num_threads() != threads:
         torch.set_num_threads(threads)

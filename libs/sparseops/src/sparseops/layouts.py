@@ -7,8 +7,9 @@ from torch import Tensor
 def weight_from_spconv(weight: Float[Tensor, "cout *kernel cin"]) -> Float[Tensor, "*kernel cin cout"]:
     """Convert a weight of spconv 2.2 or newer, [cout, kz, ky, kx, cin], with the axes in the same order.
 
-    For a kernel of a single cell spconv multiplies by the buffer read as [cin, cout], not by its transpose; this
-    conversion does the same, so that released checkpoints give the numbers they gave there. (Seen in spconv 2.3.8.)
+    For a kernel of a single cell spconv multiplies by the buffer read as [cin, cout], not by its transpose;
+    this conversion does the same, so that released checkpoints give the numbers they gave there. (Seen in
+    spconv 2.3.8.)
 
     Raises:
         ValueError: not a weight of 2 or 3 spatial axes.
@@ -20,7 +21,8 @@ def weight_from_spconv(weight: Float[Tensor, "cout *kernel cin"]) -> Float[Tenso
     """
     if weight.ndim not in (4, 5):
         raise ValueError(
-            f"weight_from_spconv: weight must be [cout, kz, ky, kx, cin] or [cout, ky, kx, cin], got {list(weight.shape)}"
+            "weight_from_spconv: weight must be [cout, kz, ky, kx, cin] or [cout, ky, kx, cin], "
+            f"got {list(weight.shape)}"
         )
     kernel = weight.shape[1:-1]
     if all(size == 1 for size in kernel):
@@ -41,7 +43,8 @@ def weight_to_spconv(weight: Float[Tensor, "*kernel cin cout"]) -> Float[Tensor,
     """
     if weight.ndim not in (4, 5):
         raise ValueError(
-            f"weight_to_spconv: weight must be [kz, ky, kx, cin, cout] or [ky, kx, cin, cout], got {list(weight.shape)}"
+            "weight_to_spconv: weight must be [kz, ky, kx, cin, cout] or [ky, kx, cin, cout], "
+            f"got {list(weight.shape)}"
         )
     kernel = weight.shape[:-2]
     if all(size == 1 for size in kernel):

@@ -1,4 +1,4 @@
-"""Layers for sparse tensors: convolutions, pooling, and a container that mixes them with layers on features."""
+"""Layers for sparse tensors: convolutions, pooling, and a container that mixes in layers on features."""
 
 import math
 
@@ -36,8 +36,9 @@ class SparseSequential(nn.Sequential):
     rows.
     """
 
-    def forward(self, tensor: SparseTensor) -> SparseTensor:
+    def forward(self, input: SparseTensor) -> SparseTensor:
         """Apply the layers."""
+        tensor = input
         for layer in self:
             if isinstance(layer, SparseModule | SparseSequential):
                 tensor = layer(tensor)
@@ -47,7 +48,7 @@ class SparseSequential(nn.Sequential):
 
 
 class _Conv(SparseModule):
-    """Weight, bias, and their initialisation: uniform in +-1/sqrt(cin * kernel volume), as torch's convolutions."""
+    """Weight and bias, drawn uniformly from +-1/sqrt(cin * kernel volume), as torch's convolutions."""
 
     _dims: int
 
@@ -88,7 +89,7 @@ class _SubmanifoldConv(_Conv):
 
 
 class _SparseConv(_Conv):
-    def __init__(
+    def __init__(  # noqa: PLR0913 (the arguments of torch's convolutions)
         self,
         cin: int,
         cout: int,
@@ -136,8 +137,8 @@ class _InverseConv(_Conv):
             )
         if forward_map.window.kernel != self.window.kernel:
             raise ValueError(
-                f"{name}: kernel {self.window.kernel} must equal the kernel {forward_map.window.kernel} of the "
-                f"strided layer {self.of!r}"
+                f"{name}: kernel {self.window.kernel} must equal the kernel {forward_map.window.kernel} "
+                f"of the strided layer {self.of!r}"
             )
         return self._convolve(tensor, forward_map.transposed)
 
@@ -148,7 +149,7 @@ class _InverseConv(_Conv):
 class _SparseMaxPool(SparseModule):
     _dims: int
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 (the arguments of torch's pooling)
         self,
         kernel: Extent,
         *,
@@ -177,19 +178,19 @@ class _SparseMaxPool(SparseModule):
 
 
 class SubmanifoldConv3d(_SubmanifoldConv):
-    """Convolve without growing: output sites are the input sites. Weight [kz, ky, kx, cin, cout]; odd kernels."""
+    """Convolve onto the input sites, row for row. Weight [kz, ky, kx, cin, cout]; odd kernels."""
 
     _dims = 3
 
 
 class SubmanifoldConv2d(_SubmanifoldConv):
-    """Convolve without growing, on a 2D grid. Weight [ky, kx, cin, cout]; odd kernels."""
+    """Convolve onto the input sites of a 2D grid, row for row. Weight [ky, kx, cin, cout]; odd kernels."""
 
     _dims = 2
 
 
 class SparseConv3d(_SparseConv):
-    """Convolve onto every cell that reads an active one; rows come out sorted. Weight [kz, ky, kx, cin, cout].
+    """Convolve onto every cell that reads an active one; sorted rows. Weight [kz, ky, kx, cin, cout].
 
     `key` names the kernel map for an InverseConv3d further on.
     """
@@ -210,7 +211,7 @@ class InverseConv3d(_InverseConv):
 
 
 class InverseConv2d(_InverseConv):
-    """Go back to the sites, and their order, that the strided layer with key `of` started from, on a 2D grid."""
+    """Go back to the sites, and their order, that the 2D strided layer with key `of` started from."""
 
     _dims = 2
 
@@ -246,7 +247,8 @@ def _name_map(layer: nn.Module, tensor: SparseTensor, key: str | None, kernel_ma
         return
     if tensor.cache.named.setdefault(key, kernel_map) is not kernel_map:
         raise ValueError(
-            f"{type(layer).__name__}: key {key!r} already names the map of another strided layer; choose another"
+            f"{type(layer).__name__}: key {key!r} already names the map of another strided layer; "
+            "choose another"
         )
 
 

@@ -19,8 +19,8 @@ MAX_CELLS = 2**62
 class Sites:
     """A set of distinct cells, one per feature row. Compared by identity: kernel maps are cached per object.
 
-    Build it with `sites_from_coords`, which checks everything. The constructor itself checks nothing; it is the
-    fast path for coordinates known to be right (pass `order=torch.arange(n)` when they are sorted).
+    Build it with `sites_from_coords`, which checks everything. The constructor itself checks nothing; it is
+    the fast path for coordinates known to be right (pass `order=torch.arange(n)` when they are sorted).
     """
 
     coords: Int32[Tensor, "n axes"]
@@ -71,8 +71,8 @@ def sites_from_coords(
 
     Raises:
         TypeError: `coords` is not int32.
-        ValueError: wrong number of axes, cells outside the grid or the batch, two rows on one cell, or a grid of
-            more than 2**62 cells.
+        ValueError: wrong number of axes, cells outside the grid or the batch, two rows on one cell, or a
+            grid of more than 2**62 cells.
     """
     check_dtype("SparseTensor", "coords", coords, (torch.int32,))
     dims = len(spatial_shape)
@@ -96,8 +96,8 @@ def sites_from_coords(
         duplicates = int((keys[1:] == keys[:-1]).sum())
         if duplicates:
             raise ValueError(
-                f"SparseTensor: coords repeat a cell in {duplicates} of {len(keys)} rows; every cell may have one "
-                "row, so merge them first, for example with sparseops.voxelize_dynamic"
+                f"SparseTensor: coords repeat a cell in {duplicates} of {len(keys)} rows; "
+                "every cell may have one row, so merge them first, as sparseops.voxelize_dynamic does"
             )
     return Sites(coords.contiguous(), shape, batch_size, order)
 
@@ -112,8 +112,9 @@ def _check_range(coords: Tensor, limits: tuple[int, ...]) -> None:
         name = "b" if axis == "bzyx"[-len(limits)] else axis
         if least < 0 or most >= limit:
             raise ValueError(
-                f"SparseTensor: coords column {name} must lie in [0, {limit}), got values from {least} to {most}; "
-                "check the order (b, z, y, x) and that spatial_shape is (z, y, x)"
+                f"SparseTensor: coords column {name} must lie in [0, {limit}), "
+                f"got values from {least} to {most}; check the order (b, z, y, x) "
+                "and that spatial_shape is (z, y, x)"
             )
 
 

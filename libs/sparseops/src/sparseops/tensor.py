@@ -44,8 +44,8 @@ class SparseTensor:
         TypeError: `coords` is not int32, or `features` is not floating point.
         ValueError: sizes that do not fit, cells outside the grid, or two rows on one cell.
 
-    The checks sort unsorted rows and, on a GPU, wait for it; `SparseTensor.from_sites` is the path without checks
-    for sites known to be right.
+    The checks sort unsorted rows and, on a GPU, wait for it; `SparseTensor.from_sites` is the path without
+    checks for sites known to be right.
 
     Example:
         >>> coords = torch.tensor([[0, 1, 2]], dtype=torch.int32)
@@ -80,7 +80,8 @@ class SparseTensor:
         check_dtype("SparseTensor", "features", features, HALF_AND_FLOATS)
         if features.ndim != 2 or features.shape[0] != len(sites):
             raise ValueError(
-                f"SparseTensor: features must have one row per site, [{len(sites)}, c], got {list(features.shape)}"
+                f"SparseTensor: features must have one row per site, [{len(sites)}, c], "
+                f"got {list(features.shape)}"
             )
         check_device("SparseTensor", ("features", features), ("coords", sites.coords))
         self.features, self.sites, self.cache = features, sites, cache
@@ -105,7 +106,7 @@ class SparseTensor:
         return SparseTensor.from_sites(features, self.sites, cache=self.cache)
 
     def dense(self) -> Float[Tensor, "b c *grid"]:
-        """Return the dense tensor, zero where there is no site. Differentiable; a new tensor of b * c * cells."""
+        """Return the dense tensor, zero where there is no site. Differentiable."""
         grid = self.features.new_zeros(self.batch_size, *self.spatial_shape, self.features.shape[1])
         filled = grid.index_put(tuple(self.coords.long().unbind(1)), self.features)
         return filled.movedim(-1, 1).contiguous()
@@ -119,7 +120,7 @@ class SparseTensor:
 
 
 def sparse_from_dense(dense: Float[Tensor, "b c *grid"]) -> SparseTensor:
-    """Keep the cells of a dense tensor that have a channel other than zero, in ascending order. Differentiable.
+    """Keep the cells of a dense tensor where a channel is not zero, in ascending order. Differentiable.
 
     Example:
         >>> sparse_from_dense(torch.tensor([[[[0.0, 2.0]]]])).coords.tolist()

@@ -7,9 +7,8 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torch import Tensor
-
 from sparseops import KernelMap, sites_from_coords, strided_map, submanifold_map, transposed_map
+from torch import Tensor
 
 SHAPE = (5, 6, 7)
 
@@ -147,7 +146,7 @@ def test_even_submanifold_kernels_are_refused(random_coords) -> None:
 
 def test_a_kernel_larger_than_the_grid_is_refused(random_coords) -> None:
     sites = sites_from_coords(random_coords(5, (4, 4)), spatial_shape=(4, 4), batch_size=1)
-    with pytest.raises(ValueError, match="does not fit into the grid .* enlarge the padding"):
+    with pytest.raises(ValueError, match=r"does not fit into the grid .* enlarge the padding"):
         strided_map(sites, kernel=5)
     with pytest.raises(ValueError, match="padding 3 leaves no cell"):
         transposed_map(sites, kernel=1, padding=3)

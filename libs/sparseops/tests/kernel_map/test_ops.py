@@ -2,7 +2,6 @@
 
 import pytest
 import torch
-
 from sparseops import sites_from_coords, strided_map
 from sparseops.kernel_map import _ops
 

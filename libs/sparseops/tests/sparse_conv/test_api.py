@@ -6,9 +6,8 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torch import Tensor
-
 from sparseops import SparseTensor, sparse_conv, strided_map, submanifold_map
+from torch import Tensor
 
 SHAPE = (6, 7, 8)
 WINDOW: dict[str, Any] = {"kernel": 3, "stride": 2, "padding": 1}

@@ -1,13 +1,12 @@
-"""The compiled convolution against the reference: values, gradients, types, odd sizes, threads, registration."""
+"""The compiled convolution against the reference: values, gradients, types, sizes, threads, registration."""
 
 from collections.abc import Callable
 
 import pytest
 import torch
-from torch import Tensor
-
 from sparseops import KernelMap, sites_from_coords, sparse_conv, strided_map, submanifold_map
 from sparseops.sparse_conv import _ops
+from torch import Tensor
 
 SHAPE = (6, 9, 8)
 

@@ -6,10 +6,9 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sparseops import SparseTensor, sparse_conv, strided_map, submanifold_map, transposed_map
 from torch import Tensor
 from torch.nn import functional
-
-from sparseops import SparseTensor, sparse_conv, strided_map, submanifold_map, transposed_map
 
 CHANNELS_IN, CHANNELS_OUT = 3, 4
 

@@ -4,10 +4,9 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from torch.nn import functional
-
 from sparseops import KernelMap, SparseTensor, sites_from_coords, sparse_max_pool, strided_map
 from sparseops.sparse_max_pool import _ops
+from torch.nn import functional
 
 SHAPE = (6, 7, 8)
 
@@ -123,7 +122,7 @@ def test_bad_arguments_are_refused(random_coords, no_shape_checks: None) -> None
         sparse_max_pool(torch.zeros(3, 2), kernel_map=plan)
     with pytest.raises(ValueError, match="tie must be 'first' or 'all', got 'last'"):
         sparse_max_pool(good, kernel_map=plan, tie="last")  # pyright: ignore[reportArgumentType]
-    with pytest.raises(TypeError, match="features must be float16 or .*, got int32"):
+    with pytest.raises(TypeError, match=r"features must be float16 or .*, got int32"):
         sparse_max_pool(good.int(), kernel_map=plan)
     with pytest.raises(ValueError, match="kernel_map is on cpu but features is on meta"):
         sparse_max_pool(good.to("meta"), kernel_map=plan)

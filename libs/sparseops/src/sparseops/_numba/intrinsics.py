@@ -1,9 +1,11 @@
 """Instructions that numba does not offer: an atomic counter, and register-blocked multiply-add loops.
 
-The two loops are the whole arithmetic of the sparse convolution. Each keeps a block of results in vector registers,
-which plain numba loops cannot promise, and reads feature rows straight through the list of pairs, without a copy.
-They are emitted as LLVM vector code, so they become AVX2, AVX-512 or NEON on the machine that runs them.
+The two loops are the whole arithmetic of the sparse convolution. Each keeps a block of results in vector
+registers, which plain numba loops cannot promise, and reads feature rows straight through the list of
+pairs, without a copy. They are emitted as LLVM vector code, so they become AVX2, AVX-512 or NEON on the
+machine that runs them.
 """
+# ruff: noqa: PLR0913 (operators and kernels take flat lists of arrays)
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -49,10 +51,10 @@ class _Emitter:
         kind = ir.FunctionType(self.vector, [self.vector] * 3)
         self.multiply_add = cgutils.get_or_insert_function(builder.module, kind, name)
 
-    def add(self, address: ir.Value, offset: ir.Value | int) -> ir.Value:
-        return self.builder.add(address, _INT64(offset) if isinstance(offset, int) else offset)
+    def add(self, address: Any, offset: Any) -> Any:
+        return self.builder.add(address, offset)
 
-    def load(self, kind: ir.Type, address: ir.Value, align: int) -> ir.Value:
+    def load(self, kind: ir.Type, address: ir.Value, align: int) -> Any:
         return self.builder.load(self.builder.inttoptr(address, kind.as_pointer()), align=align)
 
     def load_vector(self, address: ir.Value) -> ir.Value:
@@ -153,8 +155,8 @@ convolve_rows = _make_convolve(ROWS)
 """`f(like, count, source, source_stride, pairs_in, weight, depth, target, target_stride, pairs_out)`.
 
 For each of `count` <= ROWS pairs: target[out, :16] += source[in, :depth] @ weight[:depth, :16]. `weight` is
-contiguous [depth, 16]; `pairs_*` are int32 lists of row numbers; all are addresses and bytes. `like` is an array of
-the element type."""
+contiguous [depth, 16]; `pairs_*` are int32 lists of row numbers; all are addresses and bytes. `like` is an
+array of the element type."""
 
 convolve_tail = _make_convolve(TAIL_ROWS)
 """The same for at most TAIL_ROWS pairs."""
@@ -177,8 +179,8 @@ def outer(
 ) -> tuple[Any, Callable[..., Any]]:
     """Add `source[in, r] * grad[out, :16]` over `count` >= 1 pairs to target[r, :16], for r < DEPTH_ROWS.
 
-    Rows from `valid` on repeat the last valid one: the caller leaves room for them and drops them. Arguments as in
-    `convolve_rows`.
+    Rows from `valid` on repeat the last valid one: the caller leaves room for them and drops them.
+    Arguments as in `convolve_rows`.
     """
 
     def codegen(context: Any, builder: ir.IRBuilder, signature: Any, args: Sequence[ir.Value]) -> ir.Value:

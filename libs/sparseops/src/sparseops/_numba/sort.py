@@ -11,7 +11,7 @@ _DIGIT_BITS = 11
 @njit(nogil=True, cache=True)
 @no_type_check
 def radix_sort(keys, order, key_buffer, order_buffer):
-    """Sort keys >= 0 ascending and stably, in place, and carry `order` along; buffers are as long, any content."""
+    """Sort keys >= 0 ascending and stably, in place, and carry `order` along; the buffers are as long."""
     largest = np.int64(0)
     for key in keys:
         largest = max(largest, key)

@@ -1,4 +1,5 @@
 """Kernel maps: which input row meets which output row at which offset of a convolution."""
+# ruff: noqa: PLR0913 (a window has four numbers per axis)
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -17,8 +18,8 @@ from sparseops.sites import Sites
 class KernelMap:
     """The plan of a sparse convolution or pooling: pairs of rows, grouped by output tile and offset.
 
-    A tile is a set of up to 256 output rows that no other tile shares. Within a tile pairs are ordered by offset,
-    then by output site; sums over pairs are taken in this order by every back end.
+    A tile is a set of up to 256 output rows that no other tile shares. Within a tile pairs are ordered by
+    offset, then by output site; sums over pairs are taken in this order by every back end.
     """
 
     sites_in: Sites
@@ -35,7 +36,7 @@ class KernelMap:
 
     @cached_property
     def transposed(self) -> "KernelMap":
-        """The same pairs read from output to input: the map of the gradient and of the inverse convolution."""
+        """The same pairs from output to input: the map of the gradient and of the inverse convolution."""
         if self.mirrored:
             arrays = self.pairs_in, self.pairs_out, self.segments.flip(1).contiguous()
         else:
@@ -51,7 +52,7 @@ class KernelMap:
         return (self.segments[..., 1] - self.segments[..., 0]).sum(0)
 
     def neighbours(self) -> Int32[Tensor, "n v"]:
-        """The map as a table: input row that every output row reads at every offset, -1 where there is none."""
+        """Input row that every output row reads at every offset, -1 where there is none."""
         table = self.pairs_in.new_full((len(self.sites_out), self.window.volume), -1)
         table[self.pairs_out.long(), offset_of_pairs(self.segments)] = self.pairs_in
         return table
@@ -60,8 +61,8 @@ class KernelMap:
 def submanifold_map(sites: Sites, *, kernel: Extent, dilation: Extent = 1) -> KernelMap:
     """Plan a convolution whose output sites are its input sites, row for row.
 
-    Output p reads input `p + (k - kernel // 2) * dilation`. Cost on the CPU: one merge of the sorted sites per line
-    of the kernel.
+    Output p reads input `p + (k - kernel // 2) * dilation`. Cost on the CPU: one merge of the sorted sites
+    per line of the kernel.
 
     Raises:
         ValueError: an even kernel size, which has no centre.
@@ -88,9 +89,9 @@ def strided_map(
 ) -> KernelMap:
     """Plan a convolution whose output sites are all cells that read at least one input site.
 
-    Output q reads input `q * stride - padding + k * dilation`. The output grid has
-    `floor((n + 2 padding - dilation (kernel - 1) - 1) / stride) + 1` cells on an axis of n; what lies beyond it is
-    dropped. Output rows are sorted by (b, z, y, x).
+    Output q reads input `q * stride - padding + k * dilation`. The output grid has `floor((n + 2 padding -
+    dilation (kernel - 1) - 1) / stride) + 1` cells on an axis of n; what lies beyond it is dropped. Output
+    rows are sorted by (b, z, y, x).
 
     Raises:
         ValueError: the dilated kernel is larger than the padded grid.
@@ -124,10 +125,10 @@ def transposed_map(
     dilation: Extent = 1,
     output_padding: Extent = 0,
 ) -> KernelMap:
-    """Plan a generative transposed convolution: every input p writes to all `p * stride - padding + k * dilation`.
+    """Plan a generative transposed convolution: input p writes to all `p * stride - padding + k * dilation`.
 
-    The output grid has `(n - 1) stride - 2 padding + dilation (kernel - 1) + 1 + output_padding` cells on an axis
-    of n, as torch's transposed convolutions. Output rows are sorted by (b, z, y, x).
+    The output grid has `(n - 1) stride - 2 padding + dilation (kernel - 1) + 1 + output_padding` cells on
+    an axis of n, as torch's transposed convolutions. Output rows are sorted by (b, z, y, x).
 
     Raises:
         ValueError: the output grid is empty.

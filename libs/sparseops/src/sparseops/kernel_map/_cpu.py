@@ -1,4 +1,5 @@
-"""Kernel maps on the CPU: merges of sorted keys, one per line of the kernel, in parallel over output tiles."""
+"""Kernel maps on the CPU: merges of sorted keys, one per line of the kernel, parallel over output tiles."""
+# ruff: noqa: PLR0913 (operators and kernels take flat lists of arrays)
 
 import numpy as np
 import torch
@@ -23,7 +24,7 @@ def strided_sites(coords_in: Tensor, shape_out: Triple, window: Window) -> Tenso
     for table in tables:
         per_site *= int((table >= 0).sum(1).max())
     keys = np.empty(len(coords) * per_site, np.int64)
-    keys = keys[: _kernels.candidate_keys(coords, *tables, shape_out, keys)]
+    keys = keys[: _kernels.candidate_keys(coords, tables[0], tables[1], tables[2], shape_out, keys)]
     keys, _ = sort_keys(keys)
     cells = torch.empty((len(keys), 4), dtype=torch.int32)
     return cells[: _kernels.distinct_cells(keys, shape_out, cells.numpy())].clone()
@@ -70,7 +71,7 @@ def pair_list(
 def transpose(
     pairs_in: Tensor, pairs_out: Tensor, segments: Tensor, tiles: int
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Swap the roles of input and output: the same pairs, grouped by `tiles` tiles of input rows and by offset."""
+    """Swap input and output: the same pairs, grouped by `tiles` tiles of input rows and by offset."""
     back_in, back_out = torch.empty_like(pairs_out), torch.empty_like(pairs_in)
     end = np.zeros((tiles, segments.shape[1]), np.int64)
     lists = pairs_in.numpy(), pairs_out.numpy(), segments.numpy()

@@ -1,4 +1,5 @@
-"""Compiled loops of the kernel maps. Threads draw tiles of output rows from a counter; a tile owns its results."""
+"""Compiled loops of the kernel maps. Threads draw tiles of output rows; a tile owns its results."""
+# ruff: noqa: PLR0913 (operators and kernels take flat lists of arrays)
 
 from typing import no_type_check
 
@@ -84,8 +85,8 @@ def _tile_pairs(
 ):
     """List the pairs of the output positions [first, last), ordered by offset.
 
-    For one line of the kernel (fixed z and y offset) the wanted keys ascend with the output, so one walk along the
-    inputs finds them all. The last of `keys_in` is larger than any wanted key and stops the walk.
+    For one line of the kernel (fixed z and y offset) the wanted keys ascend with the output, so one walk
+    along the inputs finds them all. The last of `keys_in` is larger than any wanted key and stops the walk.
     """
     total, reach = 0, (width - 1) * step
     for line in range(len(shifts)):
@@ -116,7 +117,7 @@ def _tile_pairs(
 def tile_pairs(
     threads, counter, tile_rows, keys_out, rows_out, keys_in, rows_in, shifts, width, step, pairs, counts
 ):
-    """List the pairs of tile t at the beginning of `pairs[t]` [t, tile_rows * v, 2], numbers to `counts` [t, v]."""
+    """List the pairs of tile t from the beginning of `pairs[t]` [., 2], and how many in `counts` [t, v]."""
     for _ in prange(threads):
         line_in = np.empty((width, tile_rows), np.int32)
         line_out = np.empty((width, tile_rows), np.int32)
@@ -154,7 +155,7 @@ def join_pairs(pairs, begin, pairs_in, pairs_out):
 @njit(nogil=True, cache=True)
 @no_type_check
 def group_by_input(pairs_in, pairs_out, segments, tile_rows, cursor, back_in, back_out):
-    """Order pairs by tile of input rows and offset; `cursor` [t, v] holds zeros, and the group ends afterwards."""
+    """Order pairs by tile of input rows and offset; `cursor` [t, v] holds zeros, then the group ends."""
     for tile in range(segments.shape[0]):
         for k in range(segments.shape[1]):
             for i in range(segments[tile, k, 0], segments[tile, k, 1]):

@@ -1,4 +1,5 @@
 """Registration of the kernel-map operators with PyTorch: sizes of results depend on the data."""
+# ruff: noqa: PLR0913 (operators and kernels take flat lists of arrays)
 
 import torch
 from torch import Tensor
@@ -6,13 +7,18 @@ from torch import Tensor
 from sparseops._backend import backend_for
 from sparseops.kernel_map import _reference
 from sparseops.kernel_map._reference import TILE_ROWS
-from sparseops.kernel_map._window import Window
+from sparseops.kernel_map._window import Triple, Window
 
 Ints = list[int]
 
 
 def _window(kernel: Ints, stride: Ints, padding: Ints, dilation: Ints) -> Window:
-    return Window(tuple(kernel), tuple(stride), tuple(padding), tuple(dilation))  # pyright: ignore[reportArgumentType]
+    return Window(_triple(kernel), _triple(stride), _triple(padding), _triple(dilation))
+
+
+def _triple(values: Ints) -> Triple:
+    z, y, x = values
+    return z, y, x
 
 
 @torch.library.custom_op("sparseops::strided_sites", mutates_args=())
@@ -24,8 +30,8 @@ def strided_sites(
     if backend_for("kernel_map", coords_in) == "cpu":
         from sparseops.kernel_map import _cpu
 
-        return _cpu.strided_sites(coords_in, tuple(shape_out), window)
-    return _reference.strided_sites(coords_in, tuple(shape_out), window)  # pyright: ignore[reportArgumentType]
+        return _cpu.strided_sites(coords_in, _triple(shape_out), window)
+    return _reference.strided_sites(coords_in, _triple(shape_out), window)
 
 
 @torch.library.custom_op("sparseops::transposed_sites", mutates_args=())
@@ -34,7 +40,7 @@ def transposed_sites(
 ) -> Tensor:
     """Sites of a generative transposed convolution, ascending."""
     window = _window(kernel, stride, padding, dilation)
-    return _reference.transposed_sites(coords_in, tuple(shape_out), window)  # pyright: ignore[reportArgumentType]
+    return _reference.transposed_sites(coords_in, _triple(shape_out), window)
 
 
 @torch.library.custom_op("sparseops::pair_list", mutates_args=())
@@ -56,7 +62,7 @@ def pair_list(
         from sparseops.kernel_map import _cpu
 
         run = _cpu.pair_list
-    return run(coords_out, rows_out, coords_in, rows_in, tuple(shape_in), window)  # pyright: ignore[reportArgumentType]
+    return run(coords_out, rows_out, coords_in, rows_in, _triple(shape_in), window)
 
 
 @torch.library.custom_op("sparseops::transpose_pairs", mutates_args=())

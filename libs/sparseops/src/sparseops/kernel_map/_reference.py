@@ -1,4 +1,5 @@
 """Kernel maps in plain PyTorch, on any device: a sorted list of keys and one binary search per offset."""
+# ruff: noqa: PLR0913 (operators and kernels take flat lists of arrays)
 
 import torch
 from torch import Tensor
@@ -39,8 +40,8 @@ def pair_list(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """All (input row, output row) pairs, grouped by tile of output rows and then by offset.
 
-    Coordinates are ascending [., 4]; `rows_*` are the feature rows of them. Returns pairs_in [p], pairs_out [p] and
-    segments [t, v, 2]: begin and end of the pairs of each tile and offset.
+    Coordinates are ascending [., 4]; `rows_*` are the feature rows of them. Returns pairs_in [p], pairs_out
+    [p] and segments [t, v, 2]: begin and end of the pairs of each tile and offset.
     """
     device = coords_out.device
     cells = coords_out[:, None, 1:] * _triple(window.stride, device) - _triple(window.padding, device)
@@ -64,7 +65,7 @@ def pair_list(
 def transpose(
     pairs_in: Tensor, pairs_out: Tensor, segments: Tensor, tiles: int
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Swap the roles of input and output: the same pairs, grouped by `tiles` tiles of input rows and by offset."""
+    """Swap input and output: the same pairs, grouped by `tiles` tiles of input rows and by offset."""
     volume = segments.shape[1]
     group = (pairs_in.long() // TILE_ROWS) * volume + offset_of_pairs(segments)
     order = torch.sort(group, stable=True)[1]

@@ -1,4 +1,5 @@
 """The geometry of a convolution window: kernel, stride, padding and dilation along z, y, x."""
+# ruff: noqa: PLR0913 (a window has four numbers per axis)
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,7 +11,7 @@ Extent = int | Sequence[int]
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """Reads input cell `q * stride - padding + k * dilation` for output cell q and offset k, on every axis."""
+    """Output cell q reads input cell `q * stride - padding + k * dilation` at offset k, on every axis."""
 
     kernel: Triple
     stride: Triple
@@ -23,7 +24,7 @@ class Window:
         return self.kernel[0] * self.kernel[1] * self.kernel[2]
 
     def shape_out(self, shape_in: Triple) -> Triple:
-        """Grid that a convolution of a `shape_in` grid produces; zero or less where the kernel does not fit."""
+        """Grid that a `shape_in` grid becomes; zero or less where the kernel does not fit."""
         z, y, x = (
             (size + 2 * pad - dilation * (kernel - 1) - 1) // stride + 1
             for size, kernel, stride, pad, dilation in zip(

@@ -18,11 +18,11 @@ def sparse_conv(
 ) -> Float[Tensor, "m cout"]:
     """Convolve feature rows along a kernel map: submanifold, strided, inverse and transposed alike.
 
-    Output row o is `bias + sum over the pairs (i, o, k) of features[i] @ weight[k]`: a cross-correlation, as in
-    torch. Rows without pairs get the bias; no input rows give no or bias-only rows, and gradients of zero.
-    Differentiable once with respect to features, weight and bias. Sums are taken in float32 (float64 for float64
-    inputs) and in the order of the map, so results do not depend on the number of threads. Under autocast the
-    inputs are cast to its dtype on a GPU and to float32 on the CPU.
+    Output row o is `bias + sum over the pairs (i, o, k) of features[i] @ weight[k]`: a cross-correlation,
+    as in torch. Rows without pairs get the bias; no input rows give no or bias-only rows, and gradients of
+    zero. Differentiable once with respect to features, weight and bias. Sums are taken in float32 (float64
+    for float64 inputs) and in the order of the map, so results do not depend on the number of threads.
+    Under autocast the inputs are cast to its dtype on a GPU and to float32 on the CPU.
 
     Args:
         weight: [kz, ky, kx, cin, cout], or [ky, kx, cin, cout] on a 2D grid.

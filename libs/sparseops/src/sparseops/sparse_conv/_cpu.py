@@ -1,4 +1,5 @@
 """Sparse convolution on the CPU: tiles of output rows, each summed in registers by one thread."""
+# ruff: noqa: PLR0913 (operators and kernels take flat lists of arrays)
 
 import numpy as np
 import torch
@@ -19,7 +20,7 @@ def sparse_conv(
     segments: Tensor,
     rows_out: int,
 ) -> Tensor:
-    """Sum `features[i] @ weight[k]` over the pairs (i, o, k) of every output row o, plus bias. [rows_out, cout]."""
+    """Sum `features[i] @ weight[k]` over the pairs (i, o, k) of output row o, plus bias. [rows_out, cout]."""
     wide = _accumulator(features.dtype)
     volume, cin, cout = weight.shape
     columns = -(-cout // COLUMNS) * COLUMNS

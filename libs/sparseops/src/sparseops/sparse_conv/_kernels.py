@@ -1,8 +1,9 @@
 """Compiled loops of the sparse convolution, compiled once for float32 and once for float64.
 
-Threads draw tasks from a counter. A task owns its results, and the order of sums within a task is fixed, so results
-are the same for any number of threads.
+Threads draw tasks from a counter. A task owns its results, and the order of sums within a task is fixed, so
+results are the same for any number of threads.
 """
+# ruff: noqa: PLR0913 (operators and kernels take flat lists of arrays)
 
 from typing import no_type_check
 

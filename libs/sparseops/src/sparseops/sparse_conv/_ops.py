@@ -1,4 +1,5 @@
 """Registration of the sparse convolution with PyTorch: result shapes, gradients and back ends."""
+# ruff: noqa: PLR0913 (operators and kernels take flat lists of arrays)
 
 from typing import Any
 
@@ -76,7 +77,7 @@ def _backward(ctx: Any, grad_out: Tensor) -> tuple[Tensor | None, ...]:
     grad_out = grad_out.contiguous()
     grad_features = grad_weight = grad_bias = None
     if ctx.needs_input_grad[0]:
-        # The transposed map carries the same offsets, so the gradient is a convolution with transposed slices.
+        # The transposed map has the same offsets: the gradient is a convolution with transposed slices.
         grad_features = sparse_conv(
             grad_out, weight.transpose(1, 2), None, *back, *forward, features.shape[0]
         )

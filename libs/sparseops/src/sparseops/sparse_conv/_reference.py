@@ -1,4 +1,5 @@
 """Sparse convolution in plain PyTorch, on any device: gather, multiply and scatter, one offset at a time."""
+# ruff: noqa: PLR0913 (operators and kernels take flat lists of arrays)
 
 import torch
 from torch import Tensor
@@ -15,7 +16,7 @@ def sparse_conv(
     segments: Tensor,
     rows_out: int,
 ) -> Tensor:
-    """Sum `features[i] @ weight[k]` over the pairs (i, o, k) of every output row o, plus the bias. [rows_out, cout]."""
+    """Sum `features[i] @ weight[k]` over the pairs (i, o, k) of output row o, plus bias. [rows_out, cout]."""
     wide = _accumulator(features.dtype)
     out = features.new_zeros(rows_out, weight.shape[2], dtype=wide)
     if bias is not None:

@@ -20,13 +20,14 @@ def sparse_max_pool(
 ) -> Float[Tensor, "m c"]:
     """Take the maximum of the active inputs of every output site, channel by channel.
 
-    Absent sites do not take part, so the result may be negative. An output row without pairs (possible only with a
-    map that did not come from this package) is -inf. NaN inputs win, as in torch. No input rows give no output rows.
+    Absent sites do not take part, so the result may be negative. An output row without pairs (possible only
+    with a map that did not come from this package) is -inf. NaN inputs win, as in torch. No input rows give
+    no output rows.
 
     Args:
         clamp_zero: Return `max(0, maximum)`, the value of spconv, whose output starts at zero.
-        tie: Which of several equal inputs gets the gradient: the first in offset order, or all of them, each the
-            full gradient, as in spconv.
+        tie: Which of several equal inputs gets the gradient: the first in offset order, or all of them,
+            each the full gradient, as in spconv.
 
     Raises:
         ValueError: features do not fit the map, or lie on another device; an unknown `tie`.
@@ -35,7 +36,8 @@ def sparse_max_pool(
     Example:
         >>> from sparseops import sites_from_coords, strided_map
         >>> coords = torch.tensor([[0, 0, 0], [0, 0, 1]], dtype=torch.int32)
-        >>> plan = strided_map(sites_from_coords(coords, spatial_shape=(1, 2), batch_size=1), kernel=(1, 2), stride=2)
+        >>> line = sites_from_coords(coords, spatial_shape=(1, 2), batch_size=1)
+        >>> plan = strided_map(line, kernel=(1, 2), stride=2)
         >>> sparse_max_pool(torch.tensor([[-3.0, 1.0], [-2.0, 0.0]]), kernel_map=plan).tolist()
         [[-2.0, 1.0]]
     """

@@ -1,4 +1,5 @@
 """Sparse max pooling on the CPU, in parallel over tiles of rows."""
+# ruff: noqa: PLR0913 (operators and kernels take flat lists of arrays)
 
 import numpy as np
 import torch
@@ -11,7 +12,7 @@ from sparseops.sparse_max_pool import _kernels
 def sparse_max_pool(
     features: Tensor, pairs_in: Tensor, pairs_out: Tensor, segments: Tensor, rows_out: int
 ) -> tuple[Tensor, Tensor]:
-    """Maximum over the pairs of every output row and the input row it came from, the first in offset order."""
+    """Maximum over the pairs of every output row, and the input row it came from: the first one."""
     wide = _wide(features)
     best = torch.full((rows_out, features.shape[1]), -torch.inf, dtype=wide.dtype)
     source = torch.full(best.shape, -1, dtype=torch.int32)

@@ -1,4 +1,5 @@
 """Registration of sparse max pooling with PyTorch: result shapes, gradients and back ends."""
+# ruff: noqa: PLR0913 (operators and kernels take flat lists of arrays)
 
 from typing import Any
 

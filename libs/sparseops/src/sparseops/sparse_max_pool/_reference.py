@@ -1,4 +1,5 @@
 """Sparse max pooling in plain PyTorch, on any device."""
+# ruff: noqa: PLR0913 (operators and kernels take flat lists of arrays)
 
 import torch
 from torch import Tensor
@@ -9,7 +10,7 @@ from sparseops.kernel_map._reference import offset_of_pairs
 def sparse_max_pool(
     features: Tensor, pairs_in: Tensor, pairs_out: Tensor, segments: Tensor, rows_out: int
 ) -> tuple[Tensor, Tensor]:
-    """Maximum over the pairs of every output row and the input row it came from, the first in offset order."""
+    """Maximum over the pairs of every output row, and the input row it came from: the first one."""
     best = features.new_full((rows_out, features.shape[1]), -torch.inf)
     source = torch.full(best.shape, -1, dtype=torch.int32, device=features.device)
     offset = offset_of_pairs(segments)

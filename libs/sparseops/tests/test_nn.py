@@ -1,0 +1,210 @@
+"""Layers: shapes, shared maps, inverse layers, initialisation, gradients, errors, text."""
+
+from typing import Any
+
+import pytest
+import torch
+from sparseops import SparseTensor, strided_map
+from sparseops.nn import (
+    InverseConv2d,
+    InverseConv3d,
+    SparseConv2d,
+    SparseConv3d,
+    SparseMaxPool2d,
+    SparseMaxPool3d,
+    SparseModule,
+    SparseSequential,
+    SubmanifoldConv2d,
+    SubmanifoldConv3d,
+)
+from torch import nn
+
+
+def cloud(random_coords, shape: tuple[int, ...] = (8, 9, 10), channels: int = 4) -> SparseTensor:
+    coords = random_coords(300, shape, 2)
+    return SparseTensor(torch.randn(len(coords), channels), coords, shape, 2)
+
+
+class Residual(SparseModule):
+    """A block of a user."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.body = SparseSequential(
+            SubmanifoldConv3d(channels, channels, 3, bias=False), nn.BatchNorm1d(channels)
+        )
+
+    def forward(self, tensor: SparseTensor) -> SparseTensor:
+        return tensor.replace(torch.relu(self.body(tensor).features + tensor.features))
+
+
+def unet() -> SparseSequential:
+    return SparseSequential(
+        SubmanifoldConv3d(4, 16, 3, bias=False),
+        nn.BatchNorm1d(16),
+        nn.ReLU(),
+        Residual(16),
+        SparseConv3d(16, 24, 3, stride=2, padding=1, key="down"),
+        Residual(24),
+        InverseConv3d(24, 5, 3, of="down"),
+    )
+
+
+def test_a_network_of_layers_trains(random_coords, backend: str) -> None:
+    tensor, network = cloud(random_coords), unet()
+    target = torch.randn(len(tensor.coords), 5)
+    optimizer = torch.optim.Adam(network.parameters(), lr=1e-2)
+    losses = []
+    for _ in range(8):
+        optimizer.zero_grad()
+        loss = (network(tensor).features - target).square().mean()
+        loss.backward()
+        assert all(p.grad is not None and p.grad.isfinite().all() for p in network.parameters())
+        optimizer.step()
+        losses.append(loss.item())
+    assert losses[-1] < 0.7 * losses[0]
+
+
+def test_both_back_ends_give_the_same_network(random_coords, monkeypatch: pytest.MonkeyPatch) -> None:
+    tensor, network = cloud(random_coords), unet().eval()
+    compiled = network(SparseTensor(tensor.features, tensor.coords, tensor.spatial_shape, 2)).features
+    monkeypatch.setenv("SPARSEOPS_BACKEND", "reference")
+    torch.testing.assert_close(compiled, network(tensor).features, atol=1e-5, rtol=1e-5)
+
+
+def test_the_inverse_layer_returns_to_the_rows_it_started_from(random_coords) -> None:
+    tensor = cloud(random_coords)
+    out = unet()(tensor)
+    assert out.sites is tensor.sites
+    assert out.features.shape == (len(tensor.coords), 5)
+
+
+def test_identical_requests_share_one_map(random_coords) -> None:
+    tensor = cloud(random_coords)
+    unet()(tensor)
+    # Two submanifold layers at full size share a map; the strided layer and the block behind it add one each.
+    kinds = sorted((key.kind, key.sites.spatial_shape) for key in tensor.cache.maps)
+    assert kinds == [("strided", (8, 9, 10)), ("submanifold", (4, 5, 5)), ("submanifold", (8, 9, 10))]
+    before = dict(tensor.cache.maps)
+    unet()(tensor)
+    assert tensor.cache.maps == before
+    assert tensor.cache.named["down"].sites_in is tensor.sites
+
+
+def test_other_windows_and_sites_have_other_maps(random_coords) -> None:
+    tensor = cloud(random_coords)
+    for layer in (
+        SubmanifoldConv3d(4, 4, 3),
+        SubmanifoldConv3d(4, 4, 3, dilation=2),
+        SubmanifoldConv3d(4, 4, (3, 1, 1)),
+        SparseConv3d(4, 4, 3),
+    ):
+        layer(tensor)
+    assert len(tensor.cache.maps) == 4
+
+
+def test_2d_layers_work_on_2d_grids(random_coords, backend: str) -> None:
+    tensor = cloud(random_coords, shape=(20, 30))
+    network = SparseSequential(
+        SubmanifoldConv2d(4, 8, 3),
+        SparseConv2d(8, 8, 3, stride=2, padding=1, key="down"),
+        InverseConv2d(8, 6, 3, of="down"),
+        SparseMaxPool2d(2),
+    )
+    assert network(tensor).spatial_shape == (10, 15)
+    assert network[0].weight.shape == (3, 3, 4, 8)
+
+
+def test_max_pool_takes_its_kernel_as_stride(random_coords, backend: str) -> None:
+    tensor = cloud(random_coords)
+    out = SparseMaxPool3d(2)(tensor)
+    assert out.spatial_shape == (4, 4, 5)
+    assert SparseMaxPool3d(3, stride=1, padding=1)(tensor).spatial_shape == (8, 9, 10)
+    assert bool((SparseMaxPool3d(2, clamp_zero=True)(tensor).features >= 0).all())
+
+
+def test_a_single_cell_kernel_is_a_linear_layer(random_coords, backend: str) -> None:
+    tensor, layer = cloud(random_coords), SubmanifoldConv3d(4, 6, 1)
+    expected = tensor.features @ layer.weight[0, 0, 0] + layer.bias
+    torch.testing.assert_close(layer(tensor).features, expected)
+
+
+def test_weights_start_as_those_of_torch() -> None:
+    layer, dense = SubmanifoldConv3d(16, 64, 3), nn.Conv3d(16, 64, 3)
+    assert layer.weight.shape == (3, 3, 3, 16, 64)
+    for ours, theirs in ((layer.weight, dense.weight), (layer.bias, dense.bias)):
+        assert ours.abs().max().item() <= 1 / (16 * 27) ** 0.5
+        assert ours.abs().max().item() == pytest.approx(theirs.abs().max().item(), rel=0.1)
+    assert layer.weight.std().item() == pytest.approx(dense.weight.std().item(), rel=0.02)
+
+
+def test_layers_keep_state_dict_names() -> None:
+    assert list(SubmanifoldConv3d(2, 3, 3).state_dict()) == ["weight", "bias"]
+    assert list(SparseConv3d(2, 3, 3, bias=False).state_dict()) == ["weight"]
+
+
+def test_layers_tell_their_settings() -> None:
+    assert repr(SubmanifoldConv3d(4, 8, (3, 1, 3), dilation=2)) == (
+        "SubmanifoldConv3d(4, 8, kernel=(3, 1, 3), dilation=(2, 2, 2), bias=True)"
+    )
+    assert repr(SparseConv2d(4, 8, 3, stride=2, padding=1, bias=False, key="down")) == (
+        "SparseConv2d(4, 8, kernel=(3, 3), stride=(2, 2), padding=(1, 1), bias=False, key='down')"
+    )
+    assert repr(InverseConv2d(4, 8, 3, of="down")) == "InverseConv2d(4, 8, kernel=(3, 3), of='down')"
+    assert repr(SparseMaxPool3d(2)) == "SparseMaxPool3d(kernel=(2, 2, 2), stride=(2, 2, 2))"
+
+
+def test_no_sites_pass_through(backend: str) -> None:
+    empty = SparseTensor(torch.zeros(0, 4), torch.zeros((0, 4), dtype=torch.int32), (8, 8, 8), 1)
+    out = unet().eval()(empty)
+    assert out.features.shape == (0, 5)
+
+
+def test_wrong_inputs_are_refused(random_coords) -> None:
+    tensor = cloud(random_coords)
+    with pytest.raises(ValueError, match="SubmanifoldConv3d: features must have 5 channels, got 4"):
+        SubmanifoldConv3d(5, 4, 3)(tensor)
+    with pytest.raises(
+        ValueError, match=r"SubmanifoldConv2d: the input must have 2 spatial axes, got .*\(8, 9, 10\)"
+    ):
+        SubmanifoldConv2d(4, 4, 3)(tensor)
+
+
+def test_a_plain_tensor_is_refused(no_shape_checks: None) -> None:
+    bad: Any = torch.zeros(3, 4)
+    with pytest.raises(TypeError, match="SparseConv3d: the input must be a SparseTensor, got Tensor"):
+        SparseConv3d(4, 4, 3)(bad)
+
+
+def test_even_submanifold_kernels_are_refused() -> None:
+    with pytest.raises(ValueError, match="SubmanifoldConv3d: kernel must be odd on every axis, got 2"):
+        SubmanifoldConv3d(4, 4, 2)
+
+
+def test_an_inverse_layer_needs_its_strided_layer(random_coords) -> None:
+    tensor = cloud(random_coords)
+    with pytest.raises(KeyError, match="no strided layer with key 'down' ran before; keys seen: none"):
+        InverseConv3d(4, 4, 3, of="down")(tensor)
+    down = SparseConv3d(4, 4, 3, stride=2, padding=1, key="down")(tensor)
+    with pytest.raises(
+        ValueError, match=r"kernel \(2, 2, 2\) must equal the kernel \(3, 3, 3\) of .* 'down'"
+    ):
+        InverseConv3d(4, 4, 2, of="down")(down)
+    with pytest.raises(
+        ValueError, match="the input does not lie on the output sites of the strided layer 'down'"
+    ):
+        InverseConv3d(4, 4, 3, of="down")(tensor)
+
+
+def test_a_key_names_one_map(random_coords) -> None:
+    tensor = cloud(random_coords)
+    SparseConv3d(4, 4, 3, stride=2, padding=1, key="down")(tensor)
+    with pytest.raises(ValueError, match="key 'down' already names the map of another strided layer"):
+        SparseConv3d(4, 4, 2, stride=2, key="down")(tensor)
+
+
+def test_maps_can_be_made_ahead_and_inspected(random_coords) -> None:
+    tensor = cloud(random_coords)
+    plan = strided_map(tensor.sites, kernel=3, stride=2, padding=1)
+    assert plan.pairs_per_offset.sum() == len(plan.pairs_in)
+    assert plan.neighbours().shape == (len(plan.sites_out), 27)
