@@ -1,8 +1,11 @@
+import math
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from fusion_models.anchor_head import AnchorHeadConfig
 from fusion_models.anchors import KITTI_ANCHORS
 from fusion_models.batch import Batch
@@ -17,7 +20,7 @@ from fusion_models.roi_losses import RoiLossConfig
 from fusion_models.roi_targets import RoiTargetConfig
 from fusion_models.voxel_backbone import VoxelBackboneConfig, VoxelGrid
 from fusion_models.voxel_pool import VoxelPoolConfig
-from fusion_models.weights import save_weights
+from fusion_models.weights import load_official, save_weights
 
 KEYS = Path(__file__).parent / "golden" / "pg_rcnn_state_dict.txt"
 IMAGE = ImageBackboneConfig(
@@ -346,3 +349,65 @@ def test_gradients_of_two_processes_are_those_of_the_joined_batch(tmp_path):
         torch.testing.assert_close(
             found[name], gradient, rtol=1e-3, atol=1e-5 + 1e-4 * gradient.abs().max(), msg=name
         )
+
+
+def _golden_batch(inputs):
+    """The two real frames of the golden vectors; images padded after normalisation."""
+    mean, std = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])
+    points, images, projections, sizes = [], [], [], []
+    for i in range(2):
+        points.append(np.insert(inputs[f"f{i}_points"], 0, i, axis=1))
+        images.append(((torch.from_numpy(inputs[f"f{i}_image_uint8"]) / 255 - mean) / std).permute(2, 0, 1))
+        p2 = inputs[f"f{i}_calib_P2"].copy()
+        p2[2, 3] = 0
+        cam_from_lidar = np.eye(4)
+        cam_from_lidar[:3] = inputs[f"f{i}_calib_R0"] @ inputs[f"f{i}_calib_Tr_velo2cam"]
+        projections.append((p2 @ cam_from_lidar).astype(np.float32))
+        sizes.append(images[-1].shape[1:])
+    height, width = (max(size[axis] for size in sizes) for axis in range(2))
+    padded = [F.pad(image, (0, width - image.shape[2], 0, height - image.shape[1])) for image in images]
+    return Batch(
+        frame_ids=("000008", "000000"),
+        points=torch.from_numpy(np.concatenate(points)).float(),
+        seeds=torch.tensor([0, 0]),
+        images=torch.stack(padded),
+        image_sizes=torch.tensor(sizes),
+        image_from_points=torch.from_numpy(np.stack(projections)),
+    )
+
+
+def _share_close(found, expected, bound):
+    size = bound * np.abs(expected).max()
+    return (np.abs(found.numpy() - expected) < size).all(axis=-1).mean()
+
+
+@pytest.mark.golden
+@pytest.mark.slow
+def test_first_stage_equals_the_official_one(imagepg_golden, seeded_imagepg_state):
+    inputs, golden = imagepg_golden("eval_inputs"), imagepg_golden("eval_batched")
+    model = Detector(DetectorConfig()).eval()
+    load_official(model, seeded_imagepg_state(golden["gain_json"]))
+    batch = _golden_batch(inputs)
+    # the first stage refines in the frame of a copy of the cloud: turned, then shrunk
+    yaw, scale = float(inputs["trans_rot_angle_list"][0]), float(inputs["trans_scale_list"][0])
+    assert inputs["trans_flip_x_list"][0] == 0
+    copy_from_points = torch.eye(4)
+    copy_from_points[:2, :2] = torch.tensor([[math.cos(yaw), -math.sin(yaw)], [math.sin(yaw), math.cos(yaw)]])
+    copy_from_points[:3] *= scale
+    moved = batch.points.clone()
+    moved[:, 1:4] = batch.points[:, 1:4] @ copy_from_points[:3, :3].T
+    with torch.no_grad():
+        voxels = model.encode_cloud(moved, batch_size=2)
+        view = model.view_images(batch).seen_from(torch.linalg.inv(copy_from_points).expand(2, 4, 4))
+        rois = torch.from_numpy(golden["stage0_rois_frame_t"])
+        outputs = model.roi(rois, voxels.scales, view)
+    assert voxels.scales["x_conv1"].features.shape[0] == golden["x_conv1_1_n"]
+    rows = golden["stage_roi_rows"][:2]
+    points = golden["stage0_rebuilt_points_rows"]
+    np.testing.assert_allclose(
+        outputs.points[rows], points[..., 1:4], rtol=0, atol=1e-3 * np.abs(points).max()
+    )
+    # discrete choices (furthest points, balls, pixels) flip for a few RoIs
+    assert _share_close(outputs.logits, golden["stage0_rcnn_cls"], 2e-3) > 0.85
+    assert _share_close(outputs.deltas, golden["stage0_rcnn_reg"], 2e-3) > 0.85
+    assert _share_close(outputs.boxes, golden["stage0_decoded_frame_t"], 2e-3) > 0.85

@@ -1,8 +1,10 @@
 import re
 from pathlib import Path
 
+import pytest
 import torch
-from fusion_models import Detector, DetectorConfig
+from fusion_models import Detector, DetectorConfig, pg_rcnn, with_image
+from fusion_models.image_backbone import ImageBackboneConfig
 
 README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
 
@@ -15,6 +17,16 @@ def test_examples_run():
         exec(block, {})
 
 
-def test_stated_size_of_the_default_is_true():
-    count = sum(p.numel() for p in Detector(DetectorConfig()).parameters())
-    assert f"one refinement stage | {count / 1e6:.2f} M" in README
+@pytest.mark.parametrize(
+    ("call", "config"),
+    [
+        ("DetectorConfig()", DetectorConfig()),
+        ("with_image(DetectorConfig(), None)", with_image(DetectorConfig(), None)),
+        ("pg_rcnn()", pg_rcnn()),
+        ("with_image(pg_rcnn(), ImageBackboneConfig())", with_image(pg_rcnn(), ImageBackboneConfig())),
+    ],
+)
+def test_stated_sizes_are_true(call, config):
+    count = sum(p.numel() for p in Detector(config).parameters())
+    row = next(line for line in README.splitlines() if line.startswith(f"| `{call}`"))
+    assert f"| {count / 1e6:.2f} M" in row
