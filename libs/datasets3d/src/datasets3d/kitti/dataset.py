@@ -158,8 +158,8 @@ def objects_from_labels(
 def in_view(points: Float32[np.ndarray, "n 4"], camera: PinholeCamera) -> Bool[np.ndarray, " n"]:
     """Mark the points (LiDAR frame) that lie in front of the camera and inside its picture.
 
-    Projects with the whole matrix. Some detector code bases divide by the rectified z instead, which moves pixels by
-    tenths at most and so changes a few points at the picture's border.
+    Projects with the whole matrix. Some detector code divides by the rectified z instead, which moves pixels
+    by tenths at most and so changes a few points at the picture's border.
     """
     uv, depth_m = cameras.project(points[:, :3].astype(np.float64), camera.image_from_lidar)
     return cameras.in_image(uv, depth_m, width=camera.width, height=camera.height)
