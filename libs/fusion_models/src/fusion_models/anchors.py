@@ -87,8 +87,9 @@ def anchor_grid(
         ValueError: A side of the map has fewer than two cells.
 
     Example:
-        >>> grid = anchor_grid(KITTI_ANCHORS, rotations_rad=(0.0, 1.57), bounds=(0.0, -40.0, -3.0, 70.4, 40.0,
-        1.0), ...                    map_size_yx=(200, 176))
+        >>> bounds = (0.0, -40.0, -3.0, 70.4, 40.0, 1.0)
+        >>> cells = (200, 176)
+        >>> grid = anchor_grid(KITTI_ANCHORS, rotations_rad=(0.0, 1.57), bounds=bounds, map_size_yx=cells)
         >>> grid.shape, [round(v, 2) for v in grid[0, 1, 0, 1].tolist()]
         (torch.Size([200, 176, 3, 2, 7]), [0.4, -40.0, -1.0, 3.9, 1.6, 1.56, 1.57])
     """
@@ -155,8 +156,9 @@ def nearest_bev_iou(first: Float[Tensor, "n 7"], second: Float[Tensor, "m 7"]) -
 
     Example:
         >>> car = torch.tensor([[0.0, 0, 0, 4, 2, 1.5, 0.1]])
-        >>> nearest_bev_iou(car, torch.tensor([[0.0, 0, 9, 4, 2, 1.5, -0.1], [0, 0, 0, 4, 2, 1.5,
-        1.6]])).tolist() [[1.0, 0.333...]]
+        >>> others = torch.tensor([[0.0, 0, 9, 4, 2, 1.5, -0.1], [0, 0, 0, 4, 2, 1.5, 1.6]])
+        >>> [round(iou, 3) for iou in nearest_bev_iou(car, others)[0].tolist()]
+        [1.0, 0.333]
     """
     a, b = box_ops.bev_aabb(first), box_ops.bev_aabb(second)
     width = torch.minimum(a[:, None, 2], b[:, 2]) - torch.maximum(a[:, None, 0], b[:, 0])

@@ -24,8 +24,8 @@ def sigmoid_focal(
         gamma: Focusing exponent.
 
     Example:
-        >>> sigmoid_focal(torch.zeros(1), torch.ones(1)).item()  # 0.25 * 0.5**2 * ln 2
-        0.0433...
+        >>> round(sigmoid_focal(torch.zeros(1), torch.ones(1)).item(), 4)  # 0.25 * 0.5**2 * ln 2
+        0.0433
     """
     probability = logits.sigmoid()
     wrong = targets * (1 - probability) + (1 - targets) * probability
@@ -87,8 +87,8 @@ def direction_loss(logits: Float[Tensor, "n bins"], targets: Int[Tensor, " n"]) 
     """Return the cross entropy of every row, not reduced.
 
     Example:
-        >>> direction_loss(torch.zeros(1, 2), torch.tensor([1])).item()
-        0.693...
+        >>> round(direction_loss(torch.zeros(1, 2), torch.tensor([1])).item(), 4)
+        0.6931
     """
     return F.cross_entropy(logits, targets, reduction="none")
 

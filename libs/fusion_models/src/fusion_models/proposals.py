@@ -61,8 +61,8 @@ def best_candidates(
     """Return logit, class (1..K) and row of the best m = min(n, pre_max) candidates, best first, ties by row.
 
     Example:
-        >>> scores, labels, rows = best_candidates(torch.tensor([[[0.0, 1.0], [3.0, 2.0], [1.0, 0.0]]]),
-        pre_max=2)
+        >>> logits = torch.tensor([[[0.0, 1.0], [3.0, 2.0], [1.0, 0.0]]])
+        >>> scores, labels, rows = best_candidates(logits, pre_max=2)
         >>> scores.tolist(), labels.tolist(), rows.tolist()
         ([[3.0, 1.0]], [[1, 2]], [[1, 0]])
     """
