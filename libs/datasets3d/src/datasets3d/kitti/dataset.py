@@ -25,7 +25,7 @@ class KittiDataset:
     Labels are read under training/ only; splits whose name starts with `test` live under testing/ and give
     frames with `objects` None. A scan missing in velodyne/ is taken from velodyne_reduced/ (already cropped
     to the image).
-    A frame takes some 30 ms, most of it for the PNG.
+    A frame takes tens of milliseconds, most of them for the PNG.
 
     Args:
         root: Folder with ImageSets/, training/, testing/.
