@@ -310,7 +310,7 @@ def test_errors_name_the_cure():
     with pytest.raises(ValueError, match=r"build it with RoiHead\.view_images"):
         head(rois, scales)
     plain = _head(_small(attends_history=False), {"x": 5})
-    with pytest.raises(ValueError, match="set RoiHeadConfig.image_channels"):
+    with pytest.raises(ValueError, match=r"set RoiHeadConfig\.image_channels"):
         _view(plain)
     with pytest.raises(ValueError, match="history given, but"):
         plain(rois, scales, history=[torch.zeros(8, 12)])

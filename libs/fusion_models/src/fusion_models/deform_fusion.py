@@ -15,10 +15,6 @@ from torch import Tensor, nn
 
 from fusion_models.row_layers import RowBatchNorm
 
-_NORM = {"eps": 1e-3, "momentum": 0.01}
-"""Batch norm settings of the block. Source: released code."""
-
-
 OFFICIAL_NAMES = (
     (r"\.pts_key_proj\.", ".key."),
     (r"\.pts_transform\.", ".query."),
@@ -100,15 +96,13 @@ class DeformAttnFusion(nn.Module):
         if channels % heads:
             raise ValueError(f"DeformAttnFusion: heads must divide channels, got {heads} and {channels}")
         self.channels, self.heads, self.samples = channels, heads, samples
-        self.key = nn.Sequential(nn.Linear(channels, channels), RowBatchNorm(channels, **_NORM))
-        self.query = nn.Sequential(nn.Linear(channels, channels), RowBatchNorm(channels, **_NORM))
+        self.key = nn.Sequential(nn.Linear(channels, channels), _norm(channels))
+        self.query = nn.Sequential(nn.Linear(channels, channels), _norm(channels))
         self.offsets = nn.Linear(channels, heads * samples * 2)
         self.weights = nn.Linear(channels, heads * samples)
         self.value = nn.Linear(channels, channels)
         self.output = nn.Linear(channels, channels)
-        self.fuse = nn.Sequential(
-            nn.Linear(2 * channels, channels), RowBatchNorm(channels, **_NORM), nn.ReLU(inplace=True)
-        )
+        self.fuse = nn.Sequential(nn.Linear(2 * channels, channels), _norm(channels), nn.ReLU(inplace=True))
         self._init_attention()
 
     def view(
@@ -150,7 +144,7 @@ class DeformAttnFusion(nn.Module):
     def attend(
         self, keys: Float[Tensor, "n c"], pixels: Num[Tensor, "n 2"], counts: list[int], view: ImageView
     ) -> Float[Tensor, "n c"]:
-        """Return the deformable attention of the rows to the image around their pixels; rows as in `forward`."""
+        """Return the deformable attention to the image around the pixels; arguments as in `forward`."""
         size = keys.new_tensor([view.width, view.height])
         offsets = self.offsets(keys).view(-1, self.heads, 1, self.samples, 2)
         locations = (pixels[:, None, None, None] + offsets) / size
@@ -178,3 +172,8 @@ class DeformAttnFusion(nn.Module):
         for layer in (self.value, self.output):
             nn.init.xavier_uniform_(layer.weight)
             nn.init.zeros_(layer.bias)
+
+
+def _norm(channels: int) -> RowBatchNorm:
+    """Batch norm with the settings of the released block."""
+    return RowBatchNorm(channels, eps=1e-3, momentum=0.01)

@@ -16,7 +16,9 @@ import timm
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
-from timm.layers import DropPath, Mlp, PatchEmbed, trunc_normal_
+from timm.layers.drop import DropPath
+from timm.layers.mlp import Mlp
+from timm.layers.patch_embed import PatchEmbed
 from timm.models.swin_transformer import PatchMerging, WindowAttention, window_partition, window_reverse
 from torch import Tensor, nn
 
@@ -176,9 +178,10 @@ class SwinBackbone(nn.Module):
             img_size=None, patch_size=4, embed_dim=config.embed_dim, norm_layer=nn.LayerNorm,
             flatten=False, output_fmt="NHWC", strict_img_size=False, dynamic_img_pad=True,
         )  # fmt: skip
-        rates = torch.linspace(0, config.drop_path, sum(config.depths)).split(list(config.depths))
+        rates = [config.drop_path * i / (sum(config.depths) - 1) for i in range(sum(config.depths))]
         self.layers = nn.ModuleList(
-            SwinStage(config, i, drop_paths=rate.tolist()) for i, rate in enumerate(rates)
+            SwinStage(config, i, drop_paths=rates[sum(config.depths[:i]) :][:depth])
+            for i, depth in enumerate(config.depths)
         )
         self.norms = nn.ModuleList(nn.LayerNorm(channels) for channels in config.channels[1:])
         self.layers.apply(_init_linear)
@@ -208,7 +211,7 @@ class SwinBackbone(nn.Module):
         count = self.config.frozen_stages
         if count < 0:
             return []
-        stages = list(self.layers)
+        stages = [stage for stage in self.layers if isinstance(stage, SwinStage)]
         # the merging in front of the first trained stage belongs to the frozen stage before it (mmdetection)
         merging = [stages[count].downsample] if 0 < count < len(stages) else []
         norms = list(self.norms)[: max(count - 1, 0)]
@@ -331,6 +334,6 @@ def _conv_bn_relu(cin: int, cout: int, *, kernel: int, padding: int | None = Non
 
 def _init_linear(module: nn.Module) -> None:
     if isinstance(module, nn.Linear):
-        trunc_normal_(module.weight, std=0.02)
+        nn.init.trunc_normal_(module.weight, std=0.02)
         if module.bias is not None:
             nn.init.zeros_(module.bias)

@@ -76,7 +76,7 @@ class GridTransformer(nn.Module):
             nn.Linear(channels, config.hidden), nn.GELU(), nn.Linear(config.hidden, channels)
         )
         for layer in (self.qkv, self.projection, self.mlp[0], self.mlp[2]):
-            nn.init.xavier_uniform_(layer.weight)
+            nn.init.xavier_uniform_(layer.get_parameter("weight"))
 
     def forward(
         self, features: Float[Tensor, "n g c"], positions: Float[Tensor, "n g 27"]

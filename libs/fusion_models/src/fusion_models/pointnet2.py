@@ -79,5 +79,5 @@ class SetAbstraction(nn.Module):
             members_flat = (members + first[..., None]).flatten()
         centres = xyz.reshape(-1, 3).index_select(0, picked_flat).view(clouds, count, 3)
         grouped = encoded.flatten(0, 1).index_select(0, members_flat)
-        grouped = grouped.view(clouds, count, self.config.samples, -1)
-        return centres, grouped.sub_((centres @ self.layers[0].weight[:, :3].T)[:, :, None])
+        grouped = grouped.view(clouds, count, self.config.samples, encoded.shape[2])
+        return centres, grouped.sub_((centres @ self.layers[0].get_parameter("weight")[:, :3].T)[:, :, None])

@@ -275,7 +275,10 @@ class RoiHead(nn.Module):
 
     def _pool(self, grid: Tensor, voxels: Mapping[str, SparseTensor], *, batch: int) -> Tensor:
         points = grid.reshape(batch, -1, 3)
-        pooled = [pool(points, voxels[pool.config.source]) for pool in self.pools]
+        pooled = [
+            pool(points, voxels[config.source])
+            for config, pool in zip(self.config.pools, self.pools, strict=True)
+        ]
         return torch.cat(pooled, dim=2).view(*grid.shape[:2], self.config.pooled)
 
     def _encode(
@@ -291,7 +294,8 @@ class RoiHead(nn.Module):
         if (image is None) != (self.image is None):
             raise ValueError(
                 "RoiHead: image must be given exactly if the head has image guidance "
-                f"(RoiHeadConfig.image_channels is {self.config.image_channels}); build it with RoiHead.view_images"
+                f"(RoiHeadConfig.image_channels is {self.config.image_channels}); "
+                "build it with RoiHead.view_images"
             )
         if history and self.history is None:
             raise ValueError(

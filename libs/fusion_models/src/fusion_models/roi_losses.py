@@ -119,7 +119,7 @@ def roi_loss(
 
 
 def relative_boxes(boxes: Float[Tensor, "n 7"], rois: Float[Tensor, "n 7"]) -> Float[Tensor, "n 7"]:
-    """Return boxes in the frames of their RoIs, with headings folded to -pi/2..pi/2 (front and back alike)."""
+    """Return boxes in the frames of their RoIs, headings folded to -pi/2..pi/2 (front as back)."""
     centre = box_geometry.to_canonical(boxes[:, None, :3], rois)[:, 0]
     yaw = boxes[:, 6:] - rois[:, 6:]
     folded = yaw - torch.round(yaw / math.pi) * math.pi
@@ -171,7 +171,7 @@ def point_loss(
 ) -> Float[Tensor, ""]:
     """Return the focal loss of a furthest-point sample of the generated points.
 
-    The sum is divided by the number of foreground points in the batch. A frame without RoIs contributes nothing.
+    The sum is divided by the number of foreground points in the batch; without RoIs it is 0.
     """
     if not logits.numel():
         return logits.sum()
@@ -205,7 +205,7 @@ def chamfer_loss(
     *,
     config: RoiLossConfig,
 ) -> Float[Tensor, ""]:
-    """Return the mean Chamfer distance of foreground RoIs' generated points to the dense points of the object.
+    """Return the mean Chamfer distance of foreground RoIs' points to the dense points of their objects.
 
     A dense point belongs to the first box that contains it. RoIs of objects with fewer than
     `config.min_chamfer_points` are left out (the released code drops the loss of *all* stages when one stage

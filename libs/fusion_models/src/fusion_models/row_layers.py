@@ -14,9 +14,9 @@ class RowBatchNorm(nn.BatchNorm1d):
     are (PyTorch raises for a single row).
     """
 
-    def forward(self, x: Float[Tensor, "*rows c"]) -> Float[Tensor, "*rows c"]:
+    def forward(self, input: Float[Tensor, "*rows c"]) -> Float[Tensor, "*rows c"]:
         """Return the normalised rows, in the shape given."""
-        rows = x.reshape(-1, x.shape[-1])
+        rows = input.reshape(-1, input.shape[-1])
         if self.training and len(rows) < 2:
             rows = F.batch_norm(
                 rows,
@@ -29,7 +29,7 @@ class RowBatchNorm(nn.BatchNorm1d):
             )
         else:
             rows = super().forward(rows)
-        return rows.view(x.shape)
+        return rows.view(input.shape)
 
 
 def linear(cin: int, cout: int, *, bias: bool = True) -> nn.Linear:

@@ -38,7 +38,7 @@ class VoxelPoolConfig:
         if min(self.stride, self.hidden, self.channels, self.samples) < 1 or self.radius_m <= 0:
             raise ValueError(
                 f"VoxelPoolConfig {self.source}: stride, hidden, channels, samples and radius_m must be "
-                f"positive, got {self.stride}, {self.hidden}, {self.channels}, {self.samples}, {self.radius_m}"
+                f"positive, got {self}"
             )
 
 
@@ -143,7 +143,7 @@ class VoxelPool(nn.Module):
             variance = ((weight @ covariance.to(weight.dtype)) * weight).sum(1)
             _update_running(norm, mean.detach(), variance.detach() * (len(rows) / (len(rows) - 1)))
         else:
-            mean, variance = norm.running_mean, norm.running_var
+            mean, variance = norm.get_buffer("running_mean"), norm.get_buffer("running_var")
         scale = norm.weight * torch.rsqrt(variance + norm.eps)
         return weight * scale[:, None], norm.bias - mean * scale
 
@@ -163,6 +163,6 @@ def _argmax_of_sum(projected: Tensor, relative: Tensor, index: Tensor, weight: T
 def _update_running(norm: nn.BatchNorm1d, mean: Tensor, variance: Tensor) -> None:
     if norm.running_mean is None or norm.running_var is None or norm.num_batches_tracked is None:
         return
-    norm.num_batches_tracked += 1
+    norm.num_batches_tracked.add_(1)
     norm.running_mean.lerp_(mean, norm.momentum or 0.0)
     norm.running_var.lerp_(variance, norm.momentum or 0.0)

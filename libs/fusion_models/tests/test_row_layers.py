@@ -1,0 +1,35 @@
+import pytest
+import torch
+from fusion_models.row_layers import RowBatchNorm, fully_connected, linear, two_layers
+from torch import nn
+
+
+def test_norm_over_all_leading_dimensions_equals_the_one_over_rows():
+    x = torch.randn(3, 4, 5)
+    ours, plain = RowBatchNorm(5), nn.BatchNorm1d(5)
+    torch.testing.assert_close(ours(x).flatten(0, 1), plain(x.flatten(0, 1)))
+    torch.testing.assert_close(ours.running_var, plain.running_var)
+
+
+@pytest.mark.parametrize("rows", [0, 1])
+def test_fewer_than_two_rows_use_the_running_statistics_and_leave_them(rows):
+    norm = RowBatchNorm(5)
+    norm.running_mean.fill_(2.0)
+    x = torch.randn(rows, 5)
+    torch.testing.assert_close(norm.train()(x), norm.eval()(x))
+    assert norm.running_mean.tolist() == [2.0] * 5 and norm.num_batches_tracked == 0
+
+
+def test_dropout_sits_between_the_layers_only():
+    layers = fully_connected(4, (8, 6), dropout=0.3)
+    kinds = [type(layer).__name__ for layer in layers]
+    assert kinds == ["Linear", "RowBatchNorm", "ReLU", "Dropout", "Linear", "RowBatchNorm", "ReLU"]
+    assert layers(torch.randn(3, 4)).shape == (3, 6)
+
+
+def test_linear_layers_start_with_xavier_normal_weights_and_no_bias():
+    torch.manual_seed(0)
+    layer = linear(300, 500)
+    assert layer.bias is not None and not layer.bias.any()
+    torch.testing.assert_close(layer.weight.std(), torch.tensor((2 / 800) ** 0.5), rtol=0.02, atol=0)
+    assert two_layers(5, 7, 9)(torch.randn(4, 5)).shape == (4, 9)
