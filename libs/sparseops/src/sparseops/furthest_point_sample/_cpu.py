@@ -1,4 +1,4 @@
-"""Furthest point sampling: one vectorised pass per step over coordinates kept axis by axis."""
+"""Furthest point sampling: two vectorised passes per step over coordinates kept axis by axis."""
 
 from typing import no_type_check
 
@@ -9,40 +9,52 @@ from torch import Tensor
 
 from sparseops._backend import sync_threads
 
+_BLOCK = 256
 
-# nnan and nsz let the compiler vectorise the maximum; sums keep their order, so results stay exact.
-@njit(cache=True, fastmath={"nnan", "nsz"})
+
+@njit(cache=True)
 @no_type_check
-def _update(x, y, z, nearest, px, py, pz):  # noqa: PLR0913 - plain arrays are what a kernel takes
-    """Lower the distances by the newest point and return the largest."""
-    largest = np.float32(-1.0)
-    for i in range(x.shape[0]):
-        dx, dy, dz = x[i] - px, y[i] - py, z[i] - pz
+def _lower(xyz, nearest, last):
+    """Lower the squared distances by those to the newest point."""
+    px, py, pz = xyz[0, last], xyz[1, last], xyz[2, last]
+    for i in range(nearest.size):
+        dx, dy, dz = xyz[0, i] - px, xyz[1, i] - py, xyz[2, i] - pz
         distance = (dx * dx + dy * dy) + dz * dz
-        distance = min(nearest[i], distance)
-        nearest[i] = distance
-        largest = max(largest, distance)
-    return largest
+        nearest[i] = min(nearest[i], distance)
+
+
+@njit(cache=True)
+@no_type_check
+def _furthest(bits):
+    """Return the first index of the largest value.
+
+    The values are floats that are not negative, read as integers: these have the same order, and an integer
+    maximum becomes vector instructions, which that of floats, with its rules for NaN, does not.
+    """
+    best, block = np.int32(-1), 0
+    for start in range(0, bits.size, _BLOCK):
+        largest = np.int32(-1)
+        for i in range(start, min(start + _BLOCK, bits.size)):
+            largest = max(largest, bits[i])
+        if largest > best:
+            best, block = largest, start
+    for i in range(block, min(block + _BLOCK, bits.size)):
+        if bits[i] == best:
+            return i
+    return 0
 
 
 @njit(cache=True, parallel=True)
 @no_type_check
 def _sample(xyz, chosen):
-    n, count = xyz.shape[2], chosen.shape[1]
+    count = chosen.shape[1]
     for b in prange(xyz.shape[0]):
-        nearest = np.full(n, np.inf, np.float32)
-        last = 0
+        nearest = np.full(xyz.shape[2], np.inf, np.float32)
+        bits = nearest.view(np.int32)
         chosen[b, 0] = 0
         for step in range(1, count):
-            largest = _update(
-                xyz[b, 0], xyz[b, 1], xyz[b, 2], nearest, xyz[b, 0, last], xyz[b, 1, last], xyz[b, 2, last]
-            )
-            last = 0
-            for i in range(n):
-                if nearest[i] == largest:
-                    last = i
-                    break
-            chosen[b, step] = last
+            _lower(xyz[b], nearest, chosen[b, step - 1])
+            chosen[b, step] = _furthest(bits)
 
 
 def furthest_point_sample_cpu(points: Tensor, count: int) -> Tensor:

@@ -1,5 +1,6 @@
 """Row reductions: a thread owns a block of channels and walks the rows in order."""
 
+import math
 from typing import no_type_check
 
 import torch
@@ -8,7 +9,7 @@ from torch import Tensor
 
 from sparseops._backend import sync_threads
 
-_CHANNELS_AT_ONCE = 16
+_CACHE_LINE = 16
 
 
 @njit(cache=True, parallel=True)
@@ -41,17 +42,22 @@ def _argmax(rows, index, out, block):
                         out[target, c] = i
 
 
+def _channels_per_thread(channels: int, threads: int) -> int:
+    """Share the channels out in whole cache lines; the results do not depend on it."""
+    return max(1, math.ceil(channels / (threads * _CACHE_LINE))) * _CACHE_LINE
+
+
 def scatter_sum_cpu(rows: Tensor, index: Tensor, count: int) -> Tensor:
     """Same results as `scatter_sum_reference`, bit for bit."""
     out = torch.empty(count, rows.shape[1], dtype=rows.dtype)
-    sync_threads()
-    _sum(rows.contiguous().numpy(), index.contiguous().numpy(), out.numpy(), _CHANNELS_AT_ONCE)
+    block = _channels_per_thread(rows.shape[1], sync_threads())
+    _sum(rows.contiguous().numpy(), index.contiguous().numpy(), out.numpy(), block)
     return out
 
 
 def scatter_argmax_cpu(rows: Tensor, index: Tensor, count: int) -> Tensor:
     """Same results as `scatter_argmax_reference`, bit for bit."""
     out = torch.empty(count, rows.shape[1], dtype=torch.int64)
-    sync_threads()
-    _argmax(rows.contiguous().numpy(), index.contiguous().numpy(), out.numpy(), _CHANNELS_AT_ONCE)
+    block = _channels_per_thread(rows.shape[1], sync_threads())
+    _argmax(rows.contiguous().numpy(), index.contiguous().numpy(), out.numpy(), block)
     return out
