@@ -44,13 +44,13 @@ def _closing_row(plan: Plan, *, rng: np.random.Generator) -> list[Mesh]:
     meshes = []
     for end in (-1, 1):
         for t in np.arange(-60, 61, 16.0):
-            mesh = house(rng, width_m=15, depth_m=10, storeys=int(rng.integers(2, 5)), gabled=True)
+            mesh = house(rng, width_m=15.0, depth_m=10.0, storeys=int(rng.integers(2, 5)), gabled=True)
             turn = -np.pi / 2 if end > 0 else np.pi / 2
             meshes.append(_stand(mesh, plan, s=end * (plan.length_m - 12), t=float(t), turn_rad=turn))
     for side in (-1, 1):
         for s in np.arange(-plan.length_m + 20, plan.length_m - 20, 22.0):
             if rng.random() < 0.7:
-                mesh = house(rng, width_m=14, depth_m=9, storeys=int(rng.integers(2, 5)), gabled=True)
+                mesh = house(rng, width_m=14.0, depth_m=9.0, storeys=int(rng.integers(2, 5)), gabled=True)
                 t = side * (plan.kerb(side) + plan.sidewalk_m + plan.setback_m + rng.uniform(26, 34))
                 meshes.append(_stand(mesh, plan, s=float(s), t=t, turn_rad=_facing_road(side)))
     return meshes

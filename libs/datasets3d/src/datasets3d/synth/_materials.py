@@ -71,7 +71,7 @@ class _Row(NamedTuple):
 
 
 # Reflectivities: Velodyne's manual and common remote-sensing tables, rounded (asphalt 0.1-0.3,
-# concrete 0.3-0.4, foliage 0.4-0.5 at 905 nm, dark car paint under 0.1; retro-reflective plates and signs saturate).
+# concrete 0.3-0.4, foliage 0.4-0.5 at 905 nm, dark car paint under 0.1; plates and signs saturate).
 _ROWS: dict[Material, _Row] = {
     Material.ROAD: _Row(Semantic.ROAD, 0.16, 0.6, 0.0),
     Material.CURB: _Row(Semantic.SIDEWALK, 0.34, 0.0, 0.0),

@@ -8,6 +8,8 @@ from jaxtyping import Float, Int, UInt8
 
 from datasets3d.synth._materials import Material
 
+Vector = Sequence[float | int] | Float[np.ndarray, "3"]
+
 
 @dataclass(frozen=True, slots=True)
 class Mesh:
@@ -31,7 +33,7 @@ def make_mesh(
     faces: Int[np.ndarray, "m 3"],
     *,
     material: Material | UInt8[np.ndarray, " m"],
-    color: Sequence[float] | Float[np.ndarray, "..."] = (0.5, 0.5, 0.5),
+    color: Vector | Float[np.ndarray, "m 3"] = (0.5, 0.5, 0.5),
     uv: Float[np.ndarray, "m 3 2"] | None = None,
 ) -> Mesh:
     """Build a flat-shaded mesh; one material and colour for all faces or one each."""
@@ -69,7 +71,7 @@ def concatenate(meshes: Sequence[Mesh]) -> Mesh:
     )
 
 
-def place(mesh: Mesh, *, position: Sequence[float] | Float[np.ndarray, "3"], yaw_rad: float = 0.0) -> Mesh:
+def place(mesh: Mesh, *, position: Vector, yaw_rad: float = 0.0) -> Mesh:
     """Rotate about z, then move."""
     cos, sin = np.cos(yaw_rad), np.sin(yaw_rad)
     turn = np.array([[cos, sin, 0.0], [-sin, cos, 0.0], [0.0, 0.0, 1.0]])
@@ -80,7 +82,7 @@ def place(mesh: Mesh, *, position: Sequence[float] | Float[np.ndarray, "3"], yaw
     )
 
 
-def stretch(mesh: Mesh, factors: Sequence[float] | Float[np.ndarray, "3"]) -> Mesh:
+def stretch(mesh: Mesh, factors: Vector) -> Mesh:
     """Scale the axes; normals follow by the inverse factors."""
     factor = np.asarray(factors, dtype=np.float64)
     normals = mesh.normals / factor.astype(np.float32)
@@ -88,7 +90,7 @@ def stretch(mesh: Mesh, factors: Sequence[float] | Float[np.ndarray, "3"]) -> Me
     return replace(mesh, vertices=mesh.vertices * factor, normals=normals)
 
 
-def repaint(mesh: Mesh, material: Material, color: Sequence[float] | Float[np.ndarray, "3"]) -> Mesh:
+def repaint(mesh: Mesh, material: Material, color: Vector) -> Mesh:
     """Give all faces of one material another colour."""
     colors = mesh.color.copy()
     colors[mesh.material == material] = color
@@ -121,11 +123,11 @@ def smooth(mesh: Mesh, *, crease_deg: float = 40.0) -> Mesh:
 
 
 def box(
-    size: Sequence[float],
-    centre: Sequence[float] | Float[np.ndarray, "3"] = (0.0, 0.0, 0.0),
+    size: Vector,
+    centre: Vector = (0.0, 0.0, 0.0),
     *,
     material: Material,
-    color: Sequence[float] | Float[np.ndarray, "3"] = (0.5, 0.5, 0.5),
+    color: Vector = (0.5, 0.5, 0.5),
 ) -> Mesh:
     """An axis-aligned box; texture coordinates run in metres over each side (u horizontal, v up)."""
     half = np.asarray(size, dtype=np.float64) / 2
@@ -154,7 +156,7 @@ def quads(
     uv: Float[np.ndarray, "q 4 2"] | None = None,
     *,
     material: Material | UInt8[np.ndarray, " q"],
-    color: Sequence[float] | Float[np.ndarray, "..."] = (0.5, 0.5, 0.5),
+    color: Vector | Float[np.ndarray, "m 3"] = (0.5, 0.5, 0.5),
 ) -> Mesh:
     """Separate quads (corners counter-clockwise seen from outside), two triangles each."""
     count = len(corners)
@@ -172,7 +174,7 @@ def loft(
     sections: Float[np.ndarray, "k p 3"],
     *,
     material: Material | UInt8[np.ndarray, "k-1 p"],
-    color: Sequence[float] | Float[np.ndarray, "3"] = (0.5, 0.5, 0.5),
+    color: Vector = (0.5, 0.5, 0.5),
     cap_material: Material | None = None,
 ) -> Mesh:
     """A skin over closed cross-sections, with both ends closed by fans.
@@ -206,7 +208,7 @@ def tube(
     *,
     sides: int = 8,
     material: Material,
-    color: Sequence[float] | Float[np.ndarray, "3"] = (0.5, 0.5, 0.5),
+    color: Vector = (0.5, 0.5, 0.5),
 ) -> Mesh:
     """A round tube along a path (poles, limbs, trunks), smooth-shaded, closed at the ends."""
     path = np.asarray(path, dtype=np.float64)
@@ -219,15 +221,15 @@ def tube(
     angle = np.arange(sides) * (2 * np.pi / sides)
     ring = np.cos(angle)[None, :, None] * across[:, None] + np.sin(angle)[None, :, None] * up[:, None]
     sections = path[:, None] + ring * np.asarray(radii, dtype=np.float64)[:, None, None]
-    return smooth(loft(sections, material=material, color=color), crease_deg=60)
+    return smooth(loft(sections, material=material, color=color), crease_deg=60.0)
 
 
 def ellipsoid(  # noqa: PLR0913 (keyword-only after the second)
-    radii: Sequence[float] | Float[np.ndarray, "3"],
-    centre: Sequence[float] | Float[np.ndarray, "3"] = (0.0, 0.0, 0.0),
+    radii: Vector,
+    centre: Vector = (0.0, 0.0, 0.0),
     *,
     material: Material,
-    color: Sequence[float] | Float[np.ndarray, "3"] = (0.5, 0.5, 0.5),
+    color: Vector = (0.5, 0.5, 0.5),
     rings: int = 7,
     sides: int = 10,
 ) -> Mesh:
@@ -243,4 +245,4 @@ def ellipsoid(  # noqa: PLR0913 (keyword-only after the second)
         axis=-1,
     )
     sections = unit * np.asarray(radii, dtype=np.float64) + np.asarray(centre, dtype=np.float64)
-    return smooth(loft(sections, material=material, color=color), crease_deg=70)
+    return smooth(loft(sections, material=material, color=color), crease_deg=70.0)

@@ -1,11 +1,16 @@
 """Value noise: smooth random numbers in space that depend on nothing but position and seed."""
 
+from typing import no_type_check
+
 import numpy as np
 from jaxtyping import Float32
 from numba import njit
 
+# `no_type_check` keeps run-time checkers of annotations (used in tests) out of the compiled functions.
+
 
 @njit(cache=True)
+@no_type_check
 def _hash01(x: int, y: int, z: int, seed: int) -> float:
     h = (x * 374761393 + y * 668265263 + z * 1440662683 + seed * 974634777) & 0xFFFFFFFF
     h = ((h ^ (h >> 13)) * 1274126177) & 0xFFFFFFFF
@@ -14,6 +19,7 @@ def _hash01(x: int, y: int, z: int, seed: int) -> float:
 
 
 @njit(cache=True)
+@no_type_check
 def _value_noise(points: np.ndarray, frequency: float, seed: int, out: np.ndarray) -> None:
     for i in range(points.shape[0]):
         x, y, z = points[i, 0] * frequency, points[i, 1] * frequency, points[i, 2] * frequency

@@ -6,7 +6,18 @@ import numpy as np
 from jaxtyping import Float
 
 from datasets3d.synth._materials import Material
-from datasets3d.synth._mesh import Mesh, box, concatenate, ellipsoid, loft, repaint, smooth, stretch, tube
+from datasets3d.synth._mesh import (
+    Mesh,
+    Vector,
+    box,
+    concatenate,
+    ellipsoid,
+    loft,
+    repaint,
+    smooth,
+    stretch,
+    tube,
+)
 
 _SKIN = ((0.62, 0.43, 0.33), (0.70, 0.52, 0.42), (0.40, 0.25, 0.17), (0.22, 0.13, 0.09))
 _CLOTHES = np.array(
@@ -18,7 +29,7 @@ _CLOTHES = np.array(
 
 
 def _limb(
-    points: list[tuple[float, float, float]], radii: tuple[float, ...], material: Material, color
+    points: list[tuple[float | int, ...]], radii: tuple[float, ...], material: Material, color: Vector
 ) -> Mesh:
     return tube(np.array(points), np.array(radii), sides=7, material=material, color=color)
 
@@ -39,7 +50,7 @@ def _torso(hip: tuple[float, float], chest: tuple[float, float], color) -> Mesh:
         ],
         axis=-1,
     )
-    return smooth(loft(rings, material=Material.CLOTH, color=color), crease_deg=70)
+    return smooth(loft(rings, material=Material.CLOTH, color=color), crease_deg=70.0)
 
 
 def _head(x: float, z: float, skin, hair, helmet: bool) -> list[Mesh]:

@@ -84,8 +84,8 @@ class Plan:
 
     def point(self, s: float, t: float) -> tuple[float, float, float]:
         """`to_world` for one point."""
-        x, y, heading = self.to_world(np.array(s), np.array(t))
-        return float(x), float(y), float(heading)
+        x, y, heading = self.to_world(np.array([s]), np.array([t]))
+        return float(x[0]), float(y[0]), float(heading[0])
 
     def is_road(self, s: Float[np.ndarray, "..."], t: Float[np.ndarray, "..."]) -> np.ndarray:
         """Whether a point lies on a carriageway (parking lanes included)."""
@@ -97,8 +97,8 @@ class Plan:
     def ground(self, s: float, t: float) -> float:
         """Height of the walkable ground at road coordinates."""
         x, y, _ = self.point(s, t)
-        low = bool(self.is_road(np.array(s), np.array(t))) or self.layout == "highway"
-        return float(self.terrain.height(np.array(x), np.array(y))) + (0.0 if low else KERB_M)
+        low = self.is_road(np.array([s]), np.array([t]))[0] or self.layout == "highway"
+        return float(self.terrain.height(np.array([x]), np.array([y]))[0]) + (0.0 if low else KERB_M)
 
     def in_crossing(self, s: float, *, margin_m: float) -> bool:
         """Whether s lies in the corridor of the crossing street."""

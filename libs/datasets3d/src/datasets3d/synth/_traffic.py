@@ -12,8 +12,8 @@ from datasets3d.synth._vehicles import draw_vehicle
 from datasets3d.synth.config import StreetConfig
 
 # How many objects are set up for one that ends up labelled: the others stand behind the sensor, outside the
-# image, or hidden. Measured with tools/plot_synth_statistics.py on 400 frames.
-_SPAWN_FACTOR = {"Car": 3.0, "Van": 3.0, "Truck": 3.0, "Pedestrian": 2.2, "Cyclist": 2.2}
+# image, or hidden. Measured with tools/plot_synth_statistics.py on 120 frames.
+_SPAWN_FACTOR = {"Car": 2.9, "Van": 2.5, "Truck": 2.0, "Pedestrian": 2.5, "Cyclist": 1.9}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -71,7 +71,7 @@ def _vehicle_spot(plan: Plan, *, parked: bool, rng: np.random.Generator) -> tupl
     """S, t and turn of a vehicle."""
     s = float(rng.uniform(-45, 85))
     sides = [side for side in (-1, 1) if plan.parking_m[(side + 1) // 2] > 0]
-    if parked and sides and not plan.in_crossing(s, margin_m=4):
+    if parked and sides and not plan.in_crossing(s, margin_m=4.0):
         side = sides[int(rng.integers(len(sides)))]
         slot = round(s / 5.6) * 5.6 + rng.normal(scale=0.35)
         t = side * (plan.kerb(side) - 1.0 + rng.normal(scale=0.12))

@@ -159,7 +159,7 @@ def _body(style: str) -> Mesh:
         ]
         bands.append(right + right[::-1])
     mesh = loft(np.stack(rings), material=np.array(bands[:-1], dtype=np.uint8), cap_material=Material.PAINT)
-    return smooth(mesh, crease_deg=35)
+    return smooth(mesh, crease_deg=35.0)
 
 
 def _wheel(radius: float, width: float) -> Mesh:

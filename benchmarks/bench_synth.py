@@ -1,0 +1,71 @@
+"""Speed and memory of the synthetic street: frames per second at 120k LiDAR rays and a 1242 x 375 picture.
+
+python benchmarks/bench_synth.py [--frames 24] [--workers 2] [--out benchmarks/results/synth.json]
+"""
+
+import argparse
+import json
+import os
+import platform
+import resource
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+from datasets3d.synth import CameraConfig, SynthConfig, write_kitti
+
+
+def cpu_name() -> str:
+    lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
+    return next(
+        (line.split(":")[1].strip() for line in lines if line.startswith("model name")), platform.machine()
+    )
+
+
+def measure(config: SynthConfig, *, frames: int, workers: int) -> dict:
+    with tempfile.TemporaryDirectory() as folder:
+        start = time.perf_counter()
+        out = write_kitti(
+            Path(folder) / "kitti", frames=frames, seed=0, config=config, workers=workers, progress=False
+        )
+        seconds = time.perf_counter() - start
+        size = sum(p.stat().st_size for p in out.rglob("*") if p.is_file())
+        points = [p.stat().st_size // 16 for p in (out / "training" / "velodyne").glob("*.bin")]
+    usage = resource.RUSAGE_SELF if workers == 1 else resource.RUSAGE_CHILDREN
+    return {
+        "frames": frames,
+        "workers": workers,
+        "image": [config.camera.width, config.camera.height],
+        "frames_per_second": round(frames / seconds, 2),
+        "seconds": round(seconds, 1),
+        "peak_memory_mib_per_process": round(resource.getrusage(usage).ru_maxrss / 1024),
+        "mean_points": round(float(np.mean(points))),
+        "megabytes_per_frame": round(size / frames / 1e6, 2),
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--frames", type=int, default=24)
+    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--out", type=Path, default=Path("benchmarks/results/synth.json"))
+    args = parser.parse_args()
+    load_before = os.getloadavg()[0]
+    full = SynthConfig()
+    half = SynthConfig(camera=CameraConfig(width=621, height=188))
+    result = {
+        "machine": {"cpu": cpu_name(), "cores": os.cpu_count(), "load_before": round(load_before, 2)},
+        "versions": {"python": platform.python_version(), "numpy": np.__version__},
+        "runs": [measure(c, frames=args.frames, workers=args.workers) for c in (full, half)],
+        "note": "Wall time with start-up of the worker processes; load_before tells how busy it was.",
+    }
+    args.out.parent.mkdir(parents=True, exist_ok=True)
+    args.out.write_text(json.dumps(result, indent=1) + "\n")
+    print(json.dumps(result, indent=1))
+
+
+if __name__ == "__main__":
+    main()

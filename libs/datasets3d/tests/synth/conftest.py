@@ -1,0 +1,66 @@
+import numpy as np
+import pytest
+
+pytest.importorskip("embreex", reason="needs the extra: pip install datasets3d[synth]")
+
+from datasets3d.synth import Actor, CameraConfig, LidarConfig, Scene, Sun, SynthConfig
+from datasets3d.synth._ground import ground_mesh
+from datasets3d.synth._materials import Material
+from datasets3d.synth._mesh import box
+from datasets3d.synth._plan import Plan, Terrain
+from datasets3d.synth._vehicles import vehicle
+from datasets3d.synth.scene import assemble
+
+
+@pytest.fixture(scope="session")
+def small_config() -> SynthConfig:
+    """A quarter-size picture and every other beam and shot: a frame in well under a second."""
+    every_other = LidarConfig().elevations_deg[::2]
+    return SynthConfig(
+        lidar=LidarConfig(elevations_deg=every_other, azimuth_step_deg=0.35),
+        camera=CameraConfig(width=414, height=125),
+    )
+
+
+@pytest.fixture(scope="session")
+def flat_plan() -> Plan:
+    """A straight, level road through the origin."""
+    return Plan(
+        layout="street",
+        heading_rad=0.0,
+        curvature=0.0,
+        ego_t=0.0,
+        lane_width_m=3.5,
+        lanes=1,
+        parking_m=(2.0, 2.0),
+        sidewalk_m=2.0,
+        setback_m=3.0,
+        crossing_s=None,
+        crossing_half_m=4.0,
+        terrain=Terrain((0.0, 0.0), 0.0, (0.03, 0.0), 0.0, 1.73),
+        length_m=100.0,
+        urban=False,
+    )
+
+
+@pytest.fixture(scope="session")
+def make_scene(flat_plan):
+    """A function that puts cars (x, y, yaw) and grey walls (x, y, length, height) on the flat road."""
+
+    def build(
+        cars: list[tuple[float, float, float]], walls: list[tuple[float, float, float, float]] = ()
+    ) -> Scene:
+        size = np.array([4.0, 1.7, 1.5])
+        mesh = vehicle("hatch", size=size, color=np.array([0.4, 0.1, 0.1]))
+        actors = tuple(
+            Actor("Car", mesh, np.array([x, y, -1.73 + size[2] / 2, *size, yaw])) for x, y, yaw in cars
+        )
+        background = [ground_mesh(flat_plan)]
+        background += [
+            box((0.2, length, height), (x, y, -1.73 + height / 2), material=Material.BRICK)
+            for x, y, length, height in walls
+        ]
+        sun = Sun(np.array([0.0, 0.6, 0.8]), 1.0, 0.3)
+        return assemble(actors, background, plan=flat_plan, sun=sun, texture_seed=1)
+
+    return build
