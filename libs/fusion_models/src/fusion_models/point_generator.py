@@ -88,7 +88,9 @@ class GridTransformer(nn.Module):
 
     def _attend(self, x: Tensor) -> Tensor:
         rois, count, channels = x.shape
-        query, key, value = self.qkv(x).view(rois, count, 3, self.heads, -1).permute(2, 0, 3, 1, 4)
+        query, key, value = (
+            self.qkv(x).view(rois, count, 3, self.heads, channels // self.heads).permute(2, 0, 3, 1, 4)
+        )
         attended = F.scaled_dot_product_attention(query, key, value)
         return self.projection(attended.transpose(1, 2).reshape(rois, count, channels))
 
