@@ -59,9 +59,14 @@ def test_equals_grid_sample_level_by_level(backend: str) -> None:
     )
 
 
-def test_gradcheck(backend: str) -> None:
-    leaves = inputs(batch=1, queries=2, dtype=torch.float64)
-    assert torch.autograd.gradcheck(lambda *leaf: ms_deform_attn(leaf[0], SHAPES, *leaf[1:]), leaves)
+def test_gradcheck(backend: str, threads) -> None:
+    threads(1)
+    shapes = [(2, 3), (1, 2)]
+    value = torch.randn(1, 8, 2, 3, dtype=torch.float64)
+    locations = torch.rand(1, 2, 2, 2, 2, 2, dtype=torch.float64) * 1.6 - 0.3
+    weights = torch.randn(1, 2, 2, 2, 2, dtype=torch.float64)
+    leaves = [leaf.requires_grad_() for leaf in (value, locations, weights)]
+    assert torch.autograd.gradcheck(lambda *leaf: ms_deform_attn(leaf[0], shapes, *leaf[1:]), leaves)
 
 
 def test_back_ends_have_the_same_gradients(monkeypatch) -> None:

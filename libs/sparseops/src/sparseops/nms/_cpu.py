@@ -1,4 +1,8 @@
-"""Greedy suppression: neighbours by a window in x, cheap upper bounds of the IoU, then the exact area."""
+"""Greedy suppression: neighbours by a window in x, cheap upper bounds of the IoU, then the exact area.
+
+The area kernel of geom3d is compiled into this one, and the disk cache of numba notices changes of this file
+only: after changing `geom3d.kernels`, delete the cache (`__pycache__`) beside this file.
+"""
 
 import math
 from typing import no_type_check
