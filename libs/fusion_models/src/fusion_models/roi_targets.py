@@ -118,7 +118,7 @@ def choose_rois(
     )
 
 
-def sample_rois(  # noqa: PLR0913 - the proposals and the annotation of a batch
+def sample_rois(
     rois: Float[Tensor, "b r 7"],
     roi_labels: Int[Tensor, "b r"],
     roi_scores: Float[Tensor, "b r"],
@@ -160,7 +160,7 @@ def sample_rois(  # noqa: PLR0913 - the proposals and the annotation of a batch
         )
 
 
-def collect_targets(  # noqa: PLR0913 - the same, with the choice made
+def collect_targets(
     rois: Float[Tensor, "b r 7"],
     roi_labels: Int[Tensor, "b r"],
     roi_scores: Float[Tensor, "b r"],
