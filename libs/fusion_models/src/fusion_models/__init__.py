@@ -1,6 +1,6 @@
 """Models and losses for LiDAR and camera perception.
 
-The names below are what most users need; every module's public functions are importable from the module itself.
+The names below are what most users need; every module's public functions are importable from the module.
 """
 
 from fusion_models.batch import Batch, Detections, ImageInput, collate

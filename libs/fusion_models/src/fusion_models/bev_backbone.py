@@ -39,8 +39,8 @@ class BevBackboneConfig:
             total *= stride
             if up_stride * self.strides[0] != total:
                 raise ValueError(
-                    f"BevBackboneConfig: up_strides {self.up_strides} do not bring strides {self.strides} back "
-                    "to the first block; an up_stride is the product of the strides after the first"
+                    f"BevBackboneConfig: up_strides {self.up_strides} do not bring strides {self.strides} "
+                    "back to the first block; an up_stride is the product of the strides after the first"
                 )
 
     @property
