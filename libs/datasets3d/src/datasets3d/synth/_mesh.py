@@ -224,7 +224,7 @@ def tube(
     return smooth(loft(sections, material=material, color=color), crease_deg=60.0)
 
 
-def ellipsoid(  # noqa: PLR0913 (keyword-only after the second)
+def ellipsoid(
     radii: Vector,
     centre: Vector = (0.0, 0.0, 0.0),
     *,

@@ -52,7 +52,7 @@ def _footprint(
     return [(x + o * np.cos(yaw), y + o * np.sin(yaw), radius) for o in offsets]
 
 
-def _actor_at(  # noqa: PLR0913 (keyword-only after the third)
+def _actor_at(
     name: str, mesh: Mesh, plan: Plan, *, s: float, t: float, turn_rad: float, occupied: Occupancy
 ) -> Actor | None:
     """Stand a mesh on the road, turned against the road's heading; None where the place is taken."""

@@ -93,7 +93,7 @@ class _Traced:
     instance: Int32[np.ndarray, " n"]
 
 
-def _trace(  # noqa: PLR0913 (keyword-only after the fourth)
+def _trace(
     scene: Scene,
     caster: RayCaster,
     origin: Float32[np.ndarray, "3"],

@@ -93,7 +93,7 @@ def road_plane(plan: Plan, calib: KittiCalibration) -> Float[np.ndarray, "4"]:
     return np.append(normal_cam, offset) / np.linalg.norm(normal_cam)
 
 
-def write_kitti(  # noqa: PLR0913 (keyword-only after the first)
+def write_kitti(
     out_dir: Path | str,
     *,
     frames: int,
