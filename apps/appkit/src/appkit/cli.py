@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import difflib
 import re
 import sys
@@ -70,8 +71,21 @@ class AppCLI(LightningCLI):
     def __init__(self, *args: object, **kwargs: object) -> None:
         super().__init__(*args, parser_class=AppParser, auto_configure_optimizers=False, **kwargs)  # type: ignore[arg-type]
 
-    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
-        """Nothing that a checkpoint holds needs code to be run when it is loaded."""
-        known = {action.dest for action in parser._actions}
-        if "weights_only" in known:
-            parser.set_defaults({"weights_only": True})
+
+def plain_defaults(prefix: str, config: object) -> dict[str, object]:
+    """Return the fields of a configuration that hold tuples of dataclasses, as lists of plain dictionaries.
+
+    jsonargparse cannot write such instances to YAML; given as plain values it can, and checks them too.
+
+    Args:
+        prefix: Name of the option that holds `config`; keys of the result are dotted below it.
+        config: A dataclass instance, searched through nested dataclasses.
+    """
+    found: dict[str, object] = {}
+    for item in dataclasses.fields(config):  # type: ignore[arg-type]
+        value, name = getattr(config, item.name), f"{prefix}.{item.name}"
+        if dataclasses.is_dataclass(value):
+            found |= plain_defaults(name, value)
+        elif isinstance(value, tuple) and value and all(map(dataclasses.is_dataclass, value)):
+            found[name] = [dataclasses.asdict(part) for part in value]
+    return found

@@ -16,6 +16,7 @@ from datasets3d.augment import RandomAugmentation
 from datasets3d.database import ObjectDatabase, SamplingConfig, sample_objects
 from datasets3d.frame import Frame
 from datasets3d.kitti import KittiDataset
+from datasets3d.shapes import ObjectShapes, add_dense_points
 from fusion_models.batch import Batch, ImageInput, collate
 from fusion_models.imagepg import DetectorConfig
 from torch.utils.data import DataLoader, Dataset
@@ -29,6 +30,9 @@ class TrainingConfig:
     """Flip, rotation and scaling; None for none."""
     sampling: SamplingConfig | None = None
     """Pasting of objects from the database (`gt_database` under the root, `python -m datasets3d prepare`)."""
+    dense_points: bool = True
+    """Take along the complete object surfaces that generated points are compared with; synthetic data has
+    them, `python -m datasets3d prepare kitti` makes them for KITTI."""
     min_points: int = 1
     """Objects with fewer points are no targets."""
 
@@ -48,12 +52,14 @@ class DetectionFrames(Dataset[Any]):
         seed: int,
         training: TrainingConfig | None = None,
         database: ObjectDatabase | None = None,
+        shapes: ObjectShapes | None = None,
     ) -> None:
         self.source = source
         self.model = model
         self.seed = seed
         self.training = training
         self.database = database
+        self.shapes = shapes
 
     def __len__(self) -> int:
         return len(self.source)
@@ -68,6 +74,8 @@ class DetectionFrames(Dataset[Any]):
     def _augmented(self, frame: Frame, config: TrainingConfig, rng: np.random.Generator) -> Frame:
         if self.database is not None and config.sampling is not None:
             frame = sample_objects(frame, self.database, config.sampling, rng)
+        if self.shapes is not None:
+            frame = add_dense_points(frame, self.shapes)
         if config.augmentation is not None:
             frame = augmentation.augment(frame, config.augmentation, rng)
         frame = augmentation.crop_range(frame, self.model.voxels.bounds)
@@ -89,7 +97,7 @@ class KittiData(pl.LightningDataModule):
         seed: Of frame order, augmentation and sampling.
     """
 
-    def __init__(  # noqa: PLR0913  (the options of the command line)
+    def __init__(
         self,
         root: str,
         training: TrainingConfig = TrainingConfig(),
@@ -126,9 +134,14 @@ class KittiData(pl.LightningDataModule):
         database = None
         if self.training.sampling is not None:
             database = ObjectDatabase.read(self.root / "gt_database")
-        source = self.source(self.train_split)
+        shapes = ObjectShapes.read(self.root) if self.training.dense_points else None
         frames = DetectionFrames(
-            source, self.model, seed=self.seed, training=self.training, database=database
+            self.source(self.train_split),
+            self.model,
+            seed=self.seed,
+            training=self.training,
+            database=database,
+            shapes=shapes,
         )
         return self._loader(frames, drop_last=len(frames) >= self.batch_size)
 

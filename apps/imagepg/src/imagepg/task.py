@@ -49,9 +49,9 @@ class DetectionTask(pl.LightningModule):
         optimizer, schedule = adam_onecycle(self.detector.parameters(), steps=steps, config=self.optim)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
-    def on_train_epoch_start(self) -> None:
-        """Start the random numbers of an epoch afresh, so that a resumed run repeats them."""
-        torch.manual_seed(hash((self.seed, self.current_epoch, self.global_rank)) % 2**31)
+    def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
+        """Derive dropout from the step, so that a resumed run repeats it."""
+        torch.manual_seed(hash((self.seed, self.global_step, self.global_rank)) % 2**31)
 
     def training_step(self, batch: Batch, batch_idx: int) -> torch.Tensor:
         """Return the summed loss; log its parts."""

@@ -9,10 +9,11 @@ from typing import Any
 
 import lightning.pytorch as pl
 from appkit.checkpoints import last_checkpoint, read_checkpoint
-from appkit.cli import AppCLI
+from appkit.cli import AppCLI, plain_defaults
 from appkit.loggers import JsonlLogger
+from fusion_models.imagepg import DetectorConfig
 from lightning.pytorch.callbacks import ModelCheckpoint, TQDMProgressBar
-from lightning.pytorch.cli import SaveConfigCallback
+from lightning.pytorch.cli import LightningArgumentParser, SaveConfigCallback
 from lightning.pytorch.loggers import TensorBoardLogger
 
 from imagepg.data import KittiData
@@ -23,6 +24,10 @@ DEFAULT_RUN = "runs/imagepg"
 
 class ImagePgCLI(AppCLI):
     """Puts everything of a run into one folder, `trainer.default_root_dir`."""
+
+    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        """Give defaults that are tuples of dataclasses in a form that YAML can hold."""
+        parser.set_defaults(plain_defaults("model.detector", DetectorConfig()))
 
     def instantiate_trainer(self, **kwargs: Any) -> pl.Trainer:
         """Return the trainer with TensorBoard and JSONL logs, a checkpoint every epoch and a progress bar."""

@@ -1,0 +1,49 @@
+import pytest
+from appkit.checkpoints import last_checkpoint
+from imagepg.__main__ import main
+
+pytestmark = pytest.mark.filterwarnings("ignore")
+
+
+@pytest.fixture
+def checkpoint(words, tmp_path):
+    main(["fit", *words, "--trainer.max_epochs=1", "--trainer.limit_val_batches=0"])
+    return last_checkpoint(tmp_path / "run")
+
+
+def files(street, frame="000001") -> dict[str, str]:
+    folder = street / "training"
+    return {
+        "points": str(folder / "velodyne" / f"{frame}.bin"),
+        "image": str(folder / "image_2" / f"{frame}.png"),
+        "calib": str(folder / "calib" / f"{frame}.txt"),
+    }
+
+
+def call(checkpoint, paths, out) -> int:
+    options = [word for name, path in paths.items() for word in (f"--{name}", path)]
+    return main(["predict", "--ckpt", str(checkpoint), *options, "--out", str(out), "--min_score", "0"])
+
+
+def test_three_files_give_boxes_and_pictures(checkpoint, street, tmp_path, capsys):
+    assert call(checkpoint, files(street), tmp_path / "out") == 0
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"000001.txt", "bev.png", "image.png"}
+    assert "objects; results and pictures in" in capsys.readouterr().out
+    lines = (tmp_path / "out" / "000001.txt").read_text().splitlines()
+    assert all(len(line.split()) == 16 for line in lines)
+
+
+def test_a_truncated_scan_is_named(checkpoint, street, tmp_path, capsys):
+    broken = tmp_path / "short.bin"
+    broken.write_bytes(b"12345")
+    assert call(checkpoint, {**files(street), "points": str(broken)}, tmp_path / "out") == 2
+    assert "short.bin" in capsys.readouterr().err
+
+
+def test_a_foreign_checkpoint_is_refused(street, tmp_path, capsys):
+    import torch
+
+    foreign = tmp_path / "foreign.ckpt"
+    torch.save({"state_dict": {}}, foreign)
+    assert call(foreign, files(street), tmp_path / "out") == 2
+    assert "not written by `imagepg fit`" in capsys.readouterr().err
