@@ -1,4 +1,4 @@
-"""Refuse what must never be tracked: download addresses in the lock file, paths of one machine, huge files."""
+"""Refuse what must never be tracked: download addresses in the lock, paths of one machine, huge files."""
 
 from __future__ import annotations
 

@@ -19,9 +19,7 @@ from numba import njit
 
 @njit(cache=True, nogil=True)
 @no_type_check
-def _edge_integral(  # noqa: PLR0913 - scalars stay in registers
-    x0, y0, x1, y1, half_x, half_y, centre
-):
+def _edge_integral(x0, y0, x1, y1, half_x, half_y, centre):
     """Integrate clamp(x, -half_x, half_x) - centre over dy along the part of a segment with |y| <= half_y."""
     rise = y1 - y0
     from_y = min(max(y0, -half_y), half_y)

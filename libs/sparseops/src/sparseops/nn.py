@@ -89,7 +89,7 @@ class _SubmanifoldConv(_Conv):
 
 
 class _SparseConv(_Conv):
-    def __init__(  # noqa: PLR0913 (the arguments of torch's convolutions)
+    def __init__(
         self,
         cin: int,
         cout: int,
@@ -149,7 +149,7 @@ class _InverseConv(_Conv):
 class _SparseMaxPool(SparseModule):
     _dims: int
 
-    def __init__(  # noqa: PLR0913 (the arguments of torch's pooling)
+    def __init__(
         self,
         kernel: Extent,
         *,

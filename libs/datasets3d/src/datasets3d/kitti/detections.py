@@ -12,7 +12,7 @@ from jaxtyping import Float
 from datasets3d import _atomic
 
 
-def write_detections(  # noqa: PLR0913 (keyword-only after the second)
+def write_detections(
     folder: Path | str,
     frame_id: str,
     *,

@@ -52,9 +52,7 @@ def pair_overlaps(a_image, b_image, a, b, out):
 
 @njit(cache=True)
 @no_type_check
-def overlapping_pairs(  # noqa: PLR0913 - plain arrays are what a kernel takes
-    gt_starts, det_starts, gt_image, det_image, gt_space, det_space
-):
+def overlapping_pairs(gt_starts, det_starts, gt_image, det_image, gt_space, det_space):
     """Return (gt [p], det [p], overlaps [p, 3]) of all pairs inside a frame that overlap at all.
 
     Sorted by ground truth, then detection, both in frame and file order.

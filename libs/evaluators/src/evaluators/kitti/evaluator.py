@@ -26,7 +26,7 @@ AosMode: TypeAlias = Literal["auto", "always", "never"]
 """auto: as the official kit, no orientation score at all once any detection has alpha -10."""
 
 
-def evaluate(  # noqa: PLR0913 - the policies of the protocol, all with defaults
+def evaluate(
     gt: Mapping[str, KittiObjects],
     det: Mapping[str, KittiObjects],
     *,

@@ -16,7 +16,7 @@ Progress: TypeAlias = Callable[[Sequence[str]], Iterable[str]]
 """Wraps the frame names while they are read, for example `tqdm.tqdm`."""
 
 
-def evaluate_folders(  # noqa: PLR0913 - the policies of the protocol, all with defaults
+def evaluate_folders(
     gt_dir: str | Path,
     pred_dir: str | Path,
     *,
@@ -39,7 +39,7 @@ def evaluate_folders(  # noqa: PLR0913 - the policies of the protocol, all with 
     return evaluator.compute(overlaps=overlaps, difficulties=difficulties, aos=aos)
 
 
-def collect_folders(  # noqa: PLR0913 - the policies of the protocol, all with defaults
+def collect_folders(
     gt_dir: str | Path,
     pred_dir: str | Path,
     *,

@@ -71,7 +71,7 @@ class KittiObjects:
         return cls.detections((), alpha=(), bbox=(), size_hwl=(), location=(), rotation_y=(), score=())
 
     @classmethod
-    def detections(  # noqa: PLR0913 - one keyword per column of the format
+    def detections(
         cls,
         names: Sequence[str],
         *,

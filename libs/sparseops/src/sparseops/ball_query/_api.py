@@ -46,7 +46,7 @@ def ball_query(
     return idx.view(b, m, samples)
 
 
-def ball_query_stacked(  # noqa: PLR0913 - keyword-only after the tensors
+def ball_query_stacked(
     centres: Float[Tensor, "m 3"],
     centre_counts: Int[Tensor, " b"],
     points: Float[Tensor, "n 3"],
@@ -101,7 +101,7 @@ def _starts(counts: Tensor) -> Tensor:
 
 
 @torch.library.custom_op("sparseops::ball_query", mutates_args=())
-def _ball_query(  # noqa: PLR0913 - the schema of the operator
+def _ball_query(
     centres: Tensor, centre_starts: Tensor, points: Tensor, point_starts: Tensor, radius: float, samples: int
 ) -> tuple[Tensor, Tensor]:
     arguments = (centres, centre_starts, points, point_starts, radius, samples)
@@ -113,7 +113,7 @@ def _ball_query(  # noqa: PLR0913 - the schema of the operator
 
 
 @_ball_query.register_fake
-def _(  # noqa: PLR0913 - the schema of the operator
+def _(
     centres: Tensor, centre_starts: Tensor, points: Tensor, point_starts: Tensor, radius: float, samples: int
 ) -> tuple[Tensor, Tensor]:
     m = centres.shape[0]

@@ -20,7 +20,7 @@ def _cell(value, low, edge):
 
 @njit(cache=True)
 @no_type_check
-def _sort_into_cells(points, start, stop, low, edge, cells):  # noqa: PLR0913 - plain arrays are what a kernel takes
+def _sort_into_cells(points, start, stop, low, edge, cells):
     """Counting sort of the rows start..stop by cell; stable, so rows ascend within a cell."""
     nx, ny, nz = cells[0], cells[1], cells[2]
     cell_start = np.zeros(nx * ny * nz + 1, np.int64)
@@ -84,7 +84,7 @@ def _query_cells(centres, first, last, low, edge, cells, cell_start, rows, xyz, 
 
 @njit(cache=True, parallel=True)
 @no_type_check
-def _query_all(centres, centre_sample, points, point_starts, limit, idx, counts):  # noqa: PLR0913 - plain arrays are what a kernel takes
+def _query_all(centres, centre_sample, points, point_starts, limit, idx, counts):
     samples = idx.shape[1]
     for q in prange(centres.shape[0]):
         found = 0
@@ -100,7 +100,7 @@ def _query_all(centres, centre_sample, points, point_starts, limit, idx, counts)
         counts[q] = found
 
 
-def ball_query_cpu(  # noqa: PLR0913 - plain arrays are what a kernel takes
+def ball_query_cpu(
     centres: Tensor, centre_starts: Tensor, points: Tensor, point_starts: Tensor, radius: float, samples: int
 ) -> tuple[Tensor, Tensor]:
     """Same results as `ball_query_reference`, bit for bit."""

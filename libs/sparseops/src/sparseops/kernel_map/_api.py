@@ -1,5 +1,4 @@
 """Kernel maps: which input row meets which output row at which offset of a convolution."""
-# ruff: noqa: PLR0913 (a window has four numbers per axis)
 
 from dataclasses import dataclass
 from functools import cached_property

@@ -1,5 +1,4 @@
 """Kernel maps on the CPU: merges of sorted keys, one per line of the kernel, parallel over output tiles."""
-# ruff: noqa: PLR0913 (operators and kernels take flat lists of arrays)
 
 import numpy as np
 import torch

@@ -1,5 +1,4 @@
 """Kernel maps in plain PyTorch, on any device: a sorted list of keys and one binary search per offset."""
-# ruff: noqa: PLR0913 (operators and kernels take flat lists of arrays)
 
 import torch
 from torch import Tensor

@@ -1,5 +1,4 @@
 """The geometry of a convolution window: kernel, stride, padding and dilation along z, y, x."""
-# ruff: noqa: PLR0913 (a window has four numbers per axis)
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -26,7 +26,7 @@ def _dot(a, b):
 
 @njit(cache=True, parallel=True)
 @no_type_check
-def _forward(value, shapes, starts, pixels, weights, out):  # noqa: PLR0913 - plain arrays are what a kernel takes
+def _forward(value, shapes, starts, pixels, weights, out):
     queries, heads, levels, points = weights.shape[1:]
     one = value.dtype.type(1)
     for bq in prange(value.shape[0] * queries):

@@ -12,7 +12,7 @@ from sparseops._backend import sync_threads
 
 @njit(cache=True, parallel=True)
 @no_type_check
-def _first_box(points, batch_index, boxes, half, cos, sin, found):  # noqa: PLR0913 - plain arrays are what a kernel takes
+def _first_box(points, batch_index, boxes, half, cos, sin, found):
     samples, m = boxes.shape[0], boxes.shape[1]
     for i in prange(points.shape[0]):
         b = batch_index[i]

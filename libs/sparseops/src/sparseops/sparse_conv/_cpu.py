@@ -1,5 +1,4 @@
 """Sparse convolution on the CPU: tiles of output rows, each summed in registers by one thread."""
-# ruff: noqa: PLR0913 (operators and kernels take flat lists of arrays)
 
 import numpy as np
 import torch

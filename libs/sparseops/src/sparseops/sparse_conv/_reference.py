@@ -1,5 +1,4 @@
 """Sparse convolution in plain PyTorch, on any device: gather, multiply and scatter, one offset at a time."""
-# ruff: noqa: PLR0913 (operators and kernels take flat lists of arrays)
 
 import torch
 from torch import Tensor

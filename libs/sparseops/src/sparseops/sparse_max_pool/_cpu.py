@@ -1,5 +1,4 @@
 """Sparse max pooling on the CPU, in parallel over tiles of rows."""
-# ruff: noqa: PLR0913 (operators and kernels take flat lists of arrays)
 
 import numpy as np
 import torch

@@ -1,5 +1,4 @@
 """Compiled loops of sparse max pooling. Threads draw tiles of result rows; a tile owns its rows."""
-# ruff: noqa: PLR0913 (operators and kernels take flat lists of arrays)
 
 from typing import no_type_check
 

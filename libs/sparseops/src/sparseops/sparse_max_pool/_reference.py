@@ -1,5 +1,4 @@
 """Sparse max pooling in plain PyTorch, on any device."""
-# ruff: noqa: PLR0913 (operators and kernels take flat lists of arrays)
 
 import torch
 from torch import Tensor

@@ -9,7 +9,7 @@ from sparseops._checks import INTEGERS, check_device, check_dtype, check_positiv
 from sparseops.voxel_query._reference import voxel_query_reference
 
 
-def voxel_query(  # noqa: PLR0913 - keyword-only after the tensors
+def voxel_query(
     centre_coords_bzyx: Int[Tensor, "m 4"],
     centres_xyz: Float[Tensor, "m 3"],
     sparse_coords_bzyx: Int[Tensor, "n 4"],
@@ -81,7 +81,7 @@ def voxel_query(  # noqa: PLR0913 - keyword-only after the tensors
 
 
 @torch.library.custom_op("sparseops::voxel_query", mutates_args=())
-def _voxel_query(  # noqa: PLR0913 - the schema of the operator
+def _voxel_query(
     centre_coords_bzyx: Tensor,
     centres_xyz: Tensor,
     sparse_coords_bzyx: Tensor,
@@ -99,7 +99,7 @@ def _voxel_query(  # noqa: PLR0913 - the schema of the operator
 
 
 @_voxel_query.register_fake
-def _(  # noqa: PLR0913 - the schema of the operator
+def _(
     centre_coords_bzyx: Tensor,
     centres_xyz: Tensor,
     sparse_coords_bzyx: Tensor,

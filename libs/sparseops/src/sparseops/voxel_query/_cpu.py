@@ -89,7 +89,7 @@ def _query(centre_coords, centres, site_x, site_xyz, order, line_bzy, line_start
             idx[q, s] = first
 
 
-def voxel_query_cpu(  # noqa: PLR0913 - plain arrays are what a kernel takes
+def voxel_query_cpu(
     centre_coords_bzyx: Tensor,
     centres_xyz: Tensor,
     sparse_coords_bzyx: Tensor,

@@ -6,7 +6,7 @@ from torch import Tensor
 _QUERIES_AT_ONCE = 4096
 
 
-def voxel_query_reference(  # noqa: PLR0913 - the arguments of the operator
+def voxel_query_reference(
     centre_coords_bzyx: Tensor,
     centres_xyz: Tensor,
     sparse_coords_bzyx: Tensor,

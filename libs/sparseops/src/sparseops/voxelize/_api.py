@@ -95,7 +95,7 @@ def voxelize(
     return Voxels(voxels, coords_bzyx[:, 1:].contiguous(), counts)
 
 
-def voxelize_batch(  # noqa: PLR0913 - keyword-only after the tensors
+def voxelize_batch(
     points: Float[Tensor, "n bf"],
     *,
     voxel_size: Vector3,
@@ -198,7 +198,7 @@ def _batch_column(op: str, points: Tensor, batch_size: int) -> Tensor:
 
 
 @torch.library.custom_op("sparseops::hard_voxelize", mutates_args=())
-def _hard_voxelize(  # noqa: PLR0913 - the schema of the operator
+def _hard_voxelize(
     points: Tensor,
     batch_index: Tensor,
     voxel_size: list[float],
@@ -221,7 +221,7 @@ def _as_bounds(bounds: list[float]) -> Bounds:
 
 
 @_hard_voxelize.register_fake
-def _(  # noqa: PLR0913 - the schema of the operator
+def _(
     points: Tensor,
     batch_index: Tensor,
     voxel_size: list[float],

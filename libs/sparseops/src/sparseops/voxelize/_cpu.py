@@ -10,7 +10,7 @@ from torch import Tensor
 
 @njit(cache=True)
 @no_type_check
-def _assign(points, batch_index, lower, size, grid_xyz, max_points, max_voxels, samples):  # noqa: PLR0913 - plain arrays are what a kernel takes
+def _assign(points, batch_index, lower, size, grid_xyz, max_points, max_voxels, samples):
     """Give every kept point its voxel and slot; voxels in order of first appearance."""
     n = points.shape[0]
     capacity = 16
@@ -67,7 +67,7 @@ def _fill(points, point_voxel, point_slot, voxels, slots):
                 voxels[voxel, slot, f] = points[i, f]
 
 
-def hard_voxelize_cpu(  # noqa: PLR0913 - plain arrays are what a kernel takes
+def hard_voxelize_cpu(
     points: Tensor,
     batch_index: Tensor,
     voxel_size: list[float],

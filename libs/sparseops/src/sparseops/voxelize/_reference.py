@@ -15,7 +15,7 @@ def cells_of_points(
     return torch.where(inside[:, None], cells, 0.0).long(), inside
 
 
-def hard_voxelize_reference(  # noqa: PLR0913 - the arguments of the operator
+def hard_voxelize_reference(
     points: Tensor,
     batch_index: Tensor,
     voxel_size: list[float],
