@@ -18,6 +18,7 @@ demo: .venv/.synced ## make a small synthetic data set, train, evaluate, write r
 	.venv/bin/imagepg demo
 
 test: lint .venv/.synced ## lint, then every test that this machine can run
+	$(RUN) -m doctest README.md
 	$(RUN) -m pytest -n 2 -m "not gpu"
 
 test-quick: .venv/.synced ## the tests that take seconds

@@ -35,7 +35,7 @@ def test_unknown_command_names_the_nearest(capsys):
     [
         ("--data.batch_sise=3", "data.batch_size"),
         ("--model.detector.voxles.size=[1,1,1]", "model.detector.voxels.size"),
-        ("--trainer.max_epoch=3", "trainer.max_epochs"),
+        ("--trainer.precison=32", "trainer.precision"),
     ],
 )
 def test_unknown_option_names_the_nearest(words, option, nearest, capsys):

@@ -8,9 +8,9 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-CONFIG = Path(__file__).parents[2] / "configs" / "demo.yaml"
-FRAMES = 240
+FRAMES = 180
 SEED = 0
+RECORDED_FRAMES = 5
 
 
 def parser() -> argparse.ArgumentParser:
@@ -34,10 +34,14 @@ def main(arguments: Sequence[str]) -> int:
     make_data(chosen.data, frames=chosen.frames)
     made = time.perf_counter()
 
-    from imagepg.page import write_run_report
+    from imagepg.page import record_frames, write_run_report
     from imagepg.train import build
 
-    words = [f"--config={CONFIG}", f"--data.root={chosen.data}", f"--trainer.default_root_dir={chosen.out}"]
+    words = [
+        f"--config={config_file()}",
+        f"--data.root={chosen.data}",
+        f"--trainer.default_root_dir={chosen.out}",
+    ]
     cli = build(words, subcommand=False)
     (chosen.out / "metrics.jsonl").unlink(missing_ok=True)
     cli.trainer.validate(cli.model, cli.datamodule, verbose=False)
@@ -47,6 +51,9 @@ def main(arguments: Sequence[str]) -> int:
     cli.trainer.validate(cli.model, cli.datamodule, verbose=False)
     results = dict(cli.model.results)
     write_run_report(chosen.out, cli.datamodule, cli.model, title="ImagePG demo", untrained=untrained)
+    if chosen.rerun:
+        source = cli.datamodule.source(cli.datamodule.val_split)
+        record_frames(source, cli.model.detections_dir, folder=chosen.out, count=RECORDED_FRAMES)
     ended = time.perf_counter()
     car = results["loose"].ap("Car", "3d", "moderate", recall=40)
     before = untrained["loose"].ap("Car", "3d", "moderate", recall=40)
@@ -59,6 +66,13 @@ def main(arguments: Sequence[str]) -> int:
     return 0
 
 
+def config_file() -> Path:
+    """Return demo.yaml: inside an installed package, or beside the sources of a checkout."""
+    package = Path(__file__).parent
+    installed = package / "configs" / "demo.yaml"
+    return installed if installed.is_file() else package.parents[1] / "configs" / "demo.yaml"
+
+
 def make_data(root: Path, *, frames: int) -> None:
     """Write the synthetic data set unless it is there already."""
     from datasets3d.synth import write_kitti
@@ -66,11 +80,4 @@ def make_data(root: Path, *, frames: int) -> None:
     if (root / "ImageSets").is_dir():
         sys.stdout.write(f"using the data in {root}\n")
         return
-    write_kitti(root, frames=frames, seed=SEED, config=demo_world())
-
-
-def demo_world():
-    """Return the world of the demo: half-size images, the rest as by default."""
-    from datasets3d.synth import SynthConfig
-
-    return SynthConfig()
+    write_kitti(root, frames=frames, seed=SEED)

@@ -115,16 +115,34 @@ def picture_section(
     rows = []
     for index in indices:
         frame = source[index]
-        found = read_detections(detections_dir / f"{frame.frame_id}.txt")
-        calibration = source.calibration(frame.frame_id)
-        boxes = boxes_lidar_from_camera(
-            found.location, found.size_hwl[:, [2, 0, 1]], found.rotation_y, calibration
-        )
-        assert found.score is not None, "a detection file has scores"
-        shown = found.score >= SHOWN_SCORE
-        rows.append(_frame_pictures(frame, boxes[shown], found.score[shown], classes, view))
+        boxes, scores, _ = shown_detections(source, detections_dir, frame.frame_id)
+        rows.append(_frame_pictures(frame, boxes, scores, classes, view))
     text = "Labels are green, detections with a score of at least 0.3 orange. Seen from above, forward is up."
     return Section("Pictures", report.note(text) + "".join(rows))
+
+
+def shown_detections(
+    source: KittiDataset, detections_dir: Path, frame_id: str
+) -> tuple[np.ndarray, np.ndarray, list[str]]:
+    """Return boxes [n, 7] in the LiDAR frame, scores [n] and class names of what a picture shows."""
+    found = read_detections(detections_dir / f"{frame_id}.txt")
+    assert found.score is not None, "a detection file has scores"
+    boxes = boxes_lidar_from_camera(
+        found.location, found.size_hwl[:, [2, 0, 1]], found.rotation_y, source.calibration(frame_id)
+    )
+    shown = found.score >= SHOWN_SCORE
+    return boxes[shown], found.score[shown], [found.names[i] for i in np.flatnonzero(shown)]
+
+
+def record_frames(source: KittiDataset, detections_dir: Path, *, folder: Path, count: int) -> None:
+    """Write 3D recordings of the first `count` frames as `<folder>/<frame>.rrd` (needs rerun-sdk)."""
+    from appkit.recording import record_frame
+
+    for index in range(min(count, len(source))):
+        frame = source[index]
+        boxes, _, names = shown_detections(source, detections_dir, frame.frame_id)
+        truth = frame.objects.boxes_lidar if frame.objects is not None else boxes[:0]
+        record_frame(folder / f"{frame.frame_id}.rrd", frame, truth=truth, found=boxes, labels=names)
 
 
 def _frame_pictures(
