@@ -70,4 +70,7 @@ clean: ## remove environments and caches, keep data and runs
 
 .venv/.synced: $(MANIFESTS) uv.lock | $(UV) .git/filter
 	$(UV) sync --all-packages
+	@# uv wrote the addresses back: tell git that, filtered, nothing changed.
+	@if git rev-parse --git-dir >/dev/null 2>&1 && \
+	  [ "$$(git hash-object --path uv.lock uv.lock)" = "$$(git rev-parse :uv.lock)" ]; then git add uv.lock; fi
 	@touch .venv/.synced

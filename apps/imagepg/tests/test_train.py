@@ -12,6 +12,7 @@ import pytest
 import torch
 from appkit.checkpoints import last_checkpoint
 from appkit.loggers import read_metrics
+from datasets3d.__main__ import main as datasets3d_main
 from imagepg.__main__ import main
 from imagepg.train import build
 
@@ -26,7 +27,7 @@ def test_a_run_leaves_its_checkpoint_log_and_configuration(words, tmp_path):
     assert main(["fit", *words]) == 0
     run = tmp_path / "run"
     names = {path.name for path in run.iterdir()}
-    assert {"config.yaml", "metrics.jsonl", "checkpoints"} <= names
+    assert {"config.yaml", "metrics.jsonl", "checkpoints", "model.safetensors"} <= names
     assert any(name.startswith("events.out.tfevents") for name in names)
     assert last_checkpoint(run) is not None
     assert np.isfinite(losses(run)).all()
@@ -106,6 +107,15 @@ def test_test_writes_results_and_report(words, tmp_path):
     assert "Average precision" in page
     assert page.count("<img") == 4
     assert len(list((run / "detections").glob("*.txt"))) == 2
+
+
+def test_objects_of_the_database_are_pasted(words, street, tmp_path):
+    root = tmp_path / "data"
+    shutil.copytree(street, root)
+    assert datasets3d_main(["prepare", "kitti", "--root", str(root)]) == 0
+    pasted = ["--data.training.sampling.min_points=1", "--trainer.limit_val_batches=0"]
+    assert main(["fit", *words, f"--data.root={root}", *pasted]) == 0
+    assert np.isfinite(losses(tmp_path / "run")).all()
 
 
 def test_frames_without_points_or_objects_train_on(words, street, tmp_path):

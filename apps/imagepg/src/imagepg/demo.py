@@ -8,7 +8,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-FRAMES = 180
+FRAMES = 200
 SEED = 0
 RECORDED_FRAMES = 5
 

@@ -16,6 +16,7 @@ from fusion_models.anchor_head import AnchorLosses
 from fusion_models.batch import Batch
 from fusion_models.imagepg import Detector, DetectorConfig, DetectorLosses
 from fusion_models.roi_losses import RoiLosses
+from fusion_models.weights import save_weights
 
 from imagepg import evaluation
 from imagepg.data import KittiData
@@ -60,6 +61,11 @@ class DetectionTask(pl.LightningModule):
         self.log_dict({**loss_parts(losses), "train/lr": rate}, batch_size=len(batch))
         self.log("train/loss", losses.total, batch_size=len(batch), prog_bar=True)
         return losses.total
+
+    def on_fit_end(self) -> None:
+        """Write the weights alone, without the trainer's state, as `model.safetensors`."""
+        if self.trainer.is_global_zero:
+            save_weights(self.detector, Path(self.trainer.default_root_dir) / "model.safetensors")
 
     def on_validation_epoch_start(self) -> None:
         """Forget the result files of the last evaluation."""

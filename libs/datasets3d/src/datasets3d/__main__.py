@@ -6,19 +6,29 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+EXAMPLES = """examples:
+  python -m datasets3d synth kitti --out data/synth --frames 200 --seed 0
+  python -m datasets3d check data/kitti
+  python -m datasets3d prepare kitti --root data/kitti"""
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; return 0, or 1 if `check` found something wrong, or 2 after an error."""
     options = _parser().parse_args(arguments)
     try:
         return options.run(options)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, ImportError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m datasets3d", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m datasets3d",
+        description=__doc__,
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     check = commands.add_parser("check", help="say what is off in a data set and how to fix it")
     check.add_argument("root", type=Path, help="folder with ImageSets/, training/, testing/")
@@ -39,7 +49,7 @@ def _parser() -> argparse.ArgumentParser:
     synth_kitti.add_argument("--out", type=Path, required=True)
     synth_kitti.add_argument("--frames", type=int, default=100, help="default: 100")
     synth_kitti.add_argument("--seed", type=int, default=0, help="default: 0")
-    synth_kitti.add_argument("--workers", type=int, default=1, help="processes; default: 1")
+    synth_kitti.add_argument("--workers", type=int, help="processes; default: one per core")
     synth_kitti.set_defaults(run=_synth_kitti)
     return parser
 

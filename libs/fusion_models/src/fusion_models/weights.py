@@ -39,8 +39,10 @@ class OfficialWeights(NamedTuple):
 
 
 def save_weights(model: nn.Module, path: Path) -> None:
-    """Write the state dict of a model as safetensors."""
-    save_file({name: value.contiguous() for name, value in model.state_dict().items()}, path)
+    """Write the state dict of a model as safetensors, under a temporary name first."""
+    partial = path.with_name(path.name + ".partial")
+    save_file({name: value.contiguous() for name, value in model.state_dict().items()}, partial)
+    partial.replace(path)
 
 
 def load_weights(model: nn.Module, path: Path) -> None:
