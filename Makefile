@@ -46,7 +46,8 @@ gpu: ## GPU tests and benchmarks with the python at hand (torch with CUDA), no i
 	PYTHONPATH=$(SOURCES) $(PYTHON) benchmarks/gpu.py
 
 docs: .venv/.synced ## build the documentation into site/
-	$(UV) run --no-sync --group docs mkdocs build --strict
+	$(UV) sync -q --all-packages --group docs
+	.venv/bin/mkdocs build --strict
 
 lock: $(UV) .git/filter ## refresh uv.lock
 	$(UV) lock

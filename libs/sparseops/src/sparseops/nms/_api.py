@@ -31,8 +31,8 @@ def nms_bev(
         post_max: Stop after that many are kept.
 
     Raises:
-        TypeError: Not float32 or float64. ValueError: Wrong shape, different devices, a threshold outside 0
-        .. 1 or a limit that is not positive.
+        TypeError: Not float32 or float64.
+        ValueError: Wrong shape, different devices, a threshold outside 0..1 or a limit that is not positive.
 
     Example:
         >>> boxes = torch.tensor([[0.0, 0, 0, 4, 2, 1, 0], [0.1, 0, 0, 4, 2, 1, 0], [9.0, 0, 0, 4, 2, 1, 0]])
