@@ -66,7 +66,7 @@ def nearest_options(name: str, known: Sequence[str]) -> list[str]:
 
 
 class AppCLI(LightningCLI):
-    """LightningCLI with `AppParser`, weights-only loading and the given callbacks' defaults."""
+    """LightningCLI with `AppParser`; the task makes its own optimiser."""
 
     def __init__(self, *args: object, **kwargs: object) -> None:
         super().__init__(*args, parser_class=AppParser, auto_configure_optimizers=False, **kwargs)  # type: ignore[arg-type]

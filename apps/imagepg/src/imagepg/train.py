@@ -85,6 +85,17 @@ def _option(arguments: Sequence[str], name: str) -> str | None:
     return None
 
 
+def _without_option(arguments: Sequence[str], name: str) -> list[str]:
+    """Return the arguments without `--name value` and `--name=value`."""
+    kept: list[str] = []
+    skip = False
+    for word in arguments:
+        if not skip and word != f"--{name}" and not word.startswith(f"--{name}="):
+            kept.append(word)
+        skip = not skip and word == f"--{name}"
+    return kept
+
+
 def run(command: str, arguments: Sequence[str]) -> int:
     """Run one of Lightning's sub-commands; `fit` goes on from the last checkpoint of the run if there is one.
 
@@ -94,7 +105,7 @@ def run(command: str, arguments: Sequence[str]) -> int:
     words = list(arguments)
     path = _option(words, "ckpt_path")
     if path == "none":
-        words = [word for word in words if word not in ("--ckpt_path", "--ckpt_path=none", "none")]
+        words = _without_option(words, "ckpt_path")
     elif path is not None and path not in ("last", "best"):
         read_checkpoint(path)
     elif path is None and command == "fit" and not {"--help", "-h", "--print_config"} & set(words):
