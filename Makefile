@@ -19,10 +19,11 @@ demo: .venv/.synced ## make a small synthetic data set, train, evaluate, write r
 
 test: lint .venv/.synced ## lint, then every test that this machine can run
 	$(RUN) -m doctest README.md
-	$(RUN) -m pytest -n 2 -m "not gpu"
+	$(RUN) -m pytest -n 2 -m "not gpu and not triton"
+	TRITON_INTERPRET=1 $(RUN) -m pytest -n 2 -m triton libs/sparseops
 
 test-quick: .venv/.synced ## the tests that take seconds
-	$(RUN) -m pytest -n 2 -m "not gpu and not slow"
+	$(RUN) -m pytest -n 2 -m "not gpu and not triton and not slow"
 
 lint: .venv/.synced ## format, style, types, layers, lock file
 	.venv/bin/ruff format --check .
@@ -36,7 +37,7 @@ isolated: $(addprefix isolated-,$(LIBS)) ## test every library in an environment
 isolated-%: $(UV)
 	$(UV) venv -q --clear --python $(ISOLATED_PYTHON) .venv-isolated/$*
 	$(UV) pip install -q --resolution $(RESOLUTION) --python .venv-isolated/$*/bin/python "./libs/$*$(if $(filter datasets3d,$*),[synth])" $(TEST_TOOLS)
-	.venv-isolated/$*/bin/python -m pytest libs/$* -q -m "not gpu and not slow"
+	.venv-isolated/$*/bin/python -m pytest libs/$* -q -m "not gpu and not triton and not slow"
 TEST_TOOLS := "beartype>=0.20" "hypothesis>=6.100" "pytest>=8.3" "pytest-benchmark>=5.1" "scipy>=1.13" "shapely>=2.0.4"
 
 bench: .venv/.synced ## time everything against its peers, results to benchmarks/results

@@ -26,6 +26,40 @@ def backend(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
     return request.param
 
 
+@pytest.fixture
+def triton_device(monkeypatch: pytest.MonkeyPatch) -> torch.device:
+    """Where Triton kernels run: a CUDA device, else the CPU in Triton's interpreter."""
+    pytest.importorskip("triton")
+    if torch.cuda.is_available():
+        return torch.device("cuda")
+    if os.environ.get("TRITON_INTERPRET") != "1":
+        pytest.skip("needs a CUDA device, or TRITON_INTERPRET=1 to run on the CPU")
+    monkeypatch.setenv("SPARSEOPS_BACKEND", "triton")
+    return torch.device("cpu")
+
+
+@pytest.fixture(params=[80, 90], ids=["sm80", "sm90"])
+def compile_kernel(request: pytest.FixtureRequest) -> Callable[..., None]:
+    """Compile a Triton kernel to machine code, which needs no GPU.
+
+    `compile_kernel(kernel, {"x": "*fp32", "n": "i32"}, {"BLOCK": 128})`: types of the arguments, then values
+    of the constants.
+    """
+    triton = pytest.importorskip("triton")
+    if os.environ.get("TRITON_INTERPRET") == "1":
+        pytest.skip("the interpreter replaces the compiler")
+    from triton.backends.compiler import GPUTarget
+    from triton.compiler import ASTSource
+
+    def compile_one(kernel: Any, types: dict[str, str], constants: dict[str, Any], **options: int) -> None:
+        signature = {name: types.get(name, "constexpr") for name in kernel.arg_names}
+        source = ASTSource(kernel, signature=signature, constexprs=constants)
+        compiled = triton.compile(source, target=GPUTarget("cuda", request.param, 32), options=options)
+        assert len(compiled.asm["cubin"]) > 0
+
+    return compile_one
+
+
 @pytest.fixture(scope="session")
 def random_coords() -> Callable[..., Tensor]:
     """Make distinct cells in random order, at most `rows` of them."""

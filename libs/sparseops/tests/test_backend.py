@@ -14,14 +14,15 @@ def test_the_reference_can_be_forced(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_an_unknown_back_end_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SPARSEOPS_BACKEND", "fast")
-    with pytest.raises(ValueError, match="SPARSEOPS_BACKEND must be unset or 'reference', got 'fast'"):
+    message = "SPARSEOPS_BACKEND must be unset, 'reference' or 'triton', got 'fast'"
+    with pytest.raises(ValueError, match=message):
         backend_for("group", torch.zeros(1))
 
 
 def test_a_device_without_kernels_is_named_once() -> None:
     _warn_slow_path.cache_clear()
     with pytest.warns(
-        RuntimeWarning, match="sparseops.group: no compiled kernel for meta yet, the slower PyTorch"
+        RuntimeWarning, match="sparseops.group: no compiled kernels for meta .*, the slower PyTorch"
     ):
         assert backend_for("group", torch.zeros(1, device="meta")) == "reference"
     assert backend_for("group", torch.zeros(1, device="meta")) == "reference"

@@ -1,6 +1,7 @@
 """Which back end serves a call, and how many threads the compiled kernels take."""
 
 import functools
+import importlib.util
 import os
 import warnings
 from typing import Literal
@@ -8,33 +9,43 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-Backend = Literal["reference", "cpu"]
+Backend = Literal["reference", "cpu", "triton"]
 
 
 def backend_for(op: str, tensor: Tensor) -> Backend:
     """Return the back end that computes `op` for inputs on the device of `tensor`.
 
-    `SPARSEOPS_BACKEND=reference` forces the PyTorch reference everywhere. Devices without compiled kernels
-    take the reference as well, with one warning per operator and device.
+    CPU tensors take the compiled kernels ("cpu"), CUDA tensors the Triton kernels ("triton"); an operator
+    without kernels of a kind runs its PyTorch reference there. Other devices take the reference, with one
+    warning per operator and device. `SPARSEOPS_BACKEND` set to `reference` or `triton` overrides this for
+    all tensors; `triton` on CPU tensors needs Triton's interpreter (`TRITON_INTERPRET=1`, for tests).
 
     Raises:
         ValueError: `SPARSEOPS_BACKEND` holds something else.
     """
     forced = os.environ.get("SPARSEOPS_BACKEND", "")
-    if forced not in ("", "reference"):
-        raise ValueError(f"SPARSEOPS_BACKEND must be unset or 'reference', got {forced!r}")
-    if forced == "reference":
-        return "reference"
+    if forced not in ("", "reference", "triton"):
+        raise ValueError(f"SPARSEOPS_BACKEND must be unset, 'reference' or 'triton', got {forced!r}")
+    if forced == "reference" or forced == "triton":
+        return forced
     if tensor.device.type == "cpu":
         return "cpu"
+    if tensor.device.type == "cuda" and _has_triton():
+        return "triton"
     _warn_slow_path(op, tensor.device.type)
     return "reference"
 
 
 @functools.cache
+def _has_triton() -> bool:
+    return importlib.util.find_spec("triton") is not None
+
+
+@functools.cache
 def _warn_slow_path(op: str, device_type: str) -> None:
     warnings.warn(
-        f"sparseops.{op}: no compiled kernel for {device_type} yet, the slower PyTorch reference runs",
+        f"sparseops.{op}: no compiled kernels for {device_type} (on CUDA they need the package triton), "
+        "the slower PyTorch reference runs",
         RuntimeWarning,
         stacklevel=2,
     )

@@ -7,54 +7,117 @@ import torch
 from jaxtyping import Int32, Int64
 from torch import Tensor
 
-from sparseops.kernel_map import _ops
-from sparseops.kernel_map._reference import TILE_ROWS, offset_of_pairs
+from sparseops._backend import backend_for
+from sparseops.kernel_map import _ops, _reference
+from sparseops.kernel_map._reference import TILE_ROWS
 from sparseops.kernel_map._window import Extent, Triple, Window, make_window
 from sparseops.sites import Sites
 
 
 @dataclass(frozen=True, eq=False)
-class KernelMap:
-    """The plan of a sparse convolution or pooling: pairs of rows, grouped by output tile and offset.
+class PairList:
+    """Pairs of rows, grouped by tile of output rows and offset: the plan that the CPU kernels run along.
 
     A tile is a set of up to 256 output rows that no other tile shares. Within a tile pairs are ordered by
-    offset, then by output site; sums over pairs are taken in this order by every back end.
+    offset, then by output site; sums over pairs are taken in this order.
+    """
+
+    inputs: Int32[Tensor, " p"]
+    """Input row of every pair."""
+    outputs: Int32[Tensor, " p"]
+    """Output row of every pair."""
+    segments: Int32[Tensor, "t v 2"]
+    """Begin and end of the pairs of every tile and offset. Offsets are row-major, z slowest."""
+
+
+@dataclass(frozen=True, eq=False)
+class NeighbourTable:
+    """Input row of every output row at every offset: the plan that the GPU kernels run along.
+
+    Its size is known before its content, so planning does not wait for the device.
+    """
+
+    rows: Int32[Tensor, "n v"]
+    """Input row, -1 where there is none. Offsets are row-major, z slowest."""
+
+
+@dataclass(frozen=True, eq=False)
+class KernelMap:
+    """The plan of a sparse convolution or pooling: which input row meets which output row at which offset.
+
+    It is made as a list of pairs on the CPU and as a table on a GPU; the other form is derived when it is
+    asked for, and kept.
     """
 
     sites_in: Sites
     sites_out: Sites
     window: Window
-    pairs_in: Int32[Tensor, " p"]
-    """Input row of every pair."""
-    pairs_out: Int32[Tensor, " p"]
-    """Output row of every pair."""
-    segments: Int32[Tensor, "t v 2"]
-    """Begin and end of the pairs of every tile and offset. Offsets are row-major, z slowest."""
+    plan: PairList | NeighbourTable
     mirrored: bool
     """True for submanifold maps: offset k backwards is offset v - 1 - k forwards."""
 
     @cached_property
+    def pairs(self) -> PairList:
+        """The pairs, grouped by tile of output rows and offset. Deriving them waits for the device."""
+        if isinstance(self.plan, PairList):
+            return self.plan
+        return PairList(*_reference.pairs_from_table(self.plan.rows, self.sites_out.order))
+
+    @cached_property
+    def table(self) -> NeighbourTable:
+        """The input row of every output row at every offset."""
+        if isinstance(self.plan, NeighbourTable):
+            return self.plan
+        inputs, outputs, segments = self.pairs_in, self.pairs_out, self.segments
+        return NeighbourTable(
+            _reference.table_from_pairs(inputs, outputs, segments, rows_out=len(self.sites_out))
+        )
+
+    @cached_property
     def transposed(self) -> "KernelMap":
         """The same pairs from output to input: the map of the gradient and of the inverse convolution."""
-        if self.mirrored:
-            arrays = self.pairs_in, self.pairs_out, self.segments.flip(1).contiguous()
-        else:
-            tiles = -(-len(self.sites_in) // TILE_ROWS)
-            arrays = _ops.transpose_pairs(self.pairs_in, self.pairs_out, self.segments, tiles)
-        back = KernelMap(self.sites_out, self.sites_in, self.window, *arrays, mirrored=self.mirrored)
+        back = KernelMap(
+            self.sites_out, self.sites_in, self.window, self._transposed_plan(), mirrored=self.mirrored
+        )
         back.__dict__["transposed"] = self
         return back
+
+    def _transposed_plan(self) -> PairList | NeighbourTable:
+        if isinstance(self.plan, NeighbourTable):
+            rows = self.plan.rows
+            if self.mirrored:
+                return NeighbourTable(rows.flip(1))
+            return NeighbourTable(_reference.transposed_table(rows, rows_in=len(self.sites_in)))
+        if self.mirrored:
+            return PairList(self.pairs_in, self.pairs_out, self.segments.flip(1).contiguous())
+        tiles = -(-len(self.sites_in) // TILE_ROWS)
+        return PairList(*_ops.transpose_pairs(self.pairs_in, self.pairs_out, self.segments, tiles))
+
+    @property
+    def pairs_in(self) -> Int32[Tensor, " p"]:
+        """Input row of every pair."""
+        return self.pairs.inputs
+
+    @property
+    def pairs_out(self) -> Int32[Tensor, " p"]:
+        """Output row of every pair."""
+        return self.pairs.outputs
+
+    @property
+    def segments(self) -> Int32[Tensor, "t v 2"]:
+        """Begin and end of the pairs of every tile and offset."""
+        return self.pairs.segments
 
     @property
     def pairs_per_offset(self) -> Int64[Tensor, " v"]:
         """Number of pairs at every offset."""
+        if isinstance(self.plan, NeighbourTable):
+            return (self.plan.rows >= 0).sum(0)
         return (self.segments[..., 1] - self.segments[..., 0]).sum(0)
 
     def neighbours(self) -> Int32[Tensor, "n v"]:
         """Input row that every output row reads at every offset, -1 where there is none."""
-        table = self.pairs_in.new_full((len(self.sites_out), self.window.volume), -1)
-        table[self.pairs_out.long(), offset_of_pairs(self.segments)] = self.pairs_in
-        return table
+        return self.table.rows
 
 
 def submanifold_map(sites: Sites, *, kernel: Extent, dilation: Extent = 1) -> KernelMap:
@@ -156,14 +219,14 @@ def transposed_map(
 
 
 def _map_between(sites_in: Sites, sites_out: Sites, window: Window, *, mirrored: bool) -> KernelMap:
-    pairs = _ops.pair_list(
-        sites_out.sorted_bzyx,
-        sites_out.order,
-        sites_in.sorted_bzyx,
-        sites_in.order,
-        *_lists(sites_in.shape_zyx, window),
-    )
-    return KernelMap(sites_in, sites_out, window, *pairs, mirrored=mirrored)
+    ordered = sites_out.sorted_bzyx, sites_out.order, sites_in.sorted_bzyx, sites_in.order
+    geometry = _lists(sites_in.shape_zyx, window)
+    plan: PairList | NeighbourTable
+    if backend_for("kernel_map", sites_in.coords) == "triton":
+        plan = NeighbourTable(_ops.neighbour_table(*ordered, *geometry))
+    else:
+        plan = PairList(*_ops.pair_list(*ordered, *geometry))
+    return KernelMap(sites_in, sites_out, window, plan, mirrored=mirrored)
 
 
 def _sorted_sites(coords_bzyx: Tensor, shape_zyx: Triple, like: Sites) -> Sites:

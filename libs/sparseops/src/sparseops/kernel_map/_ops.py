@@ -65,6 +65,23 @@ def pair_list(
     return run(coords_out, rows_out, coords_in, rows_in, _triple(shape_in), window)
 
 
+@torch.library.custom_op("sparseops::neighbour_table", mutates_args=())
+def neighbour_table(
+    coords_out: Tensor,
+    rows_out: Tensor,
+    coords_in: Tensor,
+    rows_in: Tensor,
+    shape_in: Ints,
+    kernel: Ints,
+    stride: Ints,
+    padding: Ints,
+    dilation: Ints,
+) -> Tensor:
+    """Input row of every output row at every offset, -1 where there is none."""
+    window = _window(kernel, stride, padding, dilation)
+    return _reference.neighbour_table(coords_out, rows_out, coords_in, rows_in, _triple(shape_in), window)
+
+
 @torch.library.custom_op("sparseops::transpose_pairs", mutates_args=())
 def transpose_pairs(
     pairs_in: Tensor, pairs_out: Tensor, segments: Tensor, tiles: int
@@ -91,6 +108,12 @@ def _fake_pairs(coords_out: Tensor, *rest: object) -> tuple[Tensor, Tensor, Tens
     return coords_out.new_empty(pairs), coords_out.new_empty(pairs), segments
 
 
+def _fake_table(coords_out: Tensor, *rest: object) -> Tensor:
+    kernel = rest[4]
+    assert isinstance(kernel, list | tuple)
+    return coords_out.new_empty(coords_out.shape[0], kernel[0] * kernel[1] * kernel[2])
+
+
 def _fake_transpose(
     pairs_in: Tensor, pairs_out: Tensor, segments: Tensor, tiles: int | torch.SymInt
 ) -> tuple[Tensor, Tensor, Tensor]:
@@ -104,4 +127,5 @@ def _fake_transpose(
 strided_sites.register_fake(_fake_sites)
 transposed_sites.register_fake(_fake_sites)
 pair_list.register_fake(_fake_pairs)
+neighbour_table.register_fake(_fake_table)
 transpose_pairs.register_fake(_fake_transpose)

@@ -34,31 +34,68 @@ def transposed_sites(coords_in: Tensor, shape_out: Triple, window: Window) -> Te
     return _distinct(coords_in, cells, torch.ones_like(cells[..., 0], dtype=torch.bool), shape_out)
 
 
+def neighbour_table(
+    coords_out: Tensor, rows_out: Tensor, coords_in: Tensor, rows_in: Tensor, shape_in: Triple, window: Window
+) -> Tensor:
+    """Input row that every output row reads at every offset, -1 where there is none. [m, v] int32.
+
+    Coordinates are ascending [., 4]; `rows_*` are the feature rows of them.
+    """
+    device = coords_out.device
+    cells = coords_out[:, None, 1:] * _triple(window.stride, device) - _triple(window.padding, device)
+    cells = cells + offsets(window, device) * _triple(window.dilation, device)
+    table = rows_in.new_full((len(coords_out), window.volume), -1)
+    if len(coords_in):
+        keys_in = site_keys(coords_in, shape_in)
+        batch = coords_out[:, None, :1].expand(*cells.shape[:2], 1)
+        wanted = site_keys(torch.cat([batch, cells], -1), shape_in)
+        position = torch.searchsorted(keys_in, wanted).clamp_(max=len(keys_in) - 1)
+        found = _inside(cells, shape_in) & (keys_in[position] == wanted)
+        table[rows_out] = torch.where(found, rows_in[position], -1)
+    return table.int()
+
+
 def pair_list(
     coords_out: Tensor, rows_out: Tensor, coords_in: Tensor, rows_in: Tensor, shape_in: Triple, window: Window
 ) -> tuple[Tensor, Tensor, Tensor]:
     """All (input row, output row) pairs, grouped by tile of output rows and then by offset.
 
-    Coordinates are ascending [., 4]; `rows_*` are the feature rows of them. Returns pairs_in [p], pairs_out
-    [p] and segments [t, v, 2]: begin and end of the pairs of each tile and offset.
+    Arguments as in `neighbour_table`. Returns pairs_in [p], pairs_out [p] and segments [t, v, 2]: begin and
+    end of the pairs of each tile and offset.
     """
-    device = coords_out.device
-    cells = coords_out[:, None, 1:] * _triple(window.stride, device) - _triple(window.padding, device)
-    cells = cells + offsets(window, device) * _triple(window.dilation, device)
-    inside = _inside(cells, shape_in)
-    keys_in = site_keys(coords_in, shape_in)
-    wanted = site_keys(torch.cat([coords_out[:, None, :1].expand(*cells.shape[:2], 1), cells], -1), shape_in)
-    position = torch.searchsorted(keys_in, wanted).clamp_(max=max(len(keys_in) - 1, 0))
-    found = inside & (keys_in[position] == wanted) if len(keys_in) else torch.zeros_like(inside)
+    table = neighbour_table(coords_out, rows_out, coords_in, rows_in, shape_in, window)
+    return pairs_from_table(table, rows_out)
 
-    tiles = -(-len(coords_out) // TILE_ROWS)
-    padding = (0, 0, 0, tiles * TILE_ROWS - len(coords_out))
-    grouped = torch.nn.functional.pad(found, padding)
-    grouped = grouped.reshape(tiles, TILE_ROWS, window.volume).transpose(1, 2)
-    tile, offset, row = grouped.nonzero(as_tuple=True)
-    out_position = tile * TILE_ROWS + row
-    segments = segments_from_counts(grouped.sum(-1))
-    return rows_in[position[out_position, offset]].int(), rows_out[out_position].int(), segments
+
+def pairs_from_table(table: Tensor, rows_out: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Pairs_in, pairs_out and segments of a table; the order `rows_out` of output rows makes the tiles."""
+    volume = table.shape[1]
+    tiles = -(-len(table) // TILE_ROWS)
+    padding = (0, 0, 0, tiles * TILE_ROWS - len(table))
+    grouped = torch.nn.functional.pad(table[rows_out], padding, value=-1)
+    grouped = grouped.reshape(tiles, TILE_ROWS, volume).transpose(1, 2)
+    tile, offset, row = (grouped >= 0).nonzero(as_tuple=True)
+    pairs_out = rows_out[tile * TILE_ROWS + row].int()
+    return grouped[tile, offset, row], pairs_out, segments_from_counts((grouped >= 0).sum(-1))
+
+
+def table_from_pairs(pairs_in: Tensor, pairs_out: Tensor, segments: Tensor, *, rows_out: int) -> Tensor:
+    """The neighbour table of a list of pairs. [rows_out, v] int32."""
+    table = pairs_in.new_full((rows_out, segments.shape[1]), -1)
+    table[pairs_out.long(), offset_of_pairs(segments)] = pairs_in
+    return table
+
+
+def transposed_table(table: Tensor, *, rows_in: int) -> Tensor:
+    """Output row that reads every input row at every offset, -1 where none does. [rows_in, v] int32."""
+    rows_out, volume = table.shape
+    # Absent neighbours write to a row of their own, so that no size depends on the data.
+    back = table.new_full((rows_in + 1, volume), -1)
+    target = torch.where(table < 0, rows_in, table).long()
+    back[target, torch.arange(volume, device=table.device)] = torch.arange(
+        rows_out, dtype=table.dtype, device=table.device
+    )[:, None].expand(-1, volume)
+    return back[:rows_in]
 
 
 def transpose(

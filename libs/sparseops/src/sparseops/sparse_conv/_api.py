@@ -65,7 +65,7 @@ def _check(features: Tensor, weight: Tensor, bias: Tensor | None, kernel_map: Ke
     check_dtype("sparse_conv", "features", features, HALF_AND_FLOATS)
     check_shape("sparse_conv", "features", features, (len(kernel_map.sites_in), "cin"))
     check_shape("sparse_conv", "weight", weight, (*kernel, features.shape[1], "cout"))
-    named = [("features", features), ("kernel_map", kernel_map.pairs_in), ("weight", weight)]
+    named = [("features", features), ("kernel_map", kernel_map.sites_in.coords), ("weight", weight)]
     check_dtype("sparse_conv", "weight", weight, (features.dtype,))
     if bias is not None:
         check_shape("sparse_conv", "bias", bias, (weight.shape[-1],))

@@ -43,7 +43,7 @@ def sparse_max_pool(
     """
     check_dtype("sparse_max_pool", "features", features, HALF_AND_FLOATS)
     check_shape("sparse_max_pool", "features", features, (len(kernel_map.sites_in), "c"))
-    check_device("sparse_max_pool", ("features", features), ("kernel_map", kernel_map.pairs_in))
+    check_device("sparse_max_pool", ("features", features), ("kernel_map", kernel_map.sites_in.coords))
     if tie not in ("first", "all"):
         raise ValueError(f"sparse_max_pool: tie must be 'first' or 'all', got {tie!r}")
     back = kernel_map.transposed if torch.is_grad_enabled() and features.requires_grad else kernel_map
