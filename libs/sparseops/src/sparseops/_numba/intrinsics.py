@@ -40,6 +40,28 @@ def fetch_add(typingctx: Any, address: Any) -> tuple[Any, Callable[..., Any]]:
     return types.int64(types.int64), codegen
 
 
+def _bit_count(name: str, *flags: ir.Constant) -> Callable[..., Any]:
+    @intrinsic
+    def count(typingctx: Any, word: Any) -> tuple[Any, Callable[..., Any]]:
+        def codegen(
+            context: Any, builder: ir.IRBuilder, signature: Any, args: Sequence[ir.Value]
+        ) -> ir.Value:
+            kind = ir.FunctionType(_INT64, [_INT64, *[flag.type for flag in flags]])
+            function = cgutils.get_or_insert_function(builder.module, kind, f"llvm.{name}.i64")
+            return builder.call(function, [args[0], *flags])
+
+        return types.int64(types.uint64), codegen
+
+    return count
+
+
+ones = _bit_count("ctpop")
+"""Number of set bits of a uint64."""
+
+lowest = _bit_count("cttz", ir.Constant(ir.IntType(1), 1))
+"""Number of the lowest set bit of a uint64 that is not zero."""
+
+
 class _Emitter:
     """Short names for the address arithmetic of one kernel. All addresses and strides are in bytes."""
 
@@ -162,48 +184,65 @@ convolve_tail = _make_convolve(TAIL_ROWS)
 """The same for at most TAIL_ROWS pairs."""
 
 
-@intrinsic
-def outer(
-    typingctx: Any,
-    like: Any,
-    count: Any,
-    source: Any,
-    source_stride: Any,
-    pairs_in: Any,
-    valid: Any,
-    grad: Any,
-    grad_stride: Any,
-    pairs_out: Any,
-    target: Any,
-    target_stride: Any,
-) -> tuple[Any, Callable[..., Any]]:
-    """Add `source[in, r] * grad[out, :16]` over `count` >= 1 pairs to target[r, :16], for r < DEPTH_ROWS.
+def _make_outer(rows: int, vectors: int) -> Callable[..., None]:
+    @intrinsic
+    def outer(
+        typingctx: Any,
+        like: Any,
+        count: Any,
+        source: Any,
+        source_stride: Any,
+        pairs_in: Any,
+        valid: Any,
+        grad: Any,
+        grad_stride: Any,
+        pairs_out: Any,
+        target: Any,
+        target_stride: Any,
+    ) -> tuple[Any, Callable[..., Any]]:
+        def codegen(
+            context: Any, builder: ir.IRBuilder, signature: Any, args: Sequence[ir.Value]
+        ) -> ir.Value:
+            _, count, source, source_stride, pairs_in, valid, grad, grad_stride, pairs_out = args[:9]
+            target, target_stride = args[9:]
+            emit = _Emitter(builder, _element_of(like))
+            last = builder.sub(valid, _INT64(1))
+            channels = []
+            for r in range(rows):
+                inside = builder.icmp_signed("<", _INT64(r), valid)
+                channels.append(builder.mul(builder.select(inside, _INT64(r), last), _INT64(emit.size)))
+            columns = [_INT64(v * COLUMNS * emit.size) for v in range(vectors)]
 
-    Rows from `valid` on repeat the last valid one: the caller leaves room for them and drops them.
-    Arguments as in `convolve_rows`.
-    """
+            def body(pair: ir.Value, sums: list[ir.Value]) -> list[ir.Value]:
+                row = emit.row(source, source_stride, pairs_in, pair)
+                upstream_row = emit.row(grad, grad_stride, pairs_out, pair)
+                upstream = [emit.load_vector(emit.add(upstream_row, column)) for column in columns]
+                results = []
+                for r, channel in enumerate(channels):
+                    value = emit.broadcast(emit.add(row, channel))
+                    for v, vector in enumerate(upstream):
+                        total = sums[r * vectors + v]
+                        results.append(builder.call(emit.multiply_add, [value, vector, total]))
+                return results
 
-    def codegen(context: Any, builder: ir.IRBuilder, signature: Any, args: Sequence[ir.Value]) -> ir.Value:
-        _, count, source, source_stride, pairs_in, valid, grad, grad_stride, pairs_out = args[:9]
-        target, target_stride = args[9:]
-        emit = _Emitter(builder, _element_of(like))
-        last = builder.sub(valid, _INT64(1))
-        channels = []
-        for r in range(DEPTH_ROWS):
-            inside = builder.icmp_signed("<", _INT64(r), valid)
-            channels.append(builder.mul(builder.select(inside, _INT64(r), last), _INT64(emit.size)))
+            totals = emit.loop(count, rows * vectors, body)
+            for r in range(rows):
+                row = emit.add(target, builder.mul(target_stride, _INT64(r)))
+                for v, column in enumerate(columns):
+                    emit.accumulate(emit.add(row, column), totals[r * vectors + v])
+            return context.get_dummy_value()
 
-        def body(pair: ir.Value, sums: list[ir.Value]) -> list[ir.Value]:
-            row = emit.row(source, source_stride, pairs_in, pair)
-            upstream = emit.load_vector(emit.row(grad, grad_stride, pairs_out, pair))
-            values = [emit.broadcast(emit.add(row, channel)) for channel in channels]
-            return [
-                builder.call(emit.multiply_add, [v, upstream, s]) for v, s in zip(values, sums, strict=True)
-            ]
+        return types.void(like, *[types.int64] * 10), codegen
 
-        totals = emit.loop(count, DEPTH_ROWS, body)
-        for r, total in enumerate(totals):
-            emit.accumulate(emit.add(target, builder.mul(target_stride, _INT64(r))), total)
-        return context.get_dummy_value()
+    return outer
 
-    return types.void(like, *[types.int64] * 10), codegen
+
+outer = _make_outer(DEPTH_ROWS, 1)
+"""`f(like, count, source, source_stride, pairs_in, valid, grad, grad_stride, pairs_out, target, target_stride)`.
+
+Add `source[in, r] * grad[out, :16]` over `count` >= 1 pairs to target[r, :16], for r < DEPTH_ROWS. Rows from
+`valid` on repeat the last valid one: the caller leaves room for them and drops them. Arguments as in
+`convolve_rows`."""
+
+outer_wide = _make_outer(DEPTH_ROWS // 2, 2)
+"""The same for 32 columns and half the rows: as many sums, but a value read is used twice."""

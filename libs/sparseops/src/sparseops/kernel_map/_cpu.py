@@ -1,5 +1,7 @@
 """Kernel maps on the CPU: merges of sorted keys, one per line of the kernel, parallel over output tiles."""
 
+from math import gcd, prod
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -11,22 +13,32 @@ from sparseops.kernel_map._reference import TILE_ROWS
 from sparseops.kernel_map._window import Triple, Window
 
 
-def strided_sites(coords_in: Tensor, shape_out: Triple, window: Window) -> Tensor:
-    """Cells of the output grid that some offset connects to an input cell, ascending. [m, 4] int32."""
+def strided_plan(
+    coords_in: Tensor, rows_in: Tensor, shape_in: Triple, shape_out: Triple, window: Window
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Cells that some offset connects to an input cell, ascending, [m, 4]; and the pairs as in `pair_list`.
+
+    The rows of the output are its cells in ascending order.
+    """
     coords = coords_in.numpy()
-    if len(coords) == 0:
-        return torch.empty((0, 4), dtype=torch.int32)
-    tables = [
-        _reading_cells(axis, int(coords[:, axis + 1].max()) + 1, shape_out, window) for axis in range(3)
+    geometry = np.array([window.kernel, window.stride, window.padding, window.dilation])
+    begins = _kernels.line_begins(coords)
+    keys, lines, kernel_lines = _kernels.line_candidates(coords, begins, shape_in, shape_out, geometry)
+    keys, order = sort_keys(keys)
+    # Bounds of the results: an input cell is read by at most so many cells. Only what is used is touched.
+    readers = [
+        -(-kernel // (stride // gcd(stride, step)))
+        for kernel, stride, step in zip(window.kernel, window.stride, window.dilation, strict=True)
     ]
-    per_site = 1
-    for table in tables:
-        per_site *= int((table >= 0).sum(1).max())
-    keys = np.empty(len(coords) * per_site, np.int64)
-    keys = keys[: _kernels.candidate_keys(coords, tables[0], tables[1], tables[2], shape_out, keys)]
-    keys, _ = sort_keys(keys)
-    cells = torch.empty((len(keys), 4), dtype=torch.int32)
-    return cells[: _kernels.distinct_cells(keys, shape_out, cells.numpy())].clone()
+    most = len(coords) * prod(readers)
+    cells, found = np.empty((most, 4), np.int32), np.empty((most + 1, 3), np.int32)
+    lists = keys, order, lines, kernel_lines, coords, rows_in.numpy(), begins
+    sites, total = _kernels.strided_cells(*lists, shape_in[2], shape_out, geometry, cells, found)
+    end = np.zeros((-(-sites // TILE_ROWS), window.volume), np.int64)
+    pairs_in, pairs_out = torch.empty(total, dtype=torch.int32), torch.empty(total, dtype=torch.int32)
+    _kernels.group_pairs(found[:total], end, pairs_in.numpy(), pairs_out.numpy())
+    segments = _segments(end.ravel(), np.diff(end.ravel(), prepend=0).reshape(end.shape))
+    return torch.from_numpy(cells[:sites].copy()), pairs_in, pairs_out, segments
 
 
 def pair_list(
@@ -74,7 +86,7 @@ def transpose(
     back_in, back_out = torch.empty_like(pairs_out), torch.empty_like(pairs_in)
     end = np.zeros((tiles, segments.shape[1]), np.int64)
     lists = pairs_in.numpy(), pairs_out.numpy(), segments.numpy()
-    _kernels.group_by_input(*lists, TILE_ROWS, end, back_in.numpy(), back_out.numpy())
+    _kernels.group_by_input(*lists, end, back_in.numpy(), back_out.numpy())
     counts = np.diff(end.ravel(), prepend=0).reshape(end.shape)
     return back_in, back_out, _segments(end.ravel(), counts)
 
@@ -82,12 +94,3 @@ def transpose(
 def _segments(end: np.ndarray, counts: np.ndarray) -> Tensor:
     both = np.stack([end - counts.ravel(), end], axis=-1).astype(np.int32)
     return torch.from_numpy(both.reshape(*counts.shape, 2))
-
-
-def _reading_cells(axis: int, size_in: int, shape_out: Triple, window: Window) -> np.ndarray:
-    """Output cell that reads input coordinate p at offset k on one axis, or -1. [size_in, kernel] int64."""
-    reach = np.arange(window.kernel[axis]) * window.dilation[axis]
-    numerator = np.arange(size_in)[:, None] + window.padding[axis] - reach
-    cells = numerator // window.stride[axis]
-    valid = (numerator == cells * window.stride[axis]) & (cells >= 0) & (cells < shape_out[axis])
-    return np.where(valid, cells, -1)

@@ -6,7 +6,8 @@ from typing import no_type_check
 import numpy as np
 from numba import njit, prange
 
-from sparseops._numba.intrinsics import fetch_add
+from sparseops._numba.intrinsics import fetch_add, lowest, ones
+from sparseops.kernel_map._reference import TILE_ROWS
 
 
 @njit(nogil=True, cache=True)
@@ -22,47 +23,161 @@ def grid_keys(coords, scale, shape):
     return keys
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True)
 @no_type_check
-def candidate_keys(coords, cells_z, cells_y, cells_x, shape_out, keys):
-    """Write the keys of all output cells of every input cell; return how many.
+def _readers(size_in, size_out, kernel, stride, padding, dilation):
+    """Output cells of one axis that read each input coordinate, and at which offset; and how many there are.
 
-    `cells_*[p, k]` is the output cell that reads input coordinate p at offset k, or -1.
+    [size_in, most], [size_in, most] and [size_in]. What is missing to the largest number repeats the first.
     """
-    count = 0
-    for i in range(len(coords)):
-        batch, z, y, x = np.int64(coords[i, 0]), coords[i, 1], coords[i, 2], coords[i, 3]
-        for kz in range(cells_z.shape[1]):
-            if cells_z[z, kz] < 0:
-                continue
-            plane = batch * shape_out[0] + cells_z[z, kz]
-            for ky in range(cells_y.shape[1]):
-                if cells_y[y, ky] < 0:
-                    continue
-                line = (plane * shape_out[1] + cells_y[y, ky]) * shape_out[2]
-                for kx in range(cells_x.shape[1]):
-                    if cells_x[x, kx] >= 0:
-                        keys[count] = line + cells_x[x, kx]
-                        count += 1
-    return count
+    count = np.zeros(size_in, np.int64)
+    for k in range(kernel):
+        for cell in range(size_out):
+            p = cell * stride - padding + k * dilation
+            if 0 <= p < size_in:
+                count[p] += 1
+    cells, offsets = np.zeros((size_in, count.max()), np.int64), np.zeros((size_in, count.max()), np.int64)
+    count[:] = 0
+    for k in range(kernel):
+        for cell in range(size_out):
+            p = cell * stride - padding + k * dilation
+            if 0 <= p < size_in:
+                if count[p] == 0:
+                    cells[p] = cell
+                cells[p, count[p]], offsets[p, count[p]] = cell, k
+                count[p] += 1
+    return cells, offsets, count
 
 
 @njit(nogil=True, cache=True)
 @no_type_check
-def distinct_cells(keys, shape, coords):
-    """Decode the distinct ones of ascending keys into `coords` [n, 4]; return how many."""
-    count = 0
-    for i in range(len(keys)):
-        if i > 0 and keys[i] == keys[i - 1]:
-            continue
-        rest = keys[i]
-        for axis in range(2, -1, -1):
-            above = rest // shape[axis]
-            coords[count, axis + 1] = rest - above * shape[axis]
-            rest = above
-        coords[count, 0] = rest
-        count += 1
-    return count
+def line_begins(coords):
+    """Positions where the lines of ascending sites, cells of equal (b, z, y), begin, and the number of sites."""
+    begins = np.empty(len(coords) + 1, np.int32)
+    lines = 0
+    for i in range(len(coords)):
+        # Written always and kept only if a line begins here: a branch would be guessed wrong too often.
+        begins[lines] = i
+        j = max(i - 1, 0)
+        lines += (
+            (i == 0)
+            | (coords[i, 2] != coords[j, 2])
+            | (coords[i, 1] != coords[j, 1])
+            | (coords[i, 0] != coords[j, 0])
+        )
+    begins[lines] = len(coords)
+    return begins[: lines + 1]
+
+
+@njit(nogil=True, cache=True)
+@no_type_check
+def line_candidates(coords, begins, shape_in, shape_out, window):
+    """Pairs of an output and an input line that some offset connects.
+
+    Returns the keys of the output lines, b Z Y + z Y + y, the numbers of the input lines, and the numbers of
+    the kernel's lines, kz Ky + ky. `window` is kernel, stride, padding and dilation along z, y, x.
+    """
+    cells_z, offsets_z, count_z = _readers(
+        shape_in[0], shape_out[0], window[0, 0], window[1, 0], window[2, 0], window[3, 0]
+    )
+    cells_y, offsets_y, count_y = _readers(
+        shape_in[1], shape_out[1], window[0, 1], window[1, 1], window[2, 1], window[3, 1]
+    )
+    total = 0
+    for line in range(len(begins) - 1):
+        i = begins[line]
+        total += count_z[coords[i, 1]] * count_y[coords[i, 2]]
+    keys, lines, kernel_lines = np.empty(total, np.int64), np.empty(total, np.int32), np.empty(total, np.int32)
+    at = 0
+    for line in range(len(begins) - 1):
+        i = begins[line]
+        batch, z, y = np.int64(coords[i, 0]), coords[i, 1], coords[i, 2]
+        for a in range(count_z[z]):
+            plane = (batch * shape_out[0] + cells_z[z, a]) * shape_out[1]
+            for c in range(count_y[y]):
+                keys[at], lines[at] = plane + cells_y[y, c], line
+                kernel_lines[at] = offsets_z[z, a] * window[0, 1] + offsets_y[y, c]
+                at += 1
+    return keys, lines, kernel_lines
+
+
+@njit(nogil=True, cache=True)
+@no_type_check
+def strided_cells(
+    keys, order, lines, kernel_lines, coords, rows, begins, size_in, shape_out, window, cells_out, found
+):
+    """Write the cells that read an input site to `cells_out` [., 4], ascending; return how many, and pairs.
+
+    `keys` are ascending, `order` where each was in `lines` and `kernel_lines`. Output lines are made one after
+    the other, each as a bit map. The pairs go to `found` [., 3]: offset, input row, output row; those of one
+    offset are in the order of the output rows.
+    """
+    cells, offsets, count = _readers(
+        size_in, shape_out[2], window[0, 2], window[1, 2], window[2, 2], window[3, 2]
+    )
+    one, most = np.uint64(1), cells.shape[1]
+    words, ranks = np.zeros((shape_out[2] >> 6) + 1, np.uint64), np.empty((shape_out[2] >> 6) + 1, np.int64)
+    sites = pairs = first = 0
+    while first < len(keys):
+        key, low, high, last = keys[first], len(words), -1, first
+        while last < len(keys) and keys[last] == key:
+            line = lines[order[last]]
+            for i in range(begins[line], begins[line + 1]):
+                x = coords[i, 3]
+                for c in range(most if count[x] else 0):
+                    word = cells[x, c] >> 6
+                    low, high = min(low, word), max(high, word)
+                    words[word] |= one << np.uint64(cells[x, c] & 63)
+            last += 1
+        plane = key // shape_out[1]
+        batch = plane // shape_out[0]
+        z, y = plane - batch * shape_out[0], key - plane * shape_out[1]
+        for word in range(low, high + 1):
+            ranks[word] = sites
+            rest = words[word]
+            while rest != 0:
+                cells_out[sites, 0], cells_out[sites, 1], cells_out[sites, 2] = batch, z, y
+                cells_out[sites, 3] = (word << 6) + lowest(rest)
+                rest &= rest - one
+                sites += 1
+        for at in range(first, last):
+            line, kernel_line = lines[order[at]], kernel_lines[order[at]] * window[0, 2]
+            for i in range(begins[line], begins[line + 1]):
+                x = coords[i, 3]
+                for c in range(most if count[x] else 0):
+                    word, bit = cells[x, c] >> 6, np.uint64(cells[x, c] & 63)
+                    found[pairs, 0], found[pairs, 1] = kernel_line + offsets[x, c], rows[i]
+                    found[pairs, 2] = ranks[word] + ones(words[word] & ((one << bit) - one))
+                    # Repeated cells are overwritten: cheaper than a branch that is guessed wrong half the time.
+                    pairs += c < count[x]
+        words[low : high + 1] = 0
+        first = last
+    return sites, pairs
+
+
+@njit(nogil=True, cache=True)
+@no_type_check
+def group_pairs(found, cursor, pairs_in, pairs_out):
+    """Order pairs by tile of output rows and offset; `cursor` [t, v] holds zeros, then the group ends."""
+    for i in range(len(found)):
+        cursor[found[i, 2] // TILE_ROWS, found[i, 0]] += 1
+    _begins_from_counts(cursor)
+    for i in range(len(found)):
+        group, k = found[i, 2] // TILE_ROWS, found[i, 0]
+        at = cursor[group, k]
+        pairs_in[at], pairs_out[at] = found[i, 1], found[i, 2]
+        cursor[group, k] = at + 1
+
+
+@njit(nogil=True)
+@no_type_check
+def _begins_from_counts(cursor):
+    total = 0
+    for tile in range(cursor.shape[0]):
+        for k in range(cursor.shape[1]):
+            count = cursor[tile, k]
+            cursor[tile, k] = total
+            total += count
 
 
 @njit(nogil=True)
@@ -154,22 +269,17 @@ def join_pairs(pairs, begin, pairs_in, pairs_out):
 
 @njit(nogil=True, cache=True)
 @no_type_check
-def group_by_input(pairs_in, pairs_out, segments, tile_rows, cursor, back_in, back_out):
+def group_by_input(pairs_in, pairs_out, segments, cursor, back_in, back_out):
     """Order pairs by tile of input rows and offset; `cursor` [t, v] holds zeros, then the group ends."""
     for tile in range(segments.shape[0]):
         for k in range(segments.shape[1]):
             for i in range(segments[tile, k, 0], segments[tile, k, 1]):
-                cursor[pairs_in[i] // tile_rows, k] += 1
-    total = 0
-    for tile in range(cursor.shape[0]):
-        for k in range(cursor.shape[1]):
-            count = cursor[tile, k]
-            cursor[tile, k] = total
-            total += count
+                cursor[pairs_in[i] // TILE_ROWS, k] += 1
+    _begins_from_counts(cursor)
     for tile in range(segments.shape[0]):
         for k in range(segments.shape[1]):
             for i in range(segments[tile, k, 0], segments[tile, k, 1]):
-                group = pairs_in[i] // tile_rows
+                group = pairs_in[i] // TILE_ROWS
                 at = cursor[group, k]
                 back_in[at], back_out[at] = pairs_out[i], pairs_in[i]
                 cursor[group, k] = at + 1

@@ -23,12 +23,11 @@ def sparse_conv(
     wide = _accumulator(features.dtype)
     volume, cin, cout = weight.shape
     columns = -(-cout // COLUMNS) * COLUMNS
-    packed = pad(weight.to(wide), (0, columns - cout)).reshape(volume, cin, -1, COLUMNS)
-    packed = packed.transpose(1, 2).contiguous()
+    packed = _widen(weight.to(wide), columns).reshape(volume, cin, -1, COLUMNS).transpose(1, 2).contiguous()
     if bias is None:
         target = torch.zeros(rows_out, columns, dtype=wide)
     else:
-        target = pad(bias.to(wide), (0, columns - cout)).repeat(rows_out, 1)
+        target = _widen(bias.to(wide), columns).repeat(rows_out, 1)
     if len(pairs_in) and cin and cout:
         lists = segments.numpy(), pairs_in.numpy(), pairs_out.numpy()
         arrays = features.to(wide).contiguous().numpy(), packed.numpy(), target.numpy()
@@ -48,13 +47,19 @@ def weight_grad(
         bounds = segments.numpy()
         # The longest lists first, so that no thread is left alone with one of them at the end.
         order = np.argsort(-(bounds[..., 1] - bounds[..., 0]).sum(0), kind="stable")
-        grad = pad(grad_out.to(wide), (0, columns - cout)).contiguous()
+        grad = _widen(grad_out.to(wide), columns).contiguous()
         arrays = features.to(wide).contiguous().numpy(), grad.numpy(), target.numpy()
         counter = np.zeros(1, np.int64)
         _kernels.weight_grad(
             sync_threads(), counter, order, bounds, pairs_in.numpy(), pairs_out.numpy(), *arrays
         )
     return target[:, :cin, :cout].to(features.dtype).contiguous()
+
+
+def _widen(tensor: Tensor, columns: int) -> Tensor:
+    """Zeros to the right up to `columns`. (`pad` copies even when there is nothing to add.)"""
+    missing = columns - tensor.shape[-1]
+    return pad(tensor, (0, missing)) if missing else tensor
 
 
 def _accumulator(dtype: torch.dtype) -> torch.dtype:

@@ -18,6 +18,7 @@ from sparseops._numba.intrinsics import (
     convolve_tail,
     fetch_add,
     outer,
+    outer_wide,
 )
 
 CHANNELS_PER_TASK = 16
@@ -95,19 +96,36 @@ def _offset_grad(k, first, segments, pairs_in, pairs_out, source, grad, target):
         for channel in range(first, min(first + CHANNELS_PER_TASK, cin), DEPTH_ROWS):
             source_at = source.ctypes.data + channel * size
             target_at = target.ctypes.data + (k * target.shape[1] + channel) * stride
-            for column in range(0, blocks * COLUMNS * size, COLUMNS * size):
-                grad_at, valid = grad.ctypes.data + column, cin - channel
+            column = 0
+            while column + 2 <= blocks:
+                for half in range(0, DEPTH_ROWS, DEPTH_ROWS // 2):
+                    if channel + half < cin:
+                        outer_wide(
+                            source,
+                            end - begin,
+                            source_at + half * size,
+                            cin * size,
+                            at_in,
+                            cin - channel - half,
+                            grad.ctypes.data + column * COLUMNS * size,
+                            stride,
+                            at_out,
+                            target_at + half * stride + column * COLUMNS * size,
+                            stride,
+                        )
+                column += 2
+            if column < blocks:
                 outer(
                     source,
                     end - begin,
                     source_at,
                     cin * size,
                     at_in,
-                    valid,
-                    grad_at,
+                    cin - channel,
+                    grad.ctypes.data + column * COLUMNS * size,
                     stride,
                     at_out,
-                    target_at + column,
+                    target_at + column * COLUMNS * size,
                     stride,
                 )
 
