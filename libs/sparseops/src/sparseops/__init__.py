@@ -7,9 +7,17 @@ from sparseops.group import group
 from sparseops.kernel_map import KernelMap, strided_map, submanifold_map, transposed_map
 from sparseops.layouts import weight_from_spconv, weight_to_spconv
 from sparseops.ms_deform_attn import ms_deform_attn
-from sparseops.nms import nms_bev
+from sparseops.nms import nms_3d, nms_aligned_3d, nms_aligned_bev, nms_bev
 from sparseops.points_in_boxes import points_in_boxes, points_in_boxes_batch
-from sparseops.rotated_iou import iou_3d, iou_bev
+from sparseops.rotated_iou import (
+    iou_3d,
+    iou_aligned_3d,
+    iou_aligned_bev,
+    iou_bev,
+    paired_iou_3d,
+    paired_iou_aligned_3d,
+    paired_iou_bev,
+)
 from sparseops.scatter import scatter_max, scatter_mean, scatter_sum
 from sparseops.sites import Sites, sites_from_coords
 from sparseops.sparse_conv import sparse_conv
@@ -41,10 +49,18 @@ __all__ = [
     "furthest_point_sample",
     "group",
     "iou_3d",
+    "iou_aligned_3d",
+    "iou_aligned_bev",
     "iou_bev",
     "ms_deform_attn",
+    "nms_3d",
+    "nms_aligned_3d",
+    "nms_aligned_bev",
     "nms_bev",
     "nn",
+    "paired_iou_3d",
+    "paired_iou_aligned_3d",
+    "paired_iou_bev",
     "points_in_boxes",
     "points_in_boxes_batch",
     "scatter_max",
