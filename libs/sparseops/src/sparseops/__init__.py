@@ -5,6 +5,7 @@ from sparseops.ball_query import ball_query, ball_query_stacked
 from sparseops.furthest_point_sample import furthest_point_sample
 from sparseops.group import group
 from sparseops.kernel_map import KernelMap, strided_map, submanifold_map, transposed_map
+from sparseops.knn import Neighbours, knn, knn_stacked
 from sparseops.layouts import weight_from_spconv, weight_to_spconv
 from sparseops.ms_deform_attn import ms_deform_attn
 from sparseops.nms import nms_3d, nms_aligned_3d, nms_aligned_bev, nms_bev
@@ -41,6 +42,7 @@ __all__ = [
     "KernelMap",
     "MapCache",
     "MapKey",
+    "Neighbours",
     "Sites",
     "SparseTensor",
     "Voxels",
@@ -52,6 +54,8 @@ __all__ = [
     "iou_aligned_3d",
     "iou_aligned_bev",
     "iou_bev",
+    "knn",
+    "knn_stacked",
     "ms_deform_attn",
     "nms_3d",
     "nms_aligned_3d",
