@@ -16,6 +16,8 @@ from sparseops.nn import (
     SparseSequential,
     SubmanifoldConv2d,
     SubmanifoldConv3d,
+    TransposedConv2d,
+    TransposedConv3d,
 )
 from torch import nn
 
@@ -123,6 +125,69 @@ def test_max_pool_takes_its_kernel_as_stride(random_coords, backend: str) -> Non
     assert bool((SparseMaxPool3d(2, clamp_zero=True)(tensor).features >= 0).all())
 
 
+def test_transposed_layers_are_those_of_torch_at_their_sites(random_coords, backend: str) -> None:
+    window: dict[str, Any] = {"stride": (2, 1, 2), "padding": (1, 0, 1), "output_padding": (1, 0, 0)}
+    tensor, layer = cloud(random_coords), TransposedConv3d(4, 6, (3, 2, 4), **window)
+    out = layer(tensor)
+    weight = layer.weight.permute(3, 4, 0, 1, 2)
+    dense = nn.functional.conv_transpose3d(tensor.dense(), weight, layer.bias, **window)
+    b, z, y, x = out.coords.long().unbind(1)
+    assert out.spatial_shape == tuple(dense.shape[2:])
+    torch.testing.assert_close(out.features, dense[b, :, z, y, x], atol=1e-5, rtol=1e-5)
+    flat = cloud(random_coords, shape=(9, 8))
+    assert TransposedConv2d(4, 3, 2, stride=2)(flat).spatial_shape == (18, 16)
+
+
+def test_minkowski_layers_go_down_and_up_a_unet(random_coords, backend: str) -> None:
+    tensor = cloud(random_coords, shape=(8, 12, 16))
+    down = SparseConv3d(4, 8, 3, stride=2, site_rule="minkowski", key="down")
+    low = down(tensor)
+    assert low.spatial_shape == (4, 6, 8)
+    assert low.coords.tolist() == torch.unique(tensor.coords // torch.tensor([1, 2, 2, 2]), dim=0).tolist()
+    up = TransposedConv3d(8, 4, 3, stride=2, site_rule="minkowski")
+    same, cached = up(low, onto=tensor), up(low, onto=tensor.sites)
+    assert same.sites is cached.sites is tensor.sites
+    # The layer that reuses the strided map reads the same pairs; the weight decides.
+    inverse = InverseConv3d(8, 4, 3, of="down")
+    inverse.load_state_dict(up.state_dict())
+    torch.testing.assert_close(inverse(low).features, same.features)
+    generated = up(low)
+    assert generated.spatial_shape == tensor.spatial_shape
+    at = {tuple(cell): row for cell, row in zip(generated.coords.tolist(), generated.features, strict=True)}
+    for cell, row in zip(tensor.coords.tolist(), same.features, strict=True):
+        torch.testing.assert_close(row, at.get(tuple(cell), up.bias))
+
+
+def test_layers_of_another_rule_have_other_maps(random_coords) -> None:
+    tensor = cloud(random_coords)
+    for rule in ("spconv", "minkowski", "torchsparse"):
+        SparseConv3d(4, 4, 3, stride=2, site_rule=rule)(tensor)
+        SparseMaxPool3d(3, stride=2, site_rule=rule)(tensor)
+    assert len(tensor.cache.maps) == 3
+    for onto in (None, tensor, tensor):
+        TransposedConv3d(4, 4, 1)(tensor, onto)
+    assert len(tensor.cache.maps) == 5
+
+
+def test_a_rule_is_checked_when_the_layer_is_made() -> None:
+    for layer in (SparseConv3d, TransposedConv2d):
+        with pytest.raises(
+            ValueError, match=rf"{layer.__name__}: padding must be 0 with site_rule 'minkowski'"
+        ):
+            layer(4, 4, 3, padding=1, site_rule="minkowski")
+    with pytest.raises(ValueError, match="SparseMaxPool3d: dilation must be 1 with site_rule 'torchsparse'"):
+        SparseMaxPool3d(3, dilation=2, site_rule="torchsparse")
+
+
+def test_empty_batch_elements_pass_through(random_coords, backend: str) -> None:
+    tensor = cloud(random_coords)
+    network = unet().eval()
+    gaps = tensor.coords * torch.tensor([2, 1, 1, 1], dtype=torch.int32) + torch.tensor([1, 0, 0, 0])
+    # Elements 1 and 3 of five hold the two clouds.
+    spread = SparseTensor(tensor.features, gaps.int(), tensor.spatial_shape, 5)
+    torch.testing.assert_close(network(spread).features, network(tensor).features)
+
+
 def test_a_single_cell_kernel_is_a_linear_layer(random_coords, backend: str) -> None:
     tensor, layer = cloud(random_coords), SubmanifoldConv3d(4, 6, 1)
     expected = tensor.features @ layer.weight[0, 0, 0] + layer.bias
@@ -151,6 +216,9 @@ def test_layers_tell_their_settings() -> None:
         "SparseConv2d(4, 8, kernel=(3, 3), stride=(2, 2), padding=(1, 1), bias=False, key='down')"
     )
     assert repr(InverseConv2d(4, 8, 3, of="down")) == "InverseConv2d(4, 8, kernel=(3, 3), of='down')"
+    assert repr(TransposedConv2d(4, 8, 2, stride=2, site_rule="minkowski")) == (
+        "TransposedConv2d(4, 8, kernel=(2, 2), stride=(2, 2), site_rule='minkowski', bias=True)"
+    )
     assert repr(SparseMaxPool3d(2)) == "SparseMaxPool3d(kernel=(2, 2, 2), stride=(2, 2, 2))"
 
 

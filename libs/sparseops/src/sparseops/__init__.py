@@ -5,11 +5,20 @@ from sparseops.ball_query import ball_query, ball_query_stacked
 from sparseops.furthest_point_sample import furthest_point_sample
 from sparseops.group import group
 from sparseops.kernel_map import KernelMap, strided_map, submanifold_map, transposed_map
+from sparseops.knn import Neighbours, knn, knn_stacked
 from sparseops.layouts import weight_from_spconv, weight_to_spconv
 from sparseops.ms_deform_attn import ms_deform_attn
-from sparseops.nms import nms_bev
+from sparseops.nms import nms_3d, nms_aligned_3d, nms_aligned_bev, nms_bev
 from sparseops.points_in_boxes import points_in_boxes, points_in_boxes_batch
-from sparseops.rotated_iou import iou_3d, iou_bev
+from sparseops.rotated_iou import (
+    iou_3d,
+    iou_aligned_3d,
+    iou_aligned_bev,
+    iou_bev,
+    paired_iou_3d,
+    paired_iou_aligned_3d,
+    paired_iou_bev,
+)
 from sparseops.scatter import scatter_max, scatter_mean, scatter_sum
 from sparseops.sites import Sites, sites_from_coords
 from sparseops.sparse_conv import sparse_conv
@@ -33,6 +42,7 @@ __all__ = [
     "KernelMap",
     "MapCache",
     "MapKey",
+    "Neighbours",
     "Sites",
     "SparseTensor",
     "Voxels",
@@ -41,10 +51,20 @@ __all__ = [
     "furthest_point_sample",
     "group",
     "iou_3d",
+    "iou_aligned_3d",
+    "iou_aligned_bev",
     "iou_bev",
+    "knn",
+    "knn_stacked",
     "ms_deform_attn",
+    "nms_3d",
+    "nms_aligned_3d",
+    "nms_aligned_bev",
     "nms_bev",
     "nn",
+    "paired_iou_3d",
+    "paired_iou_aligned_3d",
+    "paired_iou_bev",
     "points_in_boxes",
     "points_in_boxes_batch",
     "scatter_max",

@@ -62,6 +62,15 @@ def site_keys(coords: Int[Tensor, "*n axes"], spatial_shape: tuple[int, ...]) ->
     return keys
 
 
+def coords_from_keys(keys: Int64[Tensor, " n"], spatial_shape: tuple[int, ...]) -> Int32[Tensor, "n axes"]:
+    """Read the cells back from their numbers; the inverse of `site_keys`."""
+    columns = []
+    for size in reversed(spatial_shape):
+        columns.append(keys % size)
+        keys = keys.div(size, rounding_mode="floor")
+    return torch.stack([keys, *reversed(columns)], dim=1).int()
+
+
 def sites_from_coords(
     coords: Int32[Tensor, "n axes"], *, spatial_shape: tuple[int, ...], batch_size: int
 ) -> Sites:

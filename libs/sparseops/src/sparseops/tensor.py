@@ -1,23 +1,28 @@
 """Sparse tensors: feature rows on the active sites of a grid, with the kernel maps made for them."""
 
 from dataclasses import dataclass, field
+from typing import Literal
 
 import torch
 from jaxtyping import Float, Int32
 from torch import Tensor
 
 from sparseops._checks import HALF_AND_FLOATS, check_device, check_dtype
-from sparseops.kernel_map import KernelMap, Window
+from sparseops.kernel_map import KernelMap, SiteRule, Window
 from sparseops.sites import Sites, sites_from_coords
 
 
 @dataclass(frozen=True)
 class MapKey:
-    """What identifies a kernel map: the kind, the window, and the very site set it starts from."""
+    """What identifies a kernel map: the request, and the very site set it starts from."""
 
-    kind: str
+    kind: Literal["submanifold", "strided", "transposed"]
     window: Window
+    """As asked for; a site rule centres it later."""
     sites: Sites
+    site_rule: SiteRule = "spconv"
+    output_padding: tuple[int, int, int] = (0, 0, 0)
+    onto: Sites | None = None
 
 
 @dataclass

@@ -38,6 +38,31 @@ def test_inputs_may_be_strided(backend: str) -> None:
     out.sum().backward()
 
 
+@pytest.mark.parametrize("dtype", [torch.int32, torch.int64])
+def test_one_row_of_one_point_in_any_integer(backend: str, dtype: torch.dtype) -> None:
+    features = torch.tensor([[[3.0]]], requires_grad=True)
+    out = group(features, torch.zeros(1, 2, 2, dtype=dtype))
+    assert out.tolist() == [[[[3.0, 3.0], [3.0, 3.0]]]]
+    out.sum().backward()
+    assert features.grad is not None
+    assert features.grad.item() == 4
+
+
+def test_nan_stays_in_its_row(backend: str) -> None:
+    features = torch.tensor([[[torch.nan, 1.0]]], requires_grad=True)
+    out = group(features, torch.tensor([[[1, 0, 1]]]))
+    assert out.isnan().flatten().tolist() == [False, True, False]
+    out.backward(torch.tensor([[[[1.0, torch.nan, 1.0]]]]))
+    assert features.grad is not None
+    assert features.grad[0, 0, 1].item() == 2
+
+
+def test_a_batch_equals_its_samples_one_by_one(backend: str) -> None:
+    features, idx = torch.rand(2, 3, 7), torch.randint(0, 7, (2, 4, 5))
+    alone = [group(features[i : i + 1], idx[i : i + 1]) for i in range(2)]
+    assert torch.equal(group(features, idx), torch.cat(alone))
+
+
 def test_nothing_to_gather(backend: str) -> None:
     features = torch.rand(2, 3, 5, requires_grad=True)
     out = group(features, torch.zeros(2, 0, 4, dtype=torch.int64))
@@ -77,3 +102,5 @@ def test_wrong_arguments_are_named() -> None:
         group(features.long(), idx)
     with pytest.raises(IndexError, match="group: idx must lie in 0 to 6, got 0 to 7"):
         group(features, idx + torch.tensor([0, 0, 0, 0, 7]))
+    with pytest.raises(IndexError, match="group: idx must lie in 0 to 6, got -1 to 0"):
+        group(features, idx - torch.tensor([0, 0, 1, 0, 0]))

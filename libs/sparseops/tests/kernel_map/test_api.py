@@ -99,7 +99,10 @@ def test_both_back_ends_give_the_same_arrays(random_coords, monkeypatch: pytest.
         monkeypatch.setenv("SPARSEOPS_BACKEND", name)
         sites = sites_from_coords(coords, spatial_shape=(9, 12, 11), batch_size=3)
         plans = [submanifold_map(sites, kernel=3), *(strided_map(sites, **window) for window in windows)]
+        plans += [strided_map(sites, kernel=(3, 2, 4), stride=2, site_rule="minkowski")]
+        plans += [strided_map(sites, kernel=(3, 3, 4), stride=2, site_rule="torchsparse")]
         plans += [transposed_map(sites, kernel=2, stride=2), *(plan.transposed for plan in plans)]
+        plans += [transposed_map(sites, kernel=3, stride=2, padding=1, dilation=(1, 2, 1))]
         results.append([(p.pairs_in, p.pairs_out, p.segments, p.sites_out.coords) for p in plans])
     for compiled, reference in zip(*results, strict=True):
         for a, b in zip(compiled, reference, strict=True):
@@ -148,7 +151,7 @@ def test_a_kernel_larger_than_the_grid_is_refused(random_coords) -> None:
     sites = sites_from_coords(random_coords(5, (4, 4)), spatial_shape=(4, 4), batch_size=1)
     with pytest.raises(ValueError, match=r"does not fit into the grid .* enlarge the padding"):
         strided_map(sites, kernel=5)
-    with pytest.raises(ValueError, match="padding 3 leaves no cell"):
+    with pytest.raises(ValueError, match=r"padding \(3, 3\) leaves no cell"):
         transposed_map(sites, kernel=1, padding=3)
 
 

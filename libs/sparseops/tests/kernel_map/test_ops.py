@@ -14,6 +14,7 @@ def test_operators_pass_opcheck(random_coords, backend: str) -> None:
     plan = strided_map(sites, kernel=3, stride=2, padding=1)
     out = plan.sites_out
     torch.library.opcheck(_ops.strided_sites, (sites.sorted_bzyx, [3, 3, 4], *WINDOW))
+    torch.library.opcheck(_ops.floor_sites, (sites.sorted_bzyx, [3, 3, 4], [2, 2, 2]))
     torch.library.opcheck(_ops.transposed_sites, (sites.sorted_bzyx, [9, 11, 13], *WINDOW))
     rows = out.sorted_bzyx, out.order, sites.sorted_bzyx, sites.order
     torch.library.opcheck(_ops.pair_list, (*rows, [5, 6, 7], *WINDOW))

@@ -51,6 +51,36 @@ def test_nothing_to_reduce(backend: str) -> None:
     assert scatter_sum(torch.zeros(4, 3), torch.full((4,), -1), count=0).shape == (0, 3)
 
 
+def test_a_maximum_over_nan_is_the_first_nan(backend: str) -> None:
+    nan, inf = float("nan"), float("inf")
+    rows = torch.tensor([[1.0], [nan], [3.0], [nan], [-inf], [-inf]])
+    values, source = scatter_max(rows, torch.tensor([0, 0, 0, 0, 1, 1]), count=3)
+    assert source.flatten().tolist() == [1, 4, 6]
+    assert values[0].isnan()
+    assert values[1:].flatten().tolist() == [-inf, 0.0]
+
+
+def test_sums_over_nan_leave_other_groups_alone(backend: str) -> None:
+    rows = torch.tensor([[1.0], [torch.nan], [2.0]])
+    assert scatter_mean(rows, torch.tensor([0, 1, 0]), count=2)[0].item() == 1.5
+    assert scatter_sum(rows, torch.tensor([0, -1, 0]), count=1).item() == 3
+
+
+@pytest.mark.parametrize("dtype", [torch.int32, torch.int64])
+def test_inputs_may_be_strided_and_any_integer(backend: str, dtype: torch.dtype) -> None:
+    rows, index = torch.randn(3, 8).T[::2], torch.tensor([1, 9, 0, 9, -1, 9, 0, 9], dtype=dtype)[::2]
+    assert torch.equal(scatter_sum(rows, index, count=2), torch.stack([rows[1] + rows[3], rows[0]]))
+    values, source = scatter_max(rows, index, count=2)
+    assert torch.equal(values, torch.stack([torch.maximum(rows[1], rows[3]), rows[0]]))
+    assert torch.equal(values, rows.gather(0, source))
+
+
+def test_one_row(backend: str) -> None:
+    rows, index = torch.tensor([[5.0, -1.0]]), torch.tensor([0])
+    assert torch.equal(scatter_mean(rows, index, count=1), rows)
+    assert torch.equal(scatter_max(rows, index, count=1)[0], rows)
+
+
 def test_result_does_not_depend_on_the_threads(threads) -> None:
     rows, index = torch.randn(5000, 40), torch.randint(-1, 50, (5000,))
     threads(1)
@@ -62,7 +92,7 @@ def test_result_does_not_depend_on_the_threads(threads) -> None:
 
 def test_the_operators_pass_opcheck() -> None:
     index = torch.tensor([0, 2, -1, 2])
-    torch.library.opcheck(_scatter_sum, (torch.randn(4, 3, requires_grad=True), index, 3))
+    torch.library.opcheck(_scatter_sum, (torch.randn(4, 3, requires_grad=True), index, 3, "scatter_sum"))
     torch.library.opcheck(_scatter_argmax, (torch.randn(4, 3), index, 3))
 
 
@@ -79,3 +109,5 @@ def test_wrong_arguments_are_named(function) -> None:
         function(rows, index.float(), count=1)
     with pytest.raises(IndexError, match=f"{name}: index must be below count 1, got 1"):
         function(rows, index + 1, count=1)
+    with pytest.raises(ValueError, match=f"{name}: count must not be negative, got -1"):
+        function(rows, index, count=-1)

@@ -14,14 +14,14 @@ from sparseops.group._reference import group_backward_reference, group_reference
 def group(features: Float[Tensor, "b c n"], idx: Int[Tensor, "b m s"]) -> Float[Tensor, "b c m s"]:
     """Gather features by rows: out[b, c, m, s] = features[b, c, idx[b, m, s]].
 
-    Made for the rows of `ball_query`. The gradient adds up over equal rows, on the CPU in the order of (m,
-    s), so that it is the same in every run (on CUDA the order is not fixed). Any floating type, half
-    precision by the reference. O(b c m s).
+    Made for the rows of `ball_query`. The gradient adds up over equal rows in a fixed order, on the CPU that
+    of (m, s), on CUDA that of a tree over the entries of a row, and is the same in every run. Any floating
+    type; half precision takes the reference on the CPU. O(b c m s); on CUDA the gradient sorts the rows.
 
     Raises:
         TypeError: Features that are not floating point, rows that are not integers.
         ValueError: Wrong shape or different devices.
-        IndexError: A row outside 0 .. n - 1 (checked on the CPU only).
+        IndexError: A row outside 0 .. n - 1 (checked on the CPU only; CUDA reads zeros there).
 
     Example:
         >>> group(torch.tensor([[[10.0, 20.0, 30.0]]]), torch.tensor([[[2, 0]]])).tolist()
@@ -41,11 +41,14 @@ def _group(features: Tensor, idx: Tensor) -> Tensor:
         low, high = int(idx.min()), int(idx.max())
         if low < 0 or high >= features.shape[2]:
             raise IndexError(f"group: idx must lie in 0 to {features.shape[2] - 1}, got {low} to {high}")
-    if features.dtype not in FLOATS or backend_for("group", features) == "reference":
-        return group_reference(features, idx)
-    from sparseops.group._cpu import group_cpu
-
-    return group_cpu(features, idx)
+    match backend_for("group", features):
+        case "cpu" if features.dtype in FLOATS:
+            from sparseops.group._cpu import group_cpu as run
+        case "triton":
+            from sparseops.group._triton import group_triton as run
+        case _:
+            run = group_reference
+    return run(features, idx)
 
 
 @_group.register_fake
@@ -55,11 +58,14 @@ def _(features: Tensor, idx: Tensor) -> Tensor:
 
 @torch.library.custom_op("sparseops::group_backward", mutates_args=())
 def _group_backward(grad: Tensor, idx: Tensor, rows: int) -> Tensor:
-    if grad.dtype not in FLOATS or backend_for("group", grad) == "reference":
-        return group_backward_reference(grad, idx, rows)
-    from sparseops.group._cpu import group_backward_cpu
-
-    return group_backward_cpu(grad, idx, rows)
+    match backend_for("group", grad):
+        case "cpu" if grad.dtype in FLOATS:
+            from sparseops.group._cpu import group_backward_cpu as run
+        case "triton":
+            from sparseops.group._triton import group_backward_triton as run
+        case _:
+            run = group_backward_reference
+    return run(grad, idx, rows)
 
 
 @_group_backward.register_fake

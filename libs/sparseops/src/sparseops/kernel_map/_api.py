@@ -2,14 +2,23 @@
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Literal
 
-import torch
 from jaxtyping import Int32, Int64
 from torch import Tensor
 
 from sparseops._backend import backend_for
+from sparseops._checks import check_device
 from sparseops.kernel_map import _ops, _reference
 from sparseops.kernel_map._reference import TILE_ROWS
+from sparseops.kernel_map._rules import (
+    SiteRule,
+    check_grid,
+    lists,
+    rule_window,
+    strided_out,
+    transposed_out,
+)
 from sparseops.kernel_map._window import Extent, Triple, Window, make_window
 from sparseops.sites import Sites
 
@@ -130,7 +139,8 @@ def submanifold_map(sites: Sites, *, kernel: Extent, dilation: Extent = 1) -> Ke
         ValueError: an even kernel size, which has no centre.
 
     Example:
-        >>> from sparseops.sites import sites_from_coords
+        >>> import torch
+        >>> from sparseops import sites_from_coords
         >>> coords = torch.tensor([[0, 0, 0], [0, 0, 1]], dtype=torch.int32)
         >>> line = sites_from_coords(coords, spatial_shape=(1, 4), batch_size=1)
         >>> submanifold_map(line, kernel=(1, 3)).neighbours().tolist()
@@ -147,35 +157,49 @@ def submanifold_map(sites: Sites, *, kernel: Extent, dilation: Extent = 1) -> Ke
 
 
 def strided_map(
-    sites: Sites, *, kernel: Extent, stride: Extent = 1, padding: Extent = 0, dilation: Extent = 1
+    sites: Sites,
+    *,
+    kernel: Extent,
+    stride: Extent = 1,
+    padding: Extent = 0,
+    dilation: Extent = 1,
+    site_rule: SiteRule = "spconv",
+    onto: Sites | None = None,
 ) -> KernelMap:
-    """Plan a convolution whose output sites are all cells that read at least one input site.
+    """Plan a convolution or pooling: output q reads input `q * stride - padding + k * dilation`.
 
-    Output q reads input `q * stride - padding + k * dilation`. The output grid has `floor((n + 2 padding -
-    dilation (kernel - 1) - 1) / stride) + 1` cells on an axis of n; what lies beyond it is dropped. Output
-    rows are sorted by (b, z, y, x).
+    Output rows are sorted by (b, z, y, x). An input without sites gives an output without.
+
+    Args:
+        site_rule: Which cells become sites. `"spconv"`: all that read an input, on a grid of `floor((n + 2
+            padding - dilation (kernel - 1) - 1) / stride) + 1` cells on an axis of n; what lies beyond is
+            dropped. `"minkowski"` (MinkowskiEngine 0.5): all `floor(p / stride)`, on a grid of `ceil(n /
+            stride)`. `"torchsparse"` (1.4): the same if every stride is 1 or the kernel size; else all `(p +
+            offset) / stride` without remainder that do not lie below the lowest coordinate of the whole batch
+            (with even kernels some of them may read nothing). These two leave the sites, and the order of
+            rows, as they are if every stride is 1. They take no padding: odd kernels are centred, even ones
+            read cells from 0 (minkowski) or from `1 - kernel / 2` (torchsparse). `kernel_map/_rules.py` says
+            how their coordinates become cells.
+        onto: Write these sites instead, in their order; the rule then only centres the kernel. Rows that read
+            nothing have no pairs.
 
     Raises:
-        ValueError: the dilated kernel is larger than the padded grid.
+        ValueError: the dilated kernel is larger than the padded grid; a padding (or, with torchsparse, a
+            dilation) that the rule does not have; `onto` with other axes, batch size or device.
 
     Example:
-        >>> from sparseops.sites import sites_from_coords
+        >>> import torch
+        >>> from sparseops import sites_from_coords
         >>> coords = torch.tensor([[0, 0, 0], [0, 0, 3]], dtype=torch.int32)
         >>> line = sites_from_coords(coords, spatial_shape=(1, 4), batch_size=1)
         >>> strided_map(line, kernel=(1, 2), stride=(1, 2)).sites_out.coords.tolist()
         [[0, 0, 0], [0, 0, 1]]
     """
-    window = make_window(
-        "strided_map", sites.dims, kernel=kernel, stride=stride, padding=padding, dilation=dilation
-    )
-    shape_out = window.shape_out(sites.shape_zyx)
-    if min(shape_out) < 1:
-        raise ValueError(
-            f"strided_map: kernel {kernel} with dilation {dilation} does not fit into the grid "
-            f"{sites.spatial_shape} with padding {padding}; enlarge the padding"
-        )
-    coords = _ops.strided_sites(sites.sorted_bzyx, *_lists(shape_out, window))
-    return _map_between(sites, _sorted_sites(coords, shape_out, sites), window, mirrored=False)
+    op = "strided_map"
+    window = make_window(op, sites.dims, kernel=kernel, stride=stride, padding=padding, dilation=dilation)
+    window = rule_window(op, window, site_rule)
+    sites_out = strided_out(op, sites, window, site_rule) if onto is None else _check_onto(op, sites, onto)
+    return _map_between(sites, sites_out, window, mirrored=sites_out is sites and window.centred)
 
 
 def transposed_map(
@@ -186,41 +210,58 @@ def transposed_map(
     padding: Extent = 0,
     dilation: Extent = 1,
     output_padding: Extent = 0,
+    site_rule: Literal["spconv", "minkowski"] = "spconv",
+    onto: Sites | None = None,
 ) -> KernelMap:
-    """Plan a generative transposed convolution: input p writes to all `p * stride - padding + k * dilation`.
+    """Plan a transposed convolution: input p writes to all `p * stride - padding + k * dilation`.
 
-    The output grid has `(n - 1) stride - 2 padding + dilation (kernel - 1) + 1 + output_padding` cells on
-    an axis of n, as torch's transposed convolutions. Output rows are sorted by (b, z, y, x).
+    It is generative: each of those cells becomes a site. Output rows are sorted by (b, z, y, x).
+
+    Args:
+        site_rule: `"spconv"`: the output grid has `(n - 1) stride - 2 padding + dilation (kernel - 1) + 1 +
+            output_padding` cells on an axis of n, as torch's transposed convolutions. `"minkowski"`: odd
+            kernels are centred, even ones start at `p * stride`, on a grid of `n * stride` cells; no padding.
+            What lies beyond the grid is dropped: for MinkowskiEngine's numbers leave one coarse cell free at
+            its borders.
+        onto: Write these sites instead, in their order (a layer's finer sites seen before: the transposed
+            convolution of MinkowskiEngine that is not generative). Rows that nothing writes have no pairs.
 
     Raises:
-        ValueError: the output grid is empty.
+        ValueError: the output grid is empty or too large; a padding that the rule does not have; `onto` with
+            other axes, batch size or device.
 
     Example:
-        >>> from sparseops.sites import sites_from_coords
+        >>> import torch
+        >>> from sparseops import sites_from_coords
         >>> coords = torch.tensor([[0, 0, 1]], dtype=torch.int32)
         >>> line = sites_from_coords(coords, spatial_shape=(1, 2), batch_size=1)
         >>> transposed_map(line, kernel=(1, 2), stride=(1, 2)).sites_out.coords.tolist()
         [[0, 0, 2], [0, 0, 3]]
     """
     op = "transposed_map"
+    if site_rule not in ("spconv", "minkowski"):
+        raise ValueError(f"{op}: site_rule must be 'spconv' or 'minkowski', got {site_rule!r}")
     window = make_window(op, sites.dims, kernel=kernel, stride=stride, padding=padding, dilation=dilation)
-    extra = make_window(op, sites.dims, kernel=1, padding=output_padding).padding
-    z, y, x = (
-        (size - 1) * stride - 2 * pad + dilation * (kernel - 1) + 1 + more
-        for size, kernel, stride, pad, dilation, more in zip(
-            sites.shape_zyx, window.kernel, window.stride, window.padding, window.dilation, extra, strict=True
+    window = rule_window(op, window, site_rule)
+    more = make_window(op, sites.dims, kernel=1, padding=output_padding).padding
+    if any(more) and (site_rule == "minkowski" or onto is not None):
+        raise ValueError(
+            f"{op}: output_padding must be 0 with onto or site_rule 'minkowski', which fix the output grid, "
+            f"got {output_padding}"
         )
-    )
-    if min(z, y, x) < 1:
-        raise ValueError(f"{op}: padding {padding} leaves no cell of the output grid; make it smaller")
-    coords = _ops.transposed_sites(sites.sorted_bzyx, *_lists((z, y, x), window))
-    fine = _sorted_sites(coords, (z, y, x), sites)
+    if onto is None:
+        fine = transposed_out(op, sites, window, more, site_rule)
+    else:
+        fine = _check_onto(op, sites, onto)
     return _map_between(fine, sites, window, mirrored=False).transposed
 
 
 def _map_between(sites_in: Sites, sites_out: Sites, window: Window, *, mirrored: bool) -> KernelMap:
     ordered = sites_out.sorted_bzyx, sites_out.order, sites_in.sorted_bzyx, sites_in.order
-    geometry = _lists(sites_in.shape_zyx, window)
+    shape_in = _readable(sites_in.shape_zyx, sites_out.shape_zyx, window)
+    z, y, x = (n + 2 * pad for n, pad in zip(shape_in, window.padding, strict=True))
+    check_grid("kernel_map", (z, y, x), sites_in.batch_size)
+    geometry = lists(shape_in, window)
     plan: PairList | NeighbourTable
     if backend_for("kernel_map", sites_in.coords) == "triton":
         plan = NeighbourTable(_ops.neighbour_table(*ordered, *geometry))
@@ -229,11 +270,22 @@ def _map_between(sites_in: Sites, sites_out: Sites, window: Window, *, mirrored:
     return KernelMap(sites_in, sites_out, window, plan, mirrored=mirrored)
 
 
-def _sorted_sites(coords_bzyx: Tensor, shape_zyx: Triple, like: Sites) -> Sites:
-    coords = coords_bzyx if like.dims == 3 else coords_bzyx[:, [0, 2, 3]]
-    order = torch.arange(len(coords), device=coords.device)
-    return Sites(coords, shape_zyx[-like.dims :], like.batch_size, order)
+def _readable(shape_in: Triple, shape_out: Triple, window: Window) -> Triple:
+    """The input grid, grown until no offset leads further out than the padding: searches rely on it."""
+    z, y, x = (
+        max(n, (m - 1) * stride + dilation * (kernel - 1) + 1 - 2 * pad)
+        for n, m, kernel, stride, pad, dilation in zip(
+            shape_in, shape_out, window.kernel, window.stride, window.padding, window.dilation, strict=True
+        )
+    )
+    return z, y, x
 
 
-def _lists(shape: Triple, window: Window) -> tuple[list[int], list[int], list[int], list[int], list[int]]:
-    return list(shape), list(window.kernel), list(window.stride), list(window.padding), list(window.dilation)
+def _check_onto(op: str, sites: Sites, onto: Sites) -> Sites:
+    if onto.dims != sites.dims or onto.batch_size != sites.batch_size:
+        raise ValueError(
+            f"{op}: onto must have the axes and batch_size of the input, {sites.dims} and "
+            f"{sites.batch_size}, got {onto.dims} and {onto.batch_size}"
+        )
+    check_device(op, ("onto", onto.coords), ("sites", sites.coords))
+    return onto

@@ -40,7 +40,21 @@ def transposed_sites(
 ) -> Tensor:
     """Sites of a generative transposed convolution, ascending."""
     window = _window(kernel, stride, padding, dilation)
+    if backend_for("kernel_map", coords_in) == "cpu":
+        from sparseops.kernel_map import _cpu_sites
+
+        return _cpu_sites.transposed_sites(coords_in, _triple(shape_out), window)
     return _reference.transposed_sites(coords_in, _triple(shape_out), window)
+
+
+@torch.library.custom_op("sparseops::floor_sites", mutates_args=())
+def floor_sites(coords_in: Tensor, shape_out: Ints, stride: Ints) -> Tensor:
+    """Distinct cells `floor(p / stride)`, ascending."""
+    if backend_for("kernel_map", coords_in) == "cpu":
+        from sparseops.kernel_map import _cpu_sites
+
+        return _cpu_sites.floor_sites(coords_in, _triple(shape_out), _triple(stride))
+    return _reference.floor_sites(coords_in, _triple(shape_out), _triple(stride))
 
 
 @torch.library.custom_op("sparseops::pair_list", mutates_args=())
@@ -79,7 +93,12 @@ def neighbour_table(
 ) -> Tensor:
     """Input row of every output row at every offset, -1 where there is none."""
     window = _window(kernel, stride, padding, dilation)
-    return _reference.neighbour_table(coords_out, rows_out, coords_in, rows_in, _triple(shape_in), window)
+    run = _reference.neighbour_table
+    if backend_for("kernel_map", coords_out) == "triton":
+        from sparseops.kernel_map import _triton
+
+        run = _triton.neighbour_table
+    return run(coords_out, rows_out, coords_in, rows_in, _triple(shape_in), window)
 
 
 @torch.library.custom_op("sparseops::transpose_pairs", mutates_args=())
@@ -126,6 +145,7 @@ def _fake_transpose(
 
 strided_sites.register_fake(_fake_sites)
 transposed_sites.register_fake(_fake_sites)
+floor_sites.register_fake(_fake_sites)
 pair_list.register_fake(_fake_pairs)
 neighbour_table.register_fake(_fake_table)
 transpose_pairs.register_fake(_fake_transpose)

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from sparseops.kernel_map._window import Triple, Window
-from sparseops.sites import site_keys
+from sparseops.sites import coords_from_keys, site_keys
 
 TILE_ROWS = 256
 """Output rows of a tile. Fixed, so that the order of summation never depends on the machine."""
@@ -32,6 +32,13 @@ def transposed_sites(coords_in: Tensor, shape_out: Triple, window: Window) -> Te
     corner = coords_in[:, None, 1:] * _triple(window.stride, device) - _triple(window.padding, device)
     cells = corner + offsets(window, device) * _triple(window.dilation, device)
     return _distinct(coords_in, cells, torch.ones_like(cells[..., 0], dtype=torch.bool), shape_out)
+
+
+def floor_sites(coords_in: Tensor, shape_out: Triple, stride: Triple) -> Tensor:
+    """Distinct cells `floor(p / stride)`, ascending. [m, 4] int32."""
+    cells = coords_in[:, 1:].div(_triple(stride, coords_in.device), rounding_mode="floor")
+    keys = site_keys(torch.cat([coords_in[:, :1], cells], 1), shape_out)
+    return coords_from_keys(torch.unique(keys), shape_out)
 
 
 def neighbour_table(
@@ -129,12 +136,7 @@ def _distinct(coords_in: Tensor, cells: Tensor, valid: Tensor, shape_out: Triple
     valid = valid & _inside(cells, shape_out)
     batch = coords_in[:, None, :1].expand(*cells.shape[:2], 1)
     chosen = torch.cat([batch, cells], -1)[valid]
-    rest = torch.unique(site_keys(chosen, shape_out))
-    columns = []
-    for size in reversed(shape_out):
-        columns.append(rest % size)
-        rest = rest.div(size, rounding_mode="floor")
-    return torch.stack([rest, *reversed(columns)], dim=1).int()
+    return coords_from_keys(torch.unique(site_keys(chosen, shape_out)), shape_out)
 
 
 def _inside(cells: Tensor, shape: Triple) -> Tensor:

@@ -22,6 +22,12 @@ class Window:
         """Number of offsets; they are numbered row-major, z slowest."""
         return self.kernel[0] * self.kernel[1] * self.kernel[2]
 
+    @property
+    def centred(self) -> bool:
+        """Whether offset k and offset v - 1 - k are opposite steps from the cell itself."""
+        axes = zip(self.kernel, self.padding, self.dilation, strict=True)
+        return self.stride == (1, 1, 1) and all(2 * pad == step * (size - 1) for size, pad, step in axes)
+
     def shape_out(self, shape_in: Triple) -> Triple:
         """Grid that a `shape_in` grid becomes; zero or less where the kernel does not fit."""
         z, y, x = (

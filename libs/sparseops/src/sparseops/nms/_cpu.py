@@ -32,23 +32,23 @@ def _common_bound(boxes, cos, sin, i, j):
 
 @njit(cache=True)
 @no_type_check
-def _suppress(boxes, by_x, threshold, post_max):  # noqa: C901 - one loop nest over plain arrays
+def _suppress(boxes, labels, by_x, threshold, post_max, rotated):  # noqa: C901 - one loop nest over arrays
     n = boxes.shape[0]
     cos, sin = np.cos(boxes[:, 6]), np.sin(boxes[:, 6])
-    area = np.empty(n)
+    volume = np.empty(n)
     radius = np.empty(n)
     widest = 0.0
     sorted_x = np.empty(n)
     for i in range(n):
         dx, dy = max(boxes[i, 3], 0.0), max(boxes[i, 4], 0.0)
-        area[i] = dx * dy
+        volume[i] = dx * dy * max(boxes[i, 5], 0.0)
         radius[i] = 0.5 * math.sqrt(dx * dx + dy * dy)
         widest = max(widest, radius[i])
         sorted_x[i] = boxes[by_x[i], 0]
     suppressed = np.zeros(n, np.bool_)
     kept = np.empty(min(n, post_max), np.int64)
     count = 0
-    # IoU > t is the same as common area > share * (sum of both areas).
+    # IoU > t is the same as common volume > share * (sum of both volumes).
     share = threshold / (1.0 + threshold)
     for i in range(n):
         if count == kept.shape[0]:
@@ -57,38 +57,45 @@ def _suppress(boxes, by_x, threshold, post_max):  # noqa: C901 - one loop nest o
             continue
         kept[count] = i
         count += 1
-        if area[i] <= 0.0:
+        if volume[i] <= 0.0:
             continue
         reach = radius[i] + widest
         for k in range(np.searchsorted(sorted_x, boxes[i, 0] - reach), n):
             if sorted_x[k] > boxes[i, 0] + reach:
                 break
             j = by_x[k]
-            if j <= i or suppressed[j]:
+            if j <= i or suppressed[j] or labels[j] != labels[i]:
                 continue
-            x, y = boxes[j, 0] - boxes[i, 0], boxes[j, 1] - boxes[i, 1]
+            x, y, z = boxes[j, 0] - boxes[i, 0], boxes[j, 1] - boxes[i, 1], boxes[j, 2] - boxes[i, 2]
             touch = radius[i] + radius[j]
             if x * x + y * y >= touch * touch:
                 continue
+            hi, hj = 0.5 * boxes[i, 5], 0.5 * boxes[j, 5]
+            height = max(min(hi, z + hj) - max(-hi, z - hj), 0.0)
             # The bounds get a little slack for rounding; the exact comparison below decides.
-            wanted = share * (area[i] + area[j]) * (1.0 - 1e-9)
-            if min(area[i], area[j]) < wanted or _common_bound(boxes, cos, sin, i, j) < wanted:
+            wanted = share * (volume[i] + volume[j]) * (1.0 - 1e-9)
+            common = _common_bound(boxes, cos, sin, i, j) * height
+            if min(volume[i], volume[j]) < wanted or common < wanted:
                 continue
-            if _common_bound(boxes, cos, sin, j, i) < wanted:
-                continue
-            common = rotated_intersection_area(
-                boxes[i, 0], boxes[i, 1], boxes[i, 3], boxes[i, 4], boxes[i, 6],
-                boxes[j, 0], boxes[j, 1], boxes[j, 3], boxes[j, 4], boxes[j, 6],
-            )  # fmt: skip
-            union = area[i] + area[j] - common
+            # Without yaw the bound is the common area.
+            if rotated:
+                if _common_bound(boxes, cos, sin, j, i) * height < wanted:
+                    continue
+                common = height * rotated_intersection_area(
+                    boxes[i, 0], boxes[i, 1], boxes[i, 3], boxes[i, 4], boxes[i, 6],
+                    boxes[j, 0], boxes[j, 1], boxes[j, 3], boxes[j, 4], boxes[j, 6],
+                )  # fmt: skip
+            union = volume[i] + volume[j] - common
             if union > 0.0 and common / union > threshold:
                 suppressed[j] = True
     return kept[:count].copy()
 
 
-def nms_bev_cpu(boxes: Tensor, threshold: float, post_max: int) -> Tensor:
-    """Same results as `nms_bev_reference`, except for an IoU within 1e-12 of the threshold."""
-    array = boxes.double().contiguous().numpy()
-    return torch.from_numpy(
-        _suppress(array, np.argsort(array[:, 0], kind="stable"), float(threshold), post_max)
-    )
+def nms_cpu(boxes: Tensor, labels: Tensor, threshold: float, post_max: int, rotated: bool) -> Tensor:
+    """Same results as `nms_reference`, except for an IoU within 1e-12 of the threshold."""
+    if not rotated:
+        boxes = torch.cat([boxes[:, :6], torch.zeros_like(boxes[:, 6:])], dim=1)
+    array = boxes.contiguous().numpy()
+    by_x = np.argsort(array[:, 0], kind="stable")
+    kept = _suppress(array, labels.contiguous().numpy(), by_x, float(threshold), post_max, rotated)
+    return torch.from_numpy(kept)

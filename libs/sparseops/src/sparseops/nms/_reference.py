@@ -3,23 +3,24 @@
 import torch
 from torch import Tensor
 
-from sparseops.rotated_iou._reference import iou_bev_reference
+from sparseops.rotated_iou._reference import iou_aligned_reference, iou_reference
 
 _PAIRS_AT_ONCE = 1 << 20
 
 
-def nms_bev_reference(boxes: Tensor, threshold: float, post_max: int) -> Tensor:
-    """Return the kept rows of boxes [n, 7] that come sorted by falling score."""
-    radius = boxes[:, 3:5].double().norm(dim=1) / 2
-    near = torch.cdist(boxes[:, :2].double(), boxes[:, :2].double()) <= (radius[:, None] + radius) * (
-        1 + 1e-9
-    )
+def nms_reference(boxes: Tensor, labels: Tensor, threshold: float, post_max: int, rotated: bool) -> Tensor:
+    """Return the kept rows of float64 boxes [n, 7] that come sorted by falling score."""
+    radius = boxes[:, 3:5].norm(dim=1) / 2 * (1 + 1e-9)
+    distance = torch.cdist(boxes[:, :2], boxes[:, :2], compute_mode="donot_use_mm_for_euclid_dist")
+    near = (distance <= radius[:, None] + radius) & (labels[:, None] == labels)
     high, low = near.triu(1).nonzero(as_tuple=True)
-    overlaps = [
-        iou_bev_reference(boxes[i], boxes[j]) > threshold
-        for i, j in zip(high.split(_PAIRS_AT_ONCE), low.split(_PAIRS_AT_ONCE), strict=True)
-    ]
-    overlap = torch.cat(overlaps) if overlaps else high.bool()
+    iou = iou_reference if rotated else iou_aligned_reference
+    overlap = torch.cat(
+        [
+            iou(boxes[i], boxes[j]) > threshold
+            for i, j in zip(high.split(_PAIRS_AT_ONCE), low.split(_PAIRS_AT_ONCE), strict=True)
+        ]
+    )
     suppresses = torch.zeros(len(boxes), len(boxes), dtype=torch.bool)
     suppresses[high[overlap].cpu(), low[overlap].cpu()] = True
     suppressed = torch.zeros(len(boxes), dtype=torch.bool)

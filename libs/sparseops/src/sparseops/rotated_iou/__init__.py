@@ -1,5 +1,21 @@
-"""Overlap of rotated boxes."""
+"""Overlap of boxes: rotated and axis-aligned, seen from above and in space."""
 
-from sparseops.rotated_iou._api import iou_3d, iou_bev
+from sparseops.rotated_iou._api import (
+    iou_3d,
+    iou_aligned_3d,
+    iou_aligned_bev,
+    iou_bev,
+    paired_iou_3d,
+    paired_iou_aligned_3d,
+    paired_iou_bev,
+)
 
-__all__ = ["iou_3d", "iou_bev"]
+__all__ = [
+    "iou_3d",
+    "iou_aligned_3d",
+    "iou_aligned_bev",
+    "iou_bev",
+    "paired_iou_3d",
+    "paired_iou_aligned_3d",
+    "paired_iou_bev",
+]

@@ -1,16 +1,28 @@
-"""Exact common area of rotated rectangles in plain PyTorch, any device, by Green's theorem."""
+"""Exact overlap of boxes in plain PyTorch, any device. This file decides what is right."""
 
 import torch
 from torch import Tensor
 
 
+def seen_from_above(boxes: Tensor) -> Tensor:
+    """Return boxes [..., 7] with z = 0 and dz = 1: their IoU in space is the IoU seen from above."""
+    z, dz = torch.zeros_like(boxes[..., :1]), torch.ones_like(boxes[..., :1])
+    return torch.cat([boxes[..., :2], z, boxes[..., 3:5], dz, boxes[..., 6:]], dim=-1)
+
+
+def finite_in_float64(boxes: Tensor) -> Tensor:
+    """Return boxes [..., 7] in float64; a box with NaN or infinity becomes one without volume."""
+    boxes = boxes.double()
+    return torch.where(boxes.isfinite().all(-1, keepdim=True), boxes, 0.0)
+
+
 def intersection_bev_reference(boxes_a: Tensor, boxes_b: Tensor) -> Tensor:
-    """Return the common areas of broadcast boxes [..., 7], computed in float64.
+    """Return the areas common to broadcast float64 boxes [..., 7], by Green's theorem.
 
     In the frame of a, the area is the contour integral of clamp(x) dy along the outline of b, cut to the
     range of y of a: there is no list of vertices that rounding could corrupt.
     """
-    a, b = torch.broadcast_tensors(boxes_a.double(), boxes_b.double())
+    a, b = torch.broadcast_tensors(boxes_a, boxes_b)
     half = a[..., 3:5].clamp(min=0) / 2
     turn = b[..., 6] - a[..., 6]
     centre = _rotated(b[..., :2] - a[..., :2], -a[..., 6])
@@ -38,24 +50,30 @@ def intersection_bev_reference(boxes_a: Tensor, boxes_b: Tensor) -> Tensor:
     return torch.minimum(area.clamp(min=0), smaller)
 
 
-def iou_bev_reference(boxes_a: Tensor, boxes_b: Tensor) -> Tensor:
-    """Return the IoU seen from above of broadcast boxes [..., 7], float64; 0 for boxes without area."""
-    common = intersection_bev_reference(boxes_a, boxes_b)
-    area_a, area_b = (boxes[..., 3:5].double().clamp(min=0).prod(-1) for boxes in (boxes_a, boxes_b))
-    union = area_a + area_b - common
-    return torch.where(union > 0, common / union, 0.0)
+def iou_reference(boxes_a: Tensor, boxes_b: Tensor) -> Tensor:
+    """Return the IoU in space of broadcast float64 boxes [..., 7]; 0 for boxes without volume."""
+    common = intersection_bev_reference(boxes_a, boxes_b) * _common_lengths(boxes_a, boxes_b)[..., 2]
+    return _ratio(common, boxes_a, boxes_b)
 
 
-def iou_3d_reference(boxes_a: Tensor, boxes_b: Tensor) -> Tensor:
-    """Return the IoU in space of broadcast boxes [..., 7], float64; 0 for boxes without volume."""
-    (za, ha), (zb, hb) = (
-        (b[..., 2].double(), b[..., 5].double().clamp(min=0) / 2) for b in (boxes_a, boxes_b)
-    )
-    height = (torch.minimum(za + ha, zb + hb) - torch.maximum(za - ha, zb - hb)).clamp(min=0)
-    common = intersection_bev_reference(boxes_a, boxes_b) * height
-    volume_a, volume_b = (boxes[..., 3:6].double().clamp(min=0).prod(-1) for boxes in (boxes_a, boxes_b))
-    union = volume_a + volume_b - common
-    return torch.where(union > 0, common / union, 0.0)
+def iou_aligned_reference(boxes_a: Tensor, boxes_b: Tensor) -> Tensor:
+    """Return what `iou_reference` gives if every yaw is 0; differentiable."""
+    return _ratio(_common_lengths(boxes_a, boxes_b).prod(-1), boxes_a, boxes_b)
+
+
+def _common_lengths(boxes_a: Tensor, boxes_b: Tensor) -> Tensor:
+    """Return the common lengths along x, y and z, yaw ignored, [..., 3]."""
+    half_a, half_b = boxes_a[..., 3:6] / 2, boxes_b[..., 3:6] / 2
+    # Only the difference of the centres enters, so that boxes far from the origin lose no digits.
+    offset = boxes_b[..., :3] - boxes_a[..., :3]
+    return (torch.minimum(half_a, offset + half_b) - torch.maximum(-half_a, offset - half_b)).clamp(min=0)
+
+
+def _ratio(common: Tensor, boxes_a: Tensor, boxes_b: Tensor) -> Tensor:
+    volume_a, volume_b = (boxes[..., 3:6].clamp(min=0).prod(-1) for boxes in (boxes_a, boxes_b))
+    # Without a common part there may be no union to divide by, and no gradient.
+    union = torch.where(common > 0, volume_a + volume_b - common, 1.0)
+    return common / union
 
 
 def _rotated(xy: Tensor, yaw: Tensor) -> Tensor:

@@ -16,8 +16,9 @@ def scatter_sum(
 ) -> Float[Tensor, "count c"]:
     """Add up the rows with the same index, in row order; [count, c], zero where no row has the index.
 
-    Rows with a negative index are left out. The gradient copies that of the sum to its rows. The same result
-    in every run on the CPU; on CUDA the order of the additions is not fixed.
+    Rows with a negative index are left out. The gradient copies that of the sum to its rows. The order of the
+    additions is fixed (on CUDA it is that of a tree over the rows of a group), so every run gives the same
+    result.
 
     Args:
         count: Number of groups; every index is below it.
@@ -25,14 +26,15 @@ def scatter_sum(
     Raises:
         TypeError: Rows that are not float32 or float64, an index that is not integer.
         ValueError: Wrong shape or different devices.
-        IndexError: An index of `count` or more (checked on the CPU only).
+        IndexError: An index of `count` or more (checked on the CPU only; CUDA leaves such rows out).
 
     Example:
         >>> scatter_sum(torch.tensor([[1.0], [2.0], [4.0]]), torch.tensor([1, 1, -1]), count=2).tolist()
         [[0.0], [3.0]]
     """
-    _check("scatter_sum", rows, index, count)
-    return _scatter_sum(rows, index.long(), count)
+    op = "scatter_sum"
+    _check(op, rows, index, count)
+    return _scatter_sum(rows, index.long(), count, op)
 
 
 def scatter_mean(
@@ -44,10 +46,15 @@ def scatter_mean(
         >>> scatter_mean(torch.tensor([[1.0], [2.0], [4.0]]), torch.tensor([1, 1, -1]), count=2).tolist()
         [[0.0], [1.5]]
     """
-    _check("scatter_mean", rows, index, count)
+    op = "scatter_mean"
+    _check(op, rows, index, count)
     index = index.long()
-    number = torch.bincount(index[index >= 0], minlength=count).clamp(min=1)
-    return _scatter_sum(rows, index, count) / number.to(rows.dtype)[:, None]
+    total = _scatter_sum(rows, index, count, op)
+    # One more group takes the rows that are left out.
+    group = torch.where((index >= 0) & (index < count), index, count)
+    number = torch.zeros(count + 1, dtype=torch.int64, device=index.device)
+    number = number.scatter_add(0, group, torch.ones_like(index))[:count].clamp(min=1)
+    return total / number.to(rows.dtype)[:, None]
 
 
 def scatter_max(
@@ -56,7 +63,7 @@ def scatter_max(
     """Take the largest of the rows with the same index: values and the rows they came from, both [count, c].
 
     Of equal values the lowest row wins, and only it receives the gradient. A group without rows has value 0
-    and row n. Other rules as `scatter_sum`. NaN is not allowed.
+    and row n. NaN is larger than any number. Other rules as `scatter_sum`.
 
     Example:
         >>> rows, index = torch.tensor([[1.0], [2.0], [2.0]]), torch.tensor([0, 0, 0])
@@ -77,21 +84,31 @@ def _check(op: str, rows: Tensor, index: Tensor, count: int) -> None:
     check_dtype(op, "rows", rows, FLOATS)
     check_dtype(op, "index", index, INTEGERS)
     check_device(op, ("rows", rows), ("index", index))
+    if count < 0:
+        raise ValueError(f"{op}: count must not be negative, got {count}")
+
+
+def _check_range(op: str, index: Tensor, count: int) -> None:
+    """Raise IndexError for an index of `count` or more; on a GPU this would wait for all earlier kernels."""
     if index.device.type == "cpu" and len(index) and int(index.max()) >= count:
         raise IndexError(f"{op}: index must be below count {count}, got {int(index.max())}")
 
 
 @torch.library.custom_op("sparseops::scatter_sum", mutates_args=())
-def _scatter_sum(rows: Tensor, index: Tensor, count: int) -> Tensor:
-    if backend_for("scatter_sum", rows) == "reference":
-        return scatter_sum_reference(rows, index, count)
-    from sparseops.scatter._cpu import scatter_sum_cpu
-
-    return scatter_sum_cpu(rows, index, count)
+def _scatter_sum(rows: Tensor, index: Tensor, count: int, op: str) -> Tensor:
+    _check_range(op, index, count)
+    match backend_for(op, rows):
+        case "cpu":
+            from sparseops.scatter._cpu import scatter_sum_cpu as run
+        case "triton":
+            from sparseops.scatter._triton import scatter_sum_triton as run
+        case "reference":
+            run = scatter_sum_reference
+    return run(rows, index, count)
 
 
 @_scatter_sum.register_fake
-def _(rows: Tensor, index: Tensor, count: int | torch.SymInt) -> Tensor:
+def _(rows: Tensor, index: Tensor, count: int | torch.SymInt, op: str) -> Tensor:
     return rows.new_empty(count, rows.shape[1])
 
 
@@ -99,11 +116,12 @@ def _save(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
     ctx.save_for_backward(inputs[1])
 
 
-def _backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
+def _backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None, None]:
     (index,) = ctx.saved_tensors
     # An extra row of zeros stands for the rows that were left out.
     padded = torch.cat([grad, grad.new_zeros(1, grad.shape[1])])
-    return padded[torch.where(index < 0, len(grad), index)], None, None
+    kept = (index >= 0) & (index < len(grad))
+    return padded[torch.where(kept, index, len(grad))], None, None, None
 
 
 _scatter_sum.register_autograd(_backward, setup_context=_save)
@@ -111,11 +129,15 @@ _scatter_sum.register_autograd(_backward, setup_context=_save)
 
 @torch.library.custom_op("sparseops::scatter_argmax", mutates_args=())
 def _scatter_argmax(rows: Tensor, index: Tensor, count: int) -> Tensor:
-    if backend_for("scatter_max", rows) == "reference":
-        return scatter_argmax_reference(rows, index, count)
-    from sparseops.scatter._cpu import scatter_argmax_cpu
-
-    return scatter_argmax_cpu(rows, index, count)
+    _check_range("scatter_max", index, count)
+    match backend_for("scatter_max", rows):
+        case "cpu":
+            from sparseops.scatter._cpu import scatter_argmax_cpu as run
+        case "triton":
+            from sparseops.scatter._triton import scatter_argmax_triton as run
+        case "reference":
+            run = scatter_argmax_reference
+    return run(rows, index, count)
 
 
 @_scatter_argmax.register_fake

@@ -38,7 +38,8 @@ def _argmax(rows, index, out, block):
             if target >= 0:
                 for c in range(first, last):
                     best = out[target, c]
-                    if best == n or rows[i, c] > rows[best, c]:
+                    # The first row, a larger one, or the first NaN, for which no comparison holds.
+                    if best == n or (rows[best, c] == rows[best, c] and not rows[i, c] <= rows[best, c]):
                         out[target, c] = i
 
 

@@ -19,6 +19,7 @@ def scatter_argmax_reference(rows: Tensor, index: Tensor, count: int) -> Tensor:
         0, target, rows[kept], "amax", include_self=False
     )
     candidate = torch.arange(n, device=rows.device)[kept, None].expand(-1, channels)
-    candidate = torch.where(rows[kept] == largest[index[kept]], candidate, n)
+    value, top = rows[kept], largest[index[kept]]
+    candidate = torch.where((value == top) | (value.isnan() & top.isnan()), candidate, n)
     first = torch.full((count, channels), n, device=rows.device)
     return first.scatter_reduce(0, target, candidate, "amin")
