@@ -15,7 +15,9 @@ from sparseops.kernel_map._rules import (
     SiteRule,
     check_grid,
     lists,
+    reading_shape,
     rule_window,
+    sorted_sites,
     strided_out,
     transposed_out,
 )
@@ -198,6 +200,13 @@ def strided_map(
     op = "strided_map"
     window = make_window(op, sites.dims, kernel=kernel, stride=stride, padding=padding, dilation=dilation)
     window = rule_window(op, window, site_rule)
+    if onto is None and site_rule == "spconv" and backend_for("kernel_map", sites.coords) != "triton":
+        # Sites and pairs in one go: on the CPU much of the work is shared.
+        shape_out = reading_shape(op, sites, window)
+        shapes = list(sites.shape_zyx), *lists(shape_out, window)
+        cells, *pairs = _ops.strided_plan(sites.sorted_bzyx, sites.order, *shapes)
+        sites_out = sorted_sites(op, cells, shape_out, sites)
+        return KernelMap(sites, sites_out, window, PairList(*pairs), mirrored=False)
     sites_out = strided_out(op, sites, window, site_rule) if onto is None else _check_onto(op, sites, onto)
     return _map_between(sites, sites_out, window, mirrored=sites_out is sites and window.centred)
 

@@ -1,6 +1,4 @@
-"""Kernel maps on the CPU: merges of sorted keys, one per line of the kernel, parallel over output tiles."""
-
-from math import gcd, prod
+"""Kernel maps on the CPU: sorted sites are walked line by line, nothing is hashed."""
 
 import numpy as np
 import torch
@@ -8,9 +6,21 @@ from torch import Tensor
 
 from sparseops._backend import sync_threads
 from sparseops._numba.sort import sort_keys
-from sparseops.kernel_map import _kernels
+from sparseops.kernel_map import _kernels, _reference
 from sparseops.kernel_map._reference import TILE_ROWS
 from sparseops.kernel_map._window import Triple, Window
+
+PARTS = 16
+"""Shares of the work of a strided plan; the result does not depend on it."""
+LONGEST_AXIS = 2**20
+"""Cells of an axis up to which tables with an entry per cell are made."""
+
+
+def strided_sites(coords_in: Tensor, shape_out: Triple, window: Window) -> Tensor:
+    """Cells that some offset connects to an input cell, ascending. [m, 4] int32."""
+    # An input cell beyond what the output reads has no part in the result.
+    shape_in = tuple(int(size) + 1 for size in coords_in[:, 1:].amax(0)) if len(coords_in) else (1, 1, 1)
+    return strided_plan(coords_in, torch.arange(len(coords_in)), shape_in, shape_out, window)[0]
 
 
 def strided_plan(
@@ -20,25 +30,29 @@ def strided_plan(
 
     The rows of the output are its cells in ascending order.
     """
+    if max(shape_in) > LONGEST_AXIS:
+        cells = _reference.strided_sites(coords_in, shape_out, window)
+        return cells, *pair_list(cells, torch.arange(len(cells)), coords_in, rows_in, shape_in, window)
     coords = coords_in.numpy()
     geometry = np.array([window.kernel, window.stride, window.padding, window.dilation])
     begins = _kernels.line_begins(coords)
     keys, lines, kernel_lines = _kernels.line_candidates(coords, begins, shape_in, shape_out, geometry)
     keys, order = sort_keys(keys)
-    # Bounds of the results: an input cell is read by at most so many cells. Only what is used is touched.
-    readers = [
-        -(-kernel // (stride // gcd(stride, step)))
-        for kernel, stride, step in zip(window.kernel, window.stride, window.dilation, strict=True)
-    ]
-    most = len(coords) * prod(readers)
-    cells, found = np.empty((most, 4), np.int32), np.empty((most + 1, 3), np.int32)
-    lists = keys, order, lines, kernel_lines, coords, rows_in.numpy(), begins
-    sites, total = _kernels.strided_cells(*lists, shape_in[2], shape_out, geometry, cells, found)
+    axis = _kernels.readers(shape_in[2], shape_out[2], *(int(row[2]) for row in geometry))
+    starts, room = _kernels.split_candidates(keys, order, lines, begins, axis[0].shape[1], PARTS)
+    # The parts fill only the beginning of their room; what is not touched costs no memory.
+    cells, found = np.empty((room[-1], 4), np.int32), np.empty((room[-1], 3), np.int32)
+    lists = keys, order, lines, kernel_lines, coords, rows_in.numpy(), begins, *axis, np.array(shape_out)
+    sizes, counter = np.empty((PARTS, 2), np.int64), np.zeros(1, np.int64)
+    _kernels.strided_cells(sync_threads(), counter, *lists, starts, room, cells, found, sizes)
+    sites, total = sizes.sum(0).tolist()
+    joined = torch.empty(sites, 4, dtype=torch.int32)
+    _kernels.join_cells(room, sizes, cells, joined.numpy())
     end = np.zeros((-(-sites // TILE_ROWS), window.volume), np.int64)
     pairs_in, pairs_out = torch.empty(total, dtype=torch.int32), torch.empty(total, dtype=torch.int32)
-    _kernels.group_pairs(found[:total], end, pairs_in.numpy(), pairs_out.numpy())
+    _kernels.group_pairs(room, sizes, found, end, pairs_in.numpy(), pairs_out.numpy())
     segments = _segments(end.ravel(), np.diff(end.ravel(), prepend=0).reshape(end.shape))
-    return torch.from_numpy(cells[:sites].copy()), pairs_in, pairs_out, segments
+    return joined, pairs_in, pairs_out, segments
 
 
 def pair_list(

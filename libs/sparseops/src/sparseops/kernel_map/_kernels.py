@@ -23,9 +23,9 @@ def grid_keys(coords, scale, shape):
     return keys
 
 
-@njit(nogil=True)
+@njit(nogil=True, cache=True)
 @no_type_check
-def _readers(size_in, size_out, kernel, stride, padding, dilation):
+def readers(size_in, size_out, kernel, stride, padding, dilation):
     """Output cells of one axis that read each input coordinate, and at which offset; and how many there are.
 
     [size_in, most], [size_in, most] and [size_in]. What is missing to the largest number repeats the first.
@@ -74,20 +74,24 @@ def line_begins(coords):
 def line_candidates(coords, begins, shape_in, shape_out, window):
     """Pairs of an output and an input line that some offset connects.
 
-    Returns the keys of the output lines, b Z Y + z Y + y, the numbers of the input lines, and the numbers of
-    the kernel's lines, kz Ky + ky. `window` is kernel, stride, padding and dilation along z, y, x.
+    Returns the keys of the output lines, (b Z + z) Y + y, the numbers of the input lines, and the first offsets
+    of the kernel's lines, (kz Ky + ky) Kx. `window` is kernel, stride, padding and dilation along z, y, x.
     """
-    cells_z, offsets_z, count_z = _readers(
+    cells_z, offsets_z, count_z = readers(
         shape_in[0], shape_out[0], window[0, 0], window[1, 0], window[2, 0], window[3, 0]
     )
-    cells_y, offsets_y, count_y = _readers(
+    cells_y, offsets_y, count_y = readers(
         shape_in[1], shape_out[1], window[0, 1], window[1, 1], window[2, 1], window[3, 1]
     )
     total = 0
     for line in range(len(begins) - 1):
         i = begins[line]
         total += count_z[coords[i, 1]] * count_y[coords[i, 2]]
-    keys, lines, kernel_lines = np.empty(total, np.int64), np.empty(total, np.int32), np.empty(total, np.int32)
+    keys, lines, kernel_lines = (
+        np.empty(total, np.int64),
+        np.empty(total, np.int32),
+        np.empty(total, np.int32),
+    )
     at = 0
     for line in range(len(begins) - 1):
         i = begins[line]
@@ -96,31 +100,43 @@ def line_candidates(coords, begins, shape_in, shape_out, window):
             plane = (batch * shape_out[0] + cells_z[z, a]) * shape_out[1]
             for c in range(count_y[y]):
                 keys[at], lines[at] = plane + cells_y[y, c], line
-                kernel_lines[at] = offsets_z[z, a] * window[0, 1] + offsets_y[y, c]
+                kernel_lines[at] = (offsets_z[z, a] * window[0, 1] + offsets_y[y, c]) * window[0, 2]
                 at += 1
     return keys, lines, kernel_lines
 
 
 @njit(nogil=True, cache=True)
 @no_type_check
-def strided_cells(
-    keys, order, lines, kernel_lines, coords, rows, begins, size_in, shape_out, window, cells_out, found
-):
-    """Write the cells that read an input site to `cells_out` [., 4], ascending; return how many, and pairs.
+def split_candidates(keys, order, lines, begins, most, chunks):
+    """Split the candidates of ascending output lines into `chunks` parts that share no output line.
 
-    `keys` are ascending, `order` where each was in `lines` and `kernel_lines`. Output lines are made one after
-    the other, each as a bit map. The pairs go to `found` [., 3]: offset, input row, output row; those of one
-    offset are in the order of the output rows.
+    Returns where the parts begin, [chunks + 1], and where their results have room, [chunks + 1].
     """
-    cells, offsets, count = _readers(
-        size_in, shape_out[2], window[0, 2], window[1, 2], window[2, 2], window[3, 2]
-    )
+    starts, room = np.zeros(chunks + 1, np.int64), np.zeros(chunks + 1, np.int64)
+    chunk = total = 0
+    for at in range(len(keys)):
+        if chunk * len(keys) <= at * chunks and (at == 0 or keys[at] != keys[at - 1]):
+            starts[chunk], room[chunk] = at, total
+            chunk += 1
+        line = lines[order[at]]
+        # One more for the last repeated cell, which is written although it does not count.
+        total += (begins[line + 1] - begins[line]) * most + 1
+    starts[chunk:], room[chunk:] = len(keys), total
+    return starts, room
+
+
+@njit(nogil=True)
+@no_type_check
+def _strided_cells(
+    keys, order, lines, kernel_lines, coords, rows, begins, cells, offsets, count, shape_out, words, ranks, at, out, found
+):  # fmt: skip
+    """Write the cells of some output lines and their pairs; return how many. `at` is their first candidate."""
     one, most = np.uint64(1), cells.shape[1]
-    words, ranks = np.zeros((shape_out[2] >> 6) + 1, np.uint64), np.empty((shape_out[2] >> 6) + 1, np.int64)
-    sites = pairs = first = 0
-    while first < len(keys):
+    sites = pairs = 0
+    first, end = at
+    while first < end:
         key, low, high, last = keys[first], len(words), -1, first
-        while last < len(keys) and keys[last] == key:
+        while last < end and keys[last] == key:
             line = lines[order[last]]
             for i in range(begins[line], begins[line + 1]):
                 x = coords[i, 3]
@@ -136,37 +152,113 @@ def strided_cells(
             ranks[word] = sites
             rest = words[word]
             while rest != 0:
-                cells_out[sites, 0], cells_out[sites, 1], cells_out[sites, 2] = batch, z, y
-                cells_out[sites, 3] = (word << 6) + lowest(rest)
+                out[sites, 0], out[sites, 1], out[sites, 2] = batch, z, y
+                out[sites, 3] = (word << 6) + lowest(rest)
                 rest &= rest - one
                 sites += 1
-        for at in range(first, last):
-            line, kernel_line = lines[order[at]], kernel_lines[order[at]] * window[0, 2]
+        for candidate in range(first, last):
+            line, k = lines[order[candidate]], kernel_lines[order[candidate]]
             for i in range(begins[line], begins[line + 1]):
                 x = coords[i, 3]
                 for c in range(most if count[x] else 0):
                     word, bit = cells[x, c] >> 6, np.uint64(cells[x, c] & 63)
-                    found[pairs, 0], found[pairs, 1] = kernel_line + offsets[x, c], rows[i]
+                    found[pairs, 0], found[pairs, 1] = k + offsets[x, c], rows[i]
                     found[pairs, 2] = ranks[word] + ones(words[word] & ((one << bit) - one))
-                    # Repeated cells are overwritten: cheaper than a branch that is guessed wrong half the time.
+                    # A repeated cell is overwritten: cheaper than a branch that is guessed wrong every other time.
                     pairs += c < count[x]
-        words[low : high + 1] = 0
+        for word in range(low, high + 1):
+            words[word] = 0
         first = last
     return sites, pairs
 
 
+@njit(parallel=True, nogil=True, cache=True)
+@no_type_check
+def strided_cells(
+    threads,
+    counter,
+    keys,
+    order,
+    lines,
+    kernel_lines,
+    coords,
+    rows,
+    begins,
+    cells,
+    offsets,
+    count,
+    shape_out,
+    starts,
+    room,
+    out,
+    found,
+    sizes,
+):
+    """Write the cells that read an input site to `out` [., 4] and the pairs to `found` [., 3], part by part.
+
+    Part i has room from room[i] on and writes sizes[i] cells and pairs. Its output lines are made one after the
+    other, each as a bit map. `keys` are ascending, `order` where each was in `lines` and `kernel_lines`. A pair
+    is offset, input row and output cell of the part; those of one offset are in the order of the output.
+    """
+    for _ in prange(threads):
+        words = np.zeros((shape_out[2] >> 6) + 1, np.uint64)
+        ranks = np.empty((shape_out[2] >> 6) + 1, np.int64)
+        part = fetch_add(counter.ctypes.data)
+        while part < len(sizes):
+            sizes[part, 0], sizes[part, 1] = _strided_cells(
+                keys,
+                order,
+                lines,
+                kernel_lines,
+                coords,
+                rows,
+                begins,
+                cells,
+                offsets,
+                count,
+                shape_out,
+                words,
+                ranks,
+                (starts[part], starts[part + 1]),
+                out[room[part] : room[part + 1]],
+                found[room[part] : room[part + 1]],
+            )
+            part = fetch_add(counter.ctypes.data)
+
+
 @njit(nogil=True, cache=True)
 @no_type_check
-def group_pairs(found, cursor, pairs_in, pairs_out):
-    """Order pairs by tile of output rows and offset; `cursor` [t, v] holds zeros, then the group ends."""
-    for i in range(len(found)):
-        cursor[found[i, 2] // TILE_ROWS, found[i, 0]] += 1
+def join_cells(room, sizes, cells, joined):
+    """Copy the cells of all parts to one list."""
+    at = 0
+    for part in range(len(sizes)):
+        for i in range(room[part], room[part] + sizes[part, 0]):
+            for axis in range(4):
+                joined[at, axis] = cells[i, axis]
+            at += 1
+
+
+@njit(nogil=True, cache=True)
+@no_type_check
+def group_pairs(room, sizes, found, cursor, pairs_in, pairs_out):
+    """Order the pairs of all parts by tile of output rows and offset.
+
+    `cursor` [t, v] holds zeros, then the group ends.
+    """
+    base = 0
+    for part in range(len(sizes)):
+        for i in range(room[part], room[part] + sizes[part, 1]):
+            cursor[(base + found[i, 2]) // TILE_ROWS, found[i, 0]] += 1
+        base += sizes[part, 0]
     _begins_from_counts(cursor)
-    for i in range(len(found)):
-        group, k = found[i, 2] // TILE_ROWS, found[i, 0]
-        at = cursor[group, k]
-        pairs_in[at], pairs_out[at] = found[i, 1], found[i, 2]
-        cursor[group, k] = at + 1
+    base = 0
+    for part in range(len(sizes)):
+        for i in range(room[part], room[part] + sizes[part, 1]):
+            row = base + found[i, 2]
+            at = cursor[row // TILE_ROWS, found[i, 0]]
+            pairs_in[at], pairs_out[at] = found[i, 1], row
+            cursor[row // TILE_ROWS, found[i, 0]] = at + 1
+        base += sizes[part, 0]
 
 
 @njit(nogil=True)

@@ -34,6 +34,28 @@ def strided_sites(
     return _reference.strided_sites(coords_in, _triple(shape_out), window)
 
 
+@torch.library.custom_op("sparseops::strided_plan", mutates_args=())
+def strided_plan(
+    coords_in: Tensor,
+    rows_in: Tensor,
+    shape_in: Ints,
+    shape_out: Ints,
+    kernel: Ints,
+    stride: Ints,
+    padding: Ints,
+    dilation: Ints,
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Sites of a strided convolution, ascending, and its pairs: both at once, as each is a step to the other."""
+    window = _window(kernel, stride, padding, dilation)
+    if backend_for("kernel_map", coords_in) == "cpu":
+        from sparseops.kernel_map import _cpu
+
+        return _cpu.strided_plan(coords_in, rows_in, _triple(shape_in), _triple(shape_out), window)
+    cells = _reference.strided_sites(coords_in, _triple(shape_out), window)
+    rows = torch.arange(len(cells), device=cells.device)
+    return cells, *_reference.pair_list(cells, rows, coords_in, rows_in, _triple(shape_in), window)
+
+
 @torch.library.custom_op("sparseops::transposed_sites", mutates_args=())
 def transposed_sites(
     coords_in: Tensor, shape_out: Ints, kernel: Ints, stride: Ints, padding: Ints, dilation: Ints
@@ -118,6 +140,14 @@ def _fake_sites(coords_in: Tensor, *_: object) -> Tensor:
     return coords_in.new_empty(torch.library.get_ctx().new_dynamic_size(), 4)
 
 
+def _fake_strided_plan(
+    coords_in: Tensor, rows_in: Tensor, shape_in: Ints, shape_out: Ints, kernel: Ints, *_: object
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    sites, pairs = (torch.library.get_ctx().new_dynamic_size() for _ in range(2))
+    segments = coords_in.new_empty(-(-sites // TILE_ROWS), kernel[0] * kernel[1] * kernel[2], 2)
+    return coords_in.new_empty(sites, 4), coords_in.new_empty(pairs), coords_in.new_empty(pairs), segments
+
+
 def _fake_pairs(coords_out: Tensor, *rest: object) -> tuple[Tensor, Tensor, Tensor]:
     kernel = rest[4]
     assert isinstance(kernel, list | tuple)
@@ -147,5 +177,6 @@ strided_sites.register_fake(_fake_sites)
 transposed_sites.register_fake(_fake_sites)
 floor_sites.register_fake(_fake_sites)
 pair_list.register_fake(_fake_pairs)
+strided_plan.register_fake(_fake_strided_plan)
 neighbour_table.register_fake(_fake_table)
 transpose_pairs.register_fake(_fake_transpose)

@@ -53,7 +53,8 @@ def rule_window(op: str, window: Window, site_rule: SiteRule) -> Window:
 def strided_out(op: str, sites: Sites, window: Window, site_rule: SiteRule) -> Sites:
     """Sites that a convolution with this (centred) window writes."""
     if site_rule == "spconv":
-        return _reading_sites(op, sites, window)
+        shape = reading_shape(op, sites, window)
+        return sorted_sites(op, _ops.strided_sites(sites.sorted_bzyx, *lists(shape, window)), shape, sites)
     if window.stride == (1, 1, 1):
         return sites
     whole = all(s in (1, k) for s, k in zip(window.stride, window.kernel, strict=True))
@@ -108,7 +109,12 @@ def lists(shape: Triple, window: Window) -> tuple[list[int], list[int], list[int
     return list(shape), list(window.kernel), list(window.stride), list(window.padding), list(window.dilation)
 
 
-def _reading_sites(op: str, sites: Sites, window: Window) -> Sites:
+def reading_shape(op: str, sites: Sites, window: Window) -> Triple:
+    """The output grid of spconv's rule.
+
+    Raises:
+        ValueError: the window does not fit into the padded grid.
+    """
     shape_out = window.shape_out(sites.shape_zyx)
     if min(shape_out) < 1:
         dims = sites.dims
@@ -117,9 +123,7 @@ def _reading_sites(op: str, sites: Sites, window: Window) -> Sites:
             f"the grid {sites.spatial_shape} with padding {window.padding[-dims:]}; enlarge the padding"
         )
     check_grid(op, shape_out, sites.batch_size)
-    return sorted_sites(
-        op, _ops.strided_sites(sites.sorted_bzyx, *lists(shape_out, window)), shape_out, sites
-    )
+    return shape_out
 
 
 def _divisible_sites(op: str, sites: Sites, window: Window) -> Sites:

@@ -57,7 +57,7 @@ def weight_grad(
 
 
 def _widen(tensor: Tensor, columns: int) -> Tensor:
-    """Zeros to the right up to `columns`. (`pad` copies even when there is nothing to add.)"""
+    """Zeros to the right up to `columns`; `pad` copies even when nothing is missing."""
     missing = columns - tensor.shape[-1]
     return pad(tensor, (0, missing)) if missing else tensor
 
