@@ -9,7 +9,7 @@ from torch import Tensor
 
 from sparseops._backend import backend_for
 from sparseops._checks import check_device
-from sparseops.kernel_map import _ops, _reference
+from sparseops.kernel_map import _ops, _reference, _schedule
 from sparseops.kernel_map._reference import TILE_ROWS
 from sparseops.kernel_map._rules import (
     SiteRule,
@@ -48,6 +48,16 @@ class NeighbourTable:
 
     rows: Int32[Tensor, "n v"]
     """Input row, -1 where there is none. Offsets are row-major, z slowest."""
+
+    @cached_property
+    def schedule(self) -> list[Tensor]:
+        """The order of rows and the offsets of tiles that the GPU convolution runs along."""
+        return _schedule.tile_schedule(self.rows)
+
+    @cached_property
+    def pairs_by_offset(self) -> list[Tensor]:
+        """Input rows, output rows and number of the pairs of every offset, for the gradient of the weight."""
+        return _schedule.pairs_by_offset(self.rows)
 
 
 @dataclass(frozen=True, eq=False)
