@@ -3,8 +3,9 @@
 from sparseops import nn
 from sparseops.ball_query import ball_query, ball_query_stacked
 from sparseops.furthest_point_sample import furthest_point_sample
+from sparseops.global_pool import global_avg_pool, global_max_pool
 from sparseops.group import group
-from sparseops.kernel_map import KernelMap, strided_map, submanifold_map, transposed_map
+from sparseops.kernel_map import KernelMap, SiteRule, strided_map, submanifold_map, transposed_map
 from sparseops.knn import Neighbours, knn, knn_stacked
 from sparseops.layouts import weight_from_spconv, weight_to_spconv
 from sparseops.ms_deform_attn import ms_deform_attn
@@ -21,6 +22,7 @@ from sparseops.rotated_iou import (
 )
 from sparseops.scatter import scatter_max, scatter_mean, scatter_sum
 from sparseops.sites import Sites, sites_from_coords
+from sparseops.sparse_avg_pool import sparse_avg_pool
 from sparseops.sparse_conv import sparse_conv
 from sparseops.sparse_max_pool import sparse_max_pool
 from sparseops.tensor import MapCache, MapKey, SparseTensor, sparse_from_dense
@@ -43,12 +45,15 @@ __all__ = [
     "MapCache",
     "MapKey",
     "Neighbours",
+    "SiteRule",
     "Sites",
     "SparseTensor",
     "Voxels",
     "ball_query",
     "ball_query_stacked",
     "furthest_point_sample",
+    "global_avg_pool",
+    "global_max_pool",
     "group",
     "iou_3d",
     "iou_aligned_3d",
@@ -71,6 +76,7 @@ __all__ = [
     "scatter_mean",
     "scatter_sum",
     "sites_from_coords",
+    "sparse_avg_pool",
     "sparse_conv",
     "sparse_from_dense",
     "sparse_max_pool",

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
 
+import torch
 from jaxtyping import Int32, Int64
 from torch import Tensor
 
@@ -133,6 +134,13 @@ class KernelMap:
         if isinstance(self.plan, NeighbourTable):
             return (self.plan.rows >= 0).sum(0)
         return (self.segments[..., 1] - self.segments[..., 0]).sum(0)
+
+    @cached_property
+    def inputs_per_row(self) -> Int64[Tensor, " n"]:
+        """Number of inputs that every output row reads."""
+        if isinstance(self.plan, NeighbourTable):
+            return (self.plan.rows >= 0).sum(1)
+        return torch.bincount(self.plan.outputs, minlength=len(self.sites_out))
 
     def neighbours(self) -> Int32[Tensor, "n v"]:
         """Input row that every output row reads at every offset, -1 where there is none."""
