@@ -37,6 +37,7 @@ from sparseops.voxelize import (
     voxelize_batch,
     voxelize_dynamic,
 )
+from sparseops.weighted_sum import weighted_sum
 
 __all__ = [
     "BatchVoxels",
@@ -91,4 +92,5 @@ __all__ = [
     "voxelize_dynamic",
     "weight_from_spconv",
     "weight_to_spconv",
+    "weighted_sum",
 ]
