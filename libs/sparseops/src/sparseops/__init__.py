@@ -11,6 +11,7 @@ from sparseops.layouts import weight_from_spconv, weight_to_spconv
 from sparseops.ms_deform_attn import ms_deform_attn
 from sparseops.nms import nms_3d, nms_aligned_3d, nms_aligned_bev, nms_bev
 from sparseops.points_in_boxes import points_in_boxes, points_in_boxes_batch
+from sparseops.roi_grid import roi_grid
 from sparseops.rotated_iou import (
     iou_3d,
     iou_aligned_3d,
@@ -73,6 +74,7 @@ __all__ = [
     "paired_iou_bev",
     "points_in_boxes",
     "points_in_boxes_batch",
+    "roi_grid",
     "scatter_max",
     "scatter_mean",
     "scatter_sum",
