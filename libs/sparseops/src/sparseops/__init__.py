@@ -5,6 +5,13 @@ from sparseops.ball_query import ball_query, ball_query_stacked
 from sparseops.furthest_point_sample import furthest_point_sample
 from sparseops.global_pool import global_avg_pool, global_max_pool
 from sparseops.group import group
+from sparseops.interpolate import (
+    inverse_distance_weights,
+    three_interpolate,
+    three_interpolate_stacked,
+    three_nn,
+    three_nn_stacked,
+)
 from sparseops.kernel_map import KernelMap, SiteRule, strided_map, submanifold_map, transposed_map
 from sparseops.knn import Neighbours, knn, knn_stacked
 from sparseops.layouts import weight_from_spconv, weight_to_spconv
@@ -57,6 +64,7 @@ __all__ = [
     "global_avg_pool",
     "global_max_pool",
     "group",
+    "inverse_distance_weights",
     "iou_3d",
     "iou_aligned_3d",
     "iou_aligned_bev",
@@ -85,6 +93,10 @@ __all__ = [
     "sparse_max_pool",
     "strided_map",
     "submanifold_map",
+    "three_interpolate",
+    "three_interpolate_stacked",
+    "three_nn",
+    "three_nn_stacked",
     "transposed_map",
     "voxel_grid_size",
     "voxel_mean",
