@@ -8,6 +8,8 @@ from sparseops import SparseTensor, strided_map
 from sparseops.nn import (
     InverseConv2d,
     InverseConv3d,
+    SparseAvgPool2d,
+    SparseAvgPool3d,
     SparseConv2d,
     SparseConv3d,
     SparseMaxPool2d,
@@ -123,6 +125,20 @@ def test_max_pool_takes_its_kernel_as_stride(random_coords, backend: str) -> Non
     assert out.spatial_shape == (4, 4, 5)
     assert SparseMaxPool3d(3, stride=1, padding=1)(tensor).spatial_shape == (8, 9, 10)
     assert bool((SparseMaxPool3d(2, clamp_zero=True)(tensor).features >= 0).all())
+
+
+def test_average_pools_take_the_same_sites_as_max_pools(random_coords, backend: str) -> None:
+    tensor = cloud(random_coords)
+    out = SparseAvgPool3d(2, key="pool")(tensor)
+    assert out.sites is SparseMaxPool3d(2)(tensor).sites
+    filled = tensor.dense()
+    dense = nn.functional.avg_pool3d(filled, 2)
+    b, z, y, x = out.coords.long().unbind(1)
+    by_kernel = SparseAvgPool3d(2, divide_by="kernel")(tensor)
+    torch.testing.assert_close(by_kernel.features, dense[b, :, z, y, x])
+    counts = tensor.cache.named["pool"].inputs_per_row[:, None]
+    torch.testing.assert_close(out.features, by_kernel.features * 8 / counts)
+    assert SparseAvgPool2d(3, stride=2, padding=1)(cloud(random_coords, (9, 8))).spatial_shape == (5, 4)
 
 
 def test_transposed_layers_are_those_of_torch_at_their_sites(random_coords, backend: str) -> None:

@@ -12,14 +12,14 @@ from dataclasses import dataclass, field
 
 import torch
 from jaxtyping import Float
-from sparseops import SparseTensor
+from sparseops import SparseTensor, roi_grid
 from torch import Tensor, nn
 
 from fusion_models.deform_fusion import OFFICIAL_NAMES as _FUSION_NAMES
 from fusion_models.deform_fusion import ImageView
 from fusion_models.point_generator import GeneratorConfig, GridTransformer, ImageGuidance, PointGenerator
 from fusion_models.pointnet2 import SetAbstraction, SetAbstractionConfig
-from fusion_models.roi_grid import positional_input, roi_grid
+from fusion_models.roi_grid import positional_input
 from fusion_models.roi_losses import RoiLossConfig
 from fusion_models.roi_outputs import RoiOutputs, decode_rois
 from fusion_models.roi_targets import RoiTargetConfig

@@ -3,13 +3,22 @@
 from sparseops import nn
 from sparseops.ball_query import ball_query, ball_query_stacked
 from sparseops.furthest_point_sample import furthest_point_sample
+from sparseops.global_pool import global_avg_pool, global_max_pool
 from sparseops.group import group
-from sparseops.kernel_map import KernelMap, strided_map, submanifold_map, transposed_map
+from sparseops.interpolate import (
+    inverse_distance_weights,
+    three_interpolate,
+    three_interpolate_stacked,
+    three_nn,
+    three_nn_stacked,
+)
+from sparseops.kernel_map import KernelMap, SiteRule, strided_map, submanifold_map, transposed_map
 from sparseops.knn import Neighbours, knn, knn_stacked
 from sparseops.layouts import weight_from_spconv, weight_to_spconv
 from sparseops.ms_deform_attn import ms_deform_attn
 from sparseops.nms import nms_3d, nms_aligned_3d, nms_aligned_bev, nms_bev
 from sparseops.points_in_boxes import points_in_boxes, points_in_boxes_batch
+from sparseops.roi_grid import roi_grid
 from sparseops.rotated_iou import (
     iou_3d,
     iou_aligned_3d,
@@ -21,6 +30,7 @@ from sparseops.rotated_iou import (
 )
 from sparseops.scatter import scatter_max, scatter_mean, scatter_sum
 from sparseops.sites import Sites, sites_from_coords
+from sparseops.sparse_avg_pool import sparse_avg_pool
 from sparseops.sparse_conv import sparse_conv
 from sparseops.sparse_max_pool import sparse_max_pool
 from sparseops.tensor import MapCache, MapKey, SparseTensor, sparse_from_dense
@@ -35,6 +45,7 @@ from sparseops.voxelize import (
     voxelize_batch,
     voxelize_dynamic,
 )
+from sparseops.weighted_sum import weighted_sum
 
 __all__ = [
     "BatchVoxels",
@@ -43,13 +54,17 @@ __all__ = [
     "MapCache",
     "MapKey",
     "Neighbours",
+    "SiteRule",
     "Sites",
     "SparseTensor",
     "Voxels",
     "ball_query",
     "ball_query_stacked",
     "furthest_point_sample",
+    "global_avg_pool",
+    "global_max_pool",
     "group",
+    "inverse_distance_weights",
     "iou_3d",
     "iou_aligned_3d",
     "iou_aligned_bev",
@@ -67,15 +82,21 @@ __all__ = [
     "paired_iou_bev",
     "points_in_boxes",
     "points_in_boxes_batch",
+    "roi_grid",
     "scatter_max",
     "scatter_mean",
     "scatter_sum",
     "sites_from_coords",
+    "sparse_avg_pool",
     "sparse_conv",
     "sparse_from_dense",
     "sparse_max_pool",
     "strided_map",
     "submanifold_map",
+    "three_interpolate",
+    "three_interpolate_stacked",
+    "three_nn",
+    "three_nn_stacked",
     "transposed_map",
     "voxel_grid_size",
     "voxel_mean",
@@ -85,4 +106,5 @@ __all__ = [
     "voxelize_dynamic",
     "weight_from_spconv",
     "weight_to_spconv",
+    "weighted_sum",
 ]

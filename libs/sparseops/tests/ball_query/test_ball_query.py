@@ -69,6 +69,18 @@ def test_no_points_and_no_centres(backend: str) -> None:
     assert ball_query(torch.zeros(0, 1, 3), torch.zeros(0, 4, 3), radius=1.0, samples=2).shape == (0, 1, 2)
 
 
+@pytest.mark.parametrize("dtype", [torch.int32, torch.int64])
+def test_inputs_may_be_strided_and_counts_any_integer(backend: str, dtype: torch.dtype) -> None:
+    points, counts = torch.rand(3, 18).T[::2], torch.tensor([5, 4], dtype=dtype)
+    strided = ball_query_stacked(points, counts, points, counts, radius=0.5, samples=3)
+    dense = ball_query_stacked(
+        points.contiguous(), counts.long(), points.contiguous(), counts.long(), radius=0.5, samples=3
+    )
+    assert torch.equal(strided[0], dense[0])
+    assert not strided[1].any()
+    assert torch.equal(ball_query(points[None], points[None], radius=0.5, samples=3)[0, :5], dense[0][:5])
+
+
 def test_a_batch_equals_its_samples_one_by_one(backend: str) -> None:
     centres, points = torch.rand(2, 5, 3), torch.rand(2, 600, 3)
     both = ball_query(centres, points, radius=0.2, samples=4)
@@ -125,8 +137,12 @@ def test_wrong_arguments_are_named() -> None:
     with pytest.raises(ValueError, match=r"ball_query: radius must be positive, got -1\.0"):
         ball_query(points, points, radius=-1.0, samples=2)
     flat = points.flatten(0, 1)
-    with pytest.raises(ValueError, match="ball_query_stacked: point_counts must add up to 8 rows, got 7"):
-        ball_query_stacked(flat, counts, flat, torch.tensor([4, 3]), radius=1.0, samples=2)
+    for wrong in ([4, 3], [9, -1]):
+        with pytest.raises(
+            ValueError,
+            match=rf"ball_query_stacked: point_counts must not be negative and .* 8 rows, got \{wrong}",
+        ):
+            ball_query_stacked(flat, counts, flat, torch.tensor(wrong), radius=1.0, samples=2)
     with pytest.raises(
         TypeError, match="ball_query_stacked: centre_counts must be int32 or int64, got float32"
     ):

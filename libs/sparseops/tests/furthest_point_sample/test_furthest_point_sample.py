@@ -79,6 +79,12 @@ def test_points_that_are_not_finite_still_give_valid_rows(backend: str) -> None:
     assert ((rows >= 0) & (rows < 40)).all()
 
 
+def test_a_batch_of_strided_clouds_equals_its_samples_one_by_one(backend: str) -> None:
+    points = torch.rand(2, 3, 60).transpose(1, 2)
+    alone = [furthest_point_sample(cloud[None].contiguous(), 20) for cloud in points]
+    assert torch.equal(furthest_point_sample(points, 20), torch.cat(alone))
+
+
 def test_result_does_not_depend_on_the_threads(threads) -> None:
     points = torch.rand(5, 300, 3)
     threads(1)

@@ -83,13 +83,48 @@ def test_results_are_bit_identical_for_any_number_of_threads(
     results = []
     for count in (1, 2, 8):
         threads(count)
+        for tie in ("first", "all"):
+            features = values.clone().requires_grad_()
+            out = sparse_max_pool(features, kernel_map=plan, tie=tie)
+            (out * torch.linspace(0, 1, out.numel()).reshape(out.shape)).sum().backward()
+            results.append((out, features.grad))
+    for i, (out, grad) in enumerate(results):
+        assert torch.equal(out, results[i % 2][0])
+        assert torch.equal(grad, results[i % 2][1])
+
+
+@pytest.mark.parametrize("tie", ["first", "all"])
+@pytest.mark.parametrize("dtype", [torch.float16, torch.float32, torch.float64])
+def test_both_back_ends_are_equal_on_ties(
+    random_coords, tie: str, dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan = plan_of(random_coords)
+    values = torch.randint(-2, 3, (len(plan.sites_in), 5)).to(dtype)
+    upstream = torch.randint(-3, 4, (len(plan.sites_out), 5)).to(dtype)
+    results = []
+    for name in ("", "reference"):
+        monkeypatch.setenv("SPARSEOPS_BACKEND", name)
         features = values.clone().requires_grad_()
-        out = sparse_max_pool(features, kernel_map=plan)
-        (out * torch.linspace(0, 1, out.numel()).reshape(out.shape)).sum().backward()
+        out = sparse_max_pool(features, kernel_map=plan, tie=tie)
+        out.backward(upstream)
         results.append((out, features.grad))
-    for out, grad in results[1:]:
-        assert torch.equal(out, results[0][0])
-        assert torch.equal(grad, results[0][1])
+    assert torch.equal(results[0][0], results[1][0])
+    assert torch.equal(results[0][1], results[1][1])
+
+
+def test_rows_that_read_nothing_are_minus_infinity(backend: str) -> None:
+    cells = torch.tensor([[0, 0, 0], [0, 0, 3]], dtype=torch.int32)
+    sites = sites_from_coords(cells, spatial_shape=(1, 4), batch_size=1)
+    features = torch.tensor([[-1.0], [2.0]], requires_grad=True)
+    onto = sites_from_coords(cells.flip(0).contiguous(), spatial_shape=(1, 5), batch_size=1)
+    out = sparse_max_pool(features, kernel_map=strided_map(sites, kernel=(1, 2), onto=onto))
+    out[1:].sum().backward()
+    assert out.flatten().tolist() == [2.0, -1.0]
+    assert features.grad.flatten().tolist() == [1.0, 0.0]
+    apart = sites_from_coords(
+        torch.tensor([[0, 0, 1]], dtype=torch.int32), spatial_shape=(1, 4), batch_size=1
+    )
+    assert sparse_max_pool(features, kernel_map=strided_map(sites, kernel=1, onto=apart)).item() == -torch.inf
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
@@ -102,6 +137,8 @@ def test_operators_pass_opcheck(random_coords, backend: str) -> None:
     for tie in ("first", "all"):
         torch.library.opcheck(_ops.sparse_max_pool, (features, *lists, *back, rows, tie))
     source = _ops.sparse_max_pool(features.detach(), *lists, *back, rows, "first")[1]
+    best = _ops.sparse_max_pool(features.detach(), *lists, *back, rows, "all")[0]
+    torch.library.opcheck(_ops.grad_to_all, (torch.randn(rows, 3), features.detach(), best, *back))
     torch.library.opcheck(_ops.grad_to_first, (torch.randn(rows, 3), source, *back, len(plan.sites_in)))
 
 

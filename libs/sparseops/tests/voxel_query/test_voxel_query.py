@@ -123,6 +123,43 @@ def test_back_ends_agree_bit_for_bit(sites: int, centres: int, reach: int, sampl
         assert torch.equal(ours, reference)
 
 
+def test_of_sites_in_one_cell_the_lowest_row_counts(backend: str) -> None:
+    sites = torch.tensor([[0, 0, 0, 1], [0, 0, 0, 0], [0, 0, 0, 0], [0, 0, 0, 1]])
+    near, far = torch.zeros(4, 3), torch.tensor([[9.0], [0.0], [0.0], [0.0]]).expand(4, 3)
+    for xyz, wanted in ((near, [1, 0, 1]), (far, [1, 1, 1])):
+        rows, _ = voxel_query(torch.zeros(1, 4).int(), torch.zeros(1, 3), sites, xyz, **LIMITS)
+        assert rows.tolist() == [wanted]
+
+
+def test_nan_finds_nothing_and_is_never_found(backend: str) -> None:
+    sites, xyz = torch.tensor([[0, 0, 0, 0], [0, 0, 0, 1]]), torch.zeros(2, 3)
+    xyz[0, 1] = torch.nan
+    rows, empty = voxel_query(sites, xyz, sites, xyz, **LIMITS)
+    assert rows.tolist() == [[0, 0, 0], [1, 1, 1]]
+    assert empty.tolist() == [True, False]
+
+
+def test_a_batch_equals_its_samples_one_by_one(backend: str) -> None:
+    sites, xyz = grid(150)
+    sites, xyz = (tensor[sites[:, 0].argsort(stable=True)] for tensor in (sites, xyz))
+    both, empty = voxel_query(sites, xyz, sites, xyz, **LIMITS)
+    assert not empty.any()
+    for sample in range(2):
+        mine = sites[:, 0] == sample
+        alone, _ = voxel_query(sites[mine], xyz[mine], sites[mine], xyz[mine], **LIMITS)
+        assert torch.equal(both[mine] - int(mine.int().argmax()), alone)
+
+
+@pytest.mark.parametrize("dtype", [torch.int32, torch.int64])
+def test_inputs_may_be_strided_and_any_integer(backend: str, dtype: torch.dtype) -> None:
+    sites, xyz = grid(60)
+    strided = sites.to(dtype).T.contiguous().T, xyz.T.contiguous().T
+    rows, empty = voxel_query(*strided, *strided, **LIMITS)
+    wanted = voxel_query(sites, xyz, sites, xyz, **LIMITS)
+    assert torch.equal(rows, wanted[0])
+    assert torch.equal(empty, wanted[1])
+
+
 def test_result_does_not_depend_on_the_threads(threads) -> None:
     sites, xyz = grid(800)
     threads(1)

@@ -18,8 +18,8 @@ def ball_query(
     (strict, float32). Fewer hits are padded with the first one; a centre without any has 0 everywhere (use
     `ball_query_stacked` to be told which). Points with NaN are never found. No gradient.
 
-    Source: PointNet++, section 3.2. Brute force for small clouds, cells of one radius for large ones; the
-    result is the same.
+    Source: PointNet++, section 3.2. Brute force for small clouds and on CUDA, O(m n); on the CPU cells of one
+    radius for large ones. The result is the same.
 
     Raises:
         TypeError: Not float32.
@@ -62,7 +62,7 @@ def ball_query_stacked(
 
     Raises:
         TypeError: Not float32, or counts that are not integers.
-        ValueError: As `ball_query`, and counts that do not add up to the rows.
+        ValueError: As `ball_query`, and counts that do not add up to the rows (checked on the CPU only).
 
     Example:
         >>> points = torch.tensor([[0.0, 0.0, 0.0], [5.0, 0.0, 0.0], [0.0, 0.0, 0.0]])
@@ -78,11 +78,8 @@ def ball_query_stacked(
     check_shape(op, "point_counts", point_counts, (len(centre_counts),))
     check_dtype(op, "centre_counts", centre_counts, INTEGERS)
     check_dtype(op, "point_counts", point_counts, INTEGERS)
+    check_device(op, ("points", points), ("centre_counts", centre_counts), ("point_counts", point_counts))
     _check_common(op, centres, points, radius, samples)
-    named = (("centre_counts", centre_counts, centres), ("point_counts", point_counts, points))
-    for name, counts, rows in named:
-        if int(counts.sum()) != len(rows):
-            raise ValueError(f"{op}: {name} must add up to {len(rows)} rows, got {int(counts.sum())}")
     return _ball_query(
         centres.detach(), _starts(centre_counts), points.detach(), _starts(point_counts), radius, samples
     )
@@ -96,6 +93,16 @@ def _check_common(op: str, centres: Tensor, points: Tensor, radius: float, sampl
     check_positive(op, "samples", samples)
 
 
+def _check_counts(name: str, starts: Tensor, rows: int) -> None:
+    """Raise ValueError for counts that are negative or have another sum; on a GPU this would wait for it."""
+    counts = starts.diff()
+    if int(counts.sum()) != rows or (counts < 0).any():
+        raise ValueError(
+            f"ball_query_stacked: {name} must not be negative and must add up to {rows} rows, "
+            f"got {counts.tolist()}"
+        )
+
+
 def _starts(counts: Tensor) -> Tensor:
     return torch.cat([counts.new_zeros(1, dtype=torch.int64), counts.long().cumsum(0)])
 
@@ -104,12 +111,17 @@ def _starts(counts: Tensor) -> Tensor:
 def _ball_query(
     centres: Tensor, centre_starts: Tensor, points: Tensor, point_starts: Tensor, radius: float, samples: int
 ) -> tuple[Tensor, Tensor]:
-    arguments = (centres, centre_starts, points, point_starts, radius, samples)
-    if backend_for("ball_query", points) == "reference":
-        return ball_query_reference(*arguments)
-    from sparseops.ball_query._cpu import ball_query_cpu
-
-    return ball_query_cpu(*arguments)
+    if points.device.type == "cpu":
+        _check_counts("centre_counts", centre_starts, len(centres))
+        _check_counts("point_counts", point_starts, len(points))
+    match backend_for("ball_query", points):
+        case "cpu":
+            from sparseops.ball_query._cpu import ball_query_cpu as run
+        case "triton":
+            from sparseops.ball_query._triton import ball_query_triton as run
+        case "reference":
+            run = ball_query_reference
+    return run(centres, centre_starts, points, point_starts, radius, samples)
 
 
 @_ball_query.register_fake

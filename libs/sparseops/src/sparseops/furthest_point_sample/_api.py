@@ -40,11 +40,14 @@ def furthest_point_sample(points: Float[Tensor, "b n 3"], count: int) -> Int[Ten
 
 @torch.library.custom_op("sparseops::furthest_point_sample", mutates_args=())
 def _furthest_point_sample(points: Tensor, count: int) -> Tensor:
-    if backend_for("furthest_point_sample", points) == "reference":
-        return furthest_point_sample_reference(points, count)
-    from sparseops.furthest_point_sample._cpu import furthest_point_sample_cpu
-
-    return furthest_point_sample_cpu(points, count)
+    match backend_for("furthest_point_sample", points):
+        case "cpu":
+            from sparseops.furthest_point_sample._cpu import furthest_point_sample_cpu as run
+        case "triton":
+            from sparseops.furthest_point_sample._triton import furthest_point_sample_triton as run
+        case "reference":
+            run = furthest_point_sample_reference
+    return run(points, count)
 
 
 @_furthest_point_sample.register_fake

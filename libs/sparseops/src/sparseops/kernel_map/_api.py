@@ -4,12 +4,13 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
 
+import torch
 from jaxtyping import Int32, Int64
 from torch import Tensor
 
 from sparseops._backend import backend_for
 from sparseops._checks import check_device
-from sparseops.kernel_map import _ops, _reference
+from sparseops.kernel_map import _ops, _reference, _schedule
 from sparseops.kernel_map._reference import TILE_ROWS
 from sparseops.kernel_map._rules import (
     SiteRule,
@@ -50,6 +51,16 @@ class NeighbourTable:
 
     rows: Int32[Tensor, "n v"]
     """Input row, -1 where there is none. Offsets are row-major, z slowest."""
+
+    @cached_property
+    def schedule(self) -> list[Tensor]:
+        """The order of rows and the offsets of tiles that the GPU convolution runs along."""
+        return _schedule.tile_schedule(self.rows)
+
+    @cached_property
+    def pairs_by_offset(self) -> list[Tensor]:
+        """Input rows, output rows and number of the pairs of every offset, for the gradient of the weight."""
+        return _schedule.pairs_by_offset(self.rows)
 
 
 @dataclass(frozen=True, eq=False)
@@ -125,6 +136,13 @@ class KernelMap:
         if isinstance(self.plan, NeighbourTable):
             return (self.plan.rows >= 0).sum(0)
         return (self.segments[..., 1] - self.segments[..., 0]).sum(0)
+
+    @cached_property
+    def inputs_per_row(self) -> Int64[Tensor, " n"]:
+        """Number of inputs that every output row reads."""
+        if isinstance(self.plan, NeighbourTable):
+            return (self.plan.rows >= 0).sum(1)
+        return torch.bincount(self.plan.outputs, minlength=len(self.sites_out))
 
     def neighbours(self) -> Int32[Tensor, "n v"]:
         """Input row that every output row reads at every offset, -1 where there is none."""

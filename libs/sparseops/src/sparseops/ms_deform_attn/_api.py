@@ -72,9 +72,11 @@ def ms_deform_attn(
 
 @torch.library.custom_op("sparseops::ms_deform_attn", mutates_args=())
 def _ms_deform_attn(value: Tensor, shapes: list[int], locations: Tensor, weights: Tensor) -> Tensor:
-    from sparseops.ms_deform_attn._cpu import ms_deform_attn_cpu
-
-    return ms_deform_attn_cpu(value, shapes, locations, weights)
+    if backend_for("ms_deform_attn", value) == "triton":
+        from sparseops.ms_deform_attn._triton import ms_deform_attn_triton as run
+    else:
+        from sparseops.ms_deform_attn._cpu import ms_deform_attn_cpu as run
+    return run(value, shapes, locations, weights)
 
 
 @_ms_deform_attn.register_fake
@@ -86,9 +88,11 @@ def _(value: Tensor, shapes: list[int], locations: Tensor, weights: Tensor) -> T
 def _ms_deform_attn_backward(
     grad: Tensor, value: Tensor, shapes: list[int], locations: Tensor, weights: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
-    from sparseops.ms_deform_attn._cpu import ms_deform_attn_backward_cpu
-
-    return ms_deform_attn_backward_cpu(grad, value, shapes, locations, weights)
+    if backend_for("ms_deform_attn", value) == "triton":
+        from sparseops.ms_deform_attn._triton import ms_deform_attn_backward_triton as run
+    else:
+        from sparseops.ms_deform_attn._cpu import ms_deform_attn_backward_cpu as run
+    return run(grad, value, shapes, locations, weights)
 
 
 @_ms_deform_attn_backward.register_fake

@@ -83,8 +83,10 @@ def nms_triton(boxes: Tensor, labels: Tensor, threshold: float, post_max: int, r
     bits = torch.empty(words, n, dtype=torch.int64, device=boxes.device)
     count = torch.empty(1, dtype=torch.int32, device=boxes.device)
     table, limit = box_table(boxes), torch.full((1,), threshold, dtype=torch.float64, device=boxes.device)
-    _bits_kernel[(triton.cdiv(n, _ROWS), words)](table, labels, limit, bits, n, ROTATED=rotated, ROWS=_ROWS)
+    grid = (triton.cdiv(n, _ROWS), words)
     padded = triton.next_power_of_2(words)
     rows = min(max(_TILE // padded, 1), 64)
-    _scan_kernel[(1,)](bits, kept, count, n, len(kept), words, WORDS=padded, ROWS=rows)
+    with torch.cuda.device_of(boxes):
+        _bits_kernel[grid](table, labels, limit, bits, n, ROTATED=rotated, ROWS=_ROWS)
+        _scan_kernel[(1,)](bits, kept, count, n, len(kept), words, WORDS=padded, ROWS=rows)
     return kept[: int(count)]

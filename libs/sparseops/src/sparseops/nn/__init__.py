@@ -11,11 +11,13 @@ from sparseops.nn.conv import (
     TransposedConv2d,
     TransposedConv3d,
 )
-from sparseops.nn.pool import SparseMaxPool2d, SparseMaxPool3d
+from sparseops.nn.pool import SparseAvgPool2d, SparseAvgPool3d, SparseMaxPool2d, SparseMaxPool3d
 
 __all__ = [
     "InverseConv2d",
     "InverseConv3d",
+    "SparseAvgPool2d",
+    "SparseAvgPool3d",
     "SparseConv2d",
     "SparseConv3d",
     "SparseMaxPool2d",

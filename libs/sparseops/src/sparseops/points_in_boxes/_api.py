@@ -17,7 +17,8 @@ def points_in_boxes(
     Points and boxes share one frame (metres, z up); a box is x y z dx dy dz yaw about its geometric centre. A
     point is inside if |z| <= dz / 2, |x| < dx / 2 + margin and |y| < dy / 2 + margin in the frame of the box,
     evaluated in float32 (top and bottom belong to the box, the sides do not). The lowest box wins. Boxes
-    without volume, such as padding, hold nothing. No gradient. O(n m) time, O(n) memory.
+    without volume, such as padding, hold nothing; NaN and infinity are never inside. No gradient. Time
+    O(n m), memory O(n).
 
     Args:
         margin: Added to the half length and half width, in metres; may be negative. Published detectors use
@@ -68,11 +69,14 @@ def _checked(op: str, points: Tensor, batch_index: Tensor, boxes: Tensor, margin
 
 @torch.library.custom_op("sparseops::points_in_boxes", mutates_args=())
 def _points_in_boxes(points: Tensor, batch_index: Tensor, boxes: Tensor, margin: float) -> Tensor:
-    if backend_for("points_in_boxes", points) == "reference":
-        return points_in_boxes_reference(points, batch_index, boxes, margin)
-    from sparseops.points_in_boxes._cpu import points_in_boxes_cpu
-
-    return points_in_boxes_cpu(points, batch_index, boxes, margin)
+    match backend_for("points_in_boxes", points):
+        case "cpu":
+            from sparseops.points_in_boxes._cpu import points_in_boxes_cpu as run
+        case "triton":
+            from sparseops.points_in_boxes._triton import points_in_boxes_triton as run
+        case _:
+            run = points_in_boxes_reference
+    return run(points, batch_index, boxes, margin)
 
 
 @_points_in_boxes.register_fake

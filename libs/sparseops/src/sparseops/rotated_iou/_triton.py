@@ -113,7 +113,9 @@ def iou_triton(boxes_a: Tensor, boxes_b: Tensor, dtype: torch.dtype) -> Tensor:
     out = torch.empty(n, m, dtype=dtype, device=boxes_a.device)
     if out.numel():
         grid = (triton.cdiv(n, _ROWS), triton.cdiv(m, _COLUMNS))
-        _table_kernel[grid](box_table(boxes_a), box_table(boxes_b), out, n, m, ROWS=_ROWS, COLUMNS=_COLUMNS)
+        tables = box_table(boxes_a), box_table(boxes_b)
+        with torch.cuda.device_of(out):
+            _table_kernel[grid](*tables, out, n, m, ROWS=_ROWS, COLUMNS=_COLUMNS)
     return out
 
 
@@ -122,5 +124,7 @@ def paired_iou_triton(boxes_a: Tensor, boxes_b: Tensor, dtype: torch.dtype) -> T
     n = len(boxes_a)
     out = torch.empty(n, dtype=dtype, device=boxes_a.device)
     if n:
-        _pairs_kernel[(triton.cdiv(n, _PAIRS),)](box_table(boxes_a), box_table(boxes_b), out, n, PAIRS=_PAIRS)
+        tables = box_table(boxes_a), box_table(boxes_b)
+        with torch.cuda.device_of(out):
+            _pairs_kernel[(triton.cdiv(n, _PAIRS),)](*tables, out, n, PAIRS=_PAIRS)
     return out

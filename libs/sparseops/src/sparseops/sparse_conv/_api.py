@@ -4,9 +4,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from sparseops._backend import backend_for
 from sparseops._checks import HALF_AND_FLOATS, check_device, check_dtype, check_shape
 from sparseops.kernel_map import KernelMap
-from sparseops.sparse_conv import _ops
+from sparseops.sparse_conv import _ops, _triton_ops
 
 
 def sparse_conv(
@@ -42,9 +43,11 @@ def sparse_conv(
     """
     features, weight, bias = _autocast(features, weight, bias)
     _check(features, weight, bias, kernel_map)
-    flat = weight.reshape(-1, *weight.shape[-2:])
+    flat = weight.reshape(kernel_map.window.volume, *weight.shape[-2:])
     if kernel_map.mirrored and kernel_map.window.volume == 1:
         return torch.nn.functional.linear(features, flat[0].T, bias)
+    if backend_for("sparse_conv", features) == "triton":
+        return _triton_ops.sparse_conv(features.contiguous(), flat, bias, kernel_map)
     back = kernel_map.transposed if torch.is_grad_enabled() and features.requires_grad else kernel_map
     return _ops.sparse_conv(
         features.contiguous(),

@@ -6,6 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from sparseops._backend import backend_for
 from sparseops._checks import HALF_AND_FLOATS, check_device, check_dtype, check_shape
 from sparseops.kernel_map import KernelMap
 from sparseops.sparse_max_pool import _ops
@@ -21,8 +22,8 @@ def sparse_max_pool(
     """Take the maximum of the active inputs of every output site, channel by channel.
 
     Absent sites do not take part, so the result may be negative. An output row without pairs (possible only
-    with a map that did not come from this package) is -inf. NaN inputs win, as in torch. No input rows give
-    no output rows.
+    with maps onto given sites and, for even kernels, with torchsparse's rule) is -inf. NaN inputs win, as in
+    torch. No input rows give no output rows.
 
     Args:
         clamp_zero: Return `max(0, maximum)`, the value of spconv, whose output starts at zero.
@@ -47,8 +48,12 @@ def sparse_max_pool(
     if tie not in ("first", "all"):
         raise ValueError(f"sparse_max_pool: tie must be 'first' or 'all', got {tie!r}")
     back = kernel_map.transposed if torch.is_grad_enabled() and features.requires_grad else kernel_map
+    features = features.contiguous()
+    if backend_for("sparse_max_pool", features) == "triton":
+        best, _ = _ops.sparse_max_pool_table(features, kernel_map.table.rows, back.table.rows, tie)
+        return best.clamp_min(0) if clamp_zero else best
     best, _ = _ops.sparse_max_pool(
-        features.contiguous(),
+        features,
         kernel_map.pairs_in,
         kernel_map.pairs_out,
         kernel_map.segments,

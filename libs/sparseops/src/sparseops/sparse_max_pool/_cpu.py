@@ -33,6 +33,18 @@ def grad_to_first(
     return grad.to(grad_out.dtype)
 
 
+def grad_to_all(
+    grad_out: Tensor, features: Tensor, out: Tensor, back_in: Tensor, back_out: Tensor, back_segments: Tensor
+) -> Tensor:
+    """Give every output's gradient to all input rows equal to it."""
+    wide = _wide(grad_out)
+    grad = torch.zeros(features.shape, dtype=wide.dtype)
+    plan = back_segments.numpy(), back_in.numpy(), back_out.numpy()
+    values = wide.numpy(), _wide(features).numpy(), _wide(out).numpy()
+    _kernels.grad_to_all(sync_threads(), np.zeros(1, np.int64), *plan, *values, grad.numpy())
+    return grad.to(grad_out.dtype)
+
+
 def _wide(tensor: Tensor) -> Tensor:
     dtype = torch.float64 if tensor.dtype == torch.float64 else torch.float32
     return tensor.to(dtype).contiguous()

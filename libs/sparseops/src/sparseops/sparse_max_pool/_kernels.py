@@ -1,4 +1,5 @@
 """Compiled loops of sparse max pooling. Threads draw tiles of result rows; a tile owns its rows."""
+# ruff: noqa: PLR0913 (operators and kernels take flat lists of arrays)
 
 from typing import no_type_check
 
@@ -38,5 +39,21 @@ def grad_to_first(threads, counter, segments, back_in, back_out, grad_out, sourc
                     row_out, row_in = back_in[pair], back_out[pair]
                     for c in range(grad.shape[1]):
                         if source[row_out, c] == row_in:
+                            grad[row_in, c] += grad_out[row_out, c]
+            tile = fetch_add(counter.ctypes.data)
+
+
+@njit(parallel=True, nogil=True, cache=True)
+@no_type_check
+def grad_to_all(threads, counter, segments, back_in, back_out, grad_out, features, out, grad):
+    """Add every output's gradient to all input rows equal to it; `grad` holds zeros before."""
+    for _ in prange(threads):
+        tile = fetch_add(counter.ctypes.data)
+        while tile < segments.shape[0]:
+            for k in range(segments.shape[1]):
+                for pair in range(segments[tile, k, 0], segments[tile, k, 1]):
+                    row_out, row_in = back_in[pair], back_out[pair]
+                    for c in range(grad.shape[1]):
+                        if features[row_in, c] == out[row_out, c]:
                             grad[row_in, c] += grad_out[row_out, c]
             tile = fetch_add(counter.ctypes.data)

@@ -31,6 +31,16 @@ def sparse_max_pool(
     return run(features, pairs_in, pairs_out, segments, rows_out)
 
 
+@torch.library.custom_op("sparseops::sparse_max_pool_table", mutates_args=())
+def sparse_max_pool_table(
+    features: Tensor, table: Tensor, back_table: Tensor, tie: str
+) -> tuple[Tensor, Tensor]:
+    """The same along the neighbour table of a map, on a GPU."""
+    from sparseops.sparse_max_pool import _triton
+
+    return _triton.sparse_max_pool(features, table)
+
+
 @torch.library.custom_op("sparseops::sparse_max_pool_grad_first", mutates_args=())
 def grad_to_first(
     grad_out: Tensor, source: Tensor, back_in: Tensor, back_out: Tensor, back_segments: Tensor, rows_in: int
@@ -42,6 +52,35 @@ def grad_to_first(
 
         run = _cpu.grad_to_first
     return run(grad_out, source, back_in, back_out, back_segments, rows_in)
+
+
+@torch.library.custom_op("sparseops::sparse_max_pool_grad_all", mutates_args=())
+def grad_to_all(
+    grad_out: Tensor, features: Tensor, out: Tensor, back_in: Tensor, back_out: Tensor, back_segments: Tensor
+) -> Tensor:
+    """Gradient of the maximum to every row equal to it."""
+    run = _reference.grad_to_all
+    if backend_for("sparse_max_pool", grad_out) == "cpu":
+        from sparseops.sparse_max_pool import _cpu
+
+        run = _cpu.grad_to_all
+    return run(grad_out, features, out, back_in, back_out, back_segments)
+
+
+@torch.library.custom_op("sparseops::sparse_max_pool_table_grad_first", mutates_args=())
+def grad_to_first_table(grad_out: Tensor, source: Tensor, back_table: Tensor) -> Tensor:
+    """Gradient of the maximum to the source row alone, on a GPU."""
+    from sparseops.sparse_max_pool import _triton
+
+    return _triton.grad_to_first(grad_out, source, back_table)
+
+
+@torch.library.custom_op("sparseops::sparse_max_pool_table_grad_all", mutates_args=())
+def grad_to_all_table(grad_out: Tensor, features: Tensor, out: Tensor, back_table: Tensor) -> Tensor:
+    """Gradient of the maximum to every row equal to it, on a GPU."""
+    from sparseops.sparse_max_pool import _triton
+
+    return _triton.grad_to_all(grad_out, features, out, back_table)
 
 
 @sparse_max_pool.register_fake
@@ -72,24 +111,57 @@ def _(
     return grad_out.new_empty((rows_in, grad_out.shape[1]))
 
 
+@sparse_max_pool_table.register_fake
+def _(features: Tensor, table: Tensor, back_table: Tensor, tie: str) -> tuple[Tensor, Tensor]:
+    shape = table.shape[0], features.shape[1]
+    return features.new_empty(shape), table.new_empty(shape)
+
+
+@grad_to_all.register_fake
+def _(grad_out: Tensor, features: Tensor, *_: Tensor) -> Tensor:
+    return torch.empty_like(features)
+
+
+@grad_to_first_table.register_fake
+def _(grad_out: Tensor, source: Tensor, back_table: Tensor) -> Tensor:
+    return grad_out.new_empty((back_table.shape[0], grad_out.shape[1]))
+
+
+@grad_to_all_table.register_fake
+def _(grad_out: Tensor, features: Tensor, *_: Tensor) -> Tensor:
+    return torch.empty_like(features)
+
+
 def _save(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
     features, _, _, _, *back, _, ctx.tie = inputs
+    _save_values(ctx, features, back, output)
+
+
+def _save_table(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
+    features, _, back_table, ctx.tie = inputs
+    _save_values(ctx, features, [back_table], output)
+
+
+def _save_values(ctx: Any, features: Tensor, back: list[Tensor], output: tuple[Tensor, Tensor]) -> None:
     out, source = output
     ctx.mark_non_differentiable(source)
     ctx.rows_in = features.shape[0]
-    values = (features, out) if ctx.tie == "all" else (source,)
-    ctx.save_for_backward(*back, *values)
+    ctx.save_for_backward(*((features, out) if ctx.tie == "all" else (source,)), *back)
 
 
 def _backward(ctx: Any, grad_out: Tensor, _: Tensor) -> tuple[Tensor | None, ...]:
-    *back, last = ctx.saved_tensors
     grad_out = grad_out.contiguous()
     if ctx.tie == "all":
-        *back, features = back
-        grad = _reference.grad_to_all(grad_out, features, last, *back)
+        grad = grad_to_all(grad_out, *ctx.saved_tensors)
     else:
-        grad = grad_to_first(grad_out, last, *back, ctx.rows_in)
+        grad = grad_to_first(grad_out, *ctx.saved_tensors, ctx.rows_in)
     return grad, *(None,) * 8
 
 
+def _backward_table(ctx: Any, grad_out: Tensor, _: Tensor) -> tuple[Tensor | None, ...]:
+    run = grad_to_all_table if ctx.tie == "all" else grad_to_first_table
+    return run(grad_out.contiguous(), *ctx.saved_tensors), None, None, None
+
+
 sparse_max_pool.register_autograd(_backward, setup_context=_save)
+sparse_max_pool_table.register_autograd(_backward_table, setup_context=_save_table)

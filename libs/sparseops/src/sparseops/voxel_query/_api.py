@@ -24,8 +24,9 @@ def voxel_query(
     For every centre the cells of the same sample within +-ranges of its own cell are scanned, z slowest, x
     fastest, ascending; a site counts if the distance of its `voxel_xyz` to the centre is at most the radius
     (squared distances in float32, the limit included). Fewer hits are padded with the first one; a centre
-    without any has row 0 everywhere and True in the mask. Cells may be negative. Sites must be unique; with
-    duplicates both are found, lowest row first. No gradient.
+    without any has row 0 everywhere and True in the mask. Of sites in the same cell only the lowest row
+    counts. Cells may be negative; on CUDA they have to lie within +-2^30. A centre with NaN finds nothing, a
+    site with NaN is never found. No gradient.
 
     Sites may come in any order (sorted ones, as every `SparseTensor` of this library has them after a strided
     layer, save a sort). There is no dense table: memory is O(n + m s) whatever the extent of the grid.
@@ -91,11 +92,14 @@ def _voxel_query(
     samples: int,
 ) -> tuple[Tensor, Tensor]:
     arguments = (centre_coords_bzyx, centres_xyz, sparse_coords_bzyx, voxel_xyz, ranges, radius, samples)
-    if backend_for("voxel_query", centres_xyz) == "reference":
-        return voxel_query_reference(*arguments)
-    from sparseops.voxel_query._cpu import voxel_query_cpu
-
-    return voxel_query_cpu(*arguments)
+    match backend_for("voxel_query", centres_xyz):
+        case "cpu":
+            from sparseops.voxel_query._cpu import voxel_query_cpu as run
+        case "triton":
+            from sparseops.voxel_query._triton import voxel_query_triton as run
+        case "reference":
+            run = voxel_query_reference
+    return run(*arguments)
 
 
 @_voxel_query.register_fake

@@ -75,10 +75,11 @@ def _query(centre_coords, centres, site_x, site_xyz, order, line_bzy, line_start
                     else:
                         high = middle
                 while low < stop and found < samples and site_x[low] <= x + rx:
+                    repeated = low > line_start[line] and site_x[low] == site_x[low - 1]
                     dx = site_xyz[low, 0] - centres[q, 0]
                     dy = site_xyz[low, 1] - centres[q, 1]
                     dz = site_xyz[low, 2] - centres[q, 2]
-                    if (dx * dx + dy * dy) + dz * dz <= limit:
+                    if not repeated and (dx * dx + dy * dy) + dz * dz <= limit:
                         idx[q, found] = order[low]
                         found += 1
                     low += 1
