@@ -47,10 +47,10 @@ class Sites:
     @cached_property
     def sorted_bzyx(self) -> Int32[Tensor, "n 4"]:
         """Coordinates in ascending order, with z = 0 for a 2D grid."""
-        coords = self.coords[self.order]
+        coords = self.coords.index_select(0, self.order)
         if self.dims == 2:
-            coords = torch.nn.functional.pad(coords[:, 1:], (1, 0))
-            coords = torch.cat([self.coords[self.order, :1], coords], dim=1)
+            batch, coords = coords[:, :1], torch.nn.functional.pad(coords[:, 1:], (1, 0))
+            coords = torch.cat([batch, coords], dim=1)
         return coords.contiguous()
 
 
@@ -96,9 +96,9 @@ def sites_from_coords(
             f"SparseTensor: batch_size and spatial_shape must be positive and hold at most 2**62 cells, "
             f"got {batch_size} and {shape}"
         )
-    _check_range(coords, (batch_size, *shape))
-    keys = site_keys(coords, shape)
-    if bool((keys[1:] > keys[:-1]).all()):
+    keys, ascending, low, high = _number(coords, shape)
+    _check_range(low, high, (batch_size, *shape))
+    if ascending:
         order = torch.arange(len(keys), device=keys.device)
     else:
         keys, order = _sort_keys(keys)
@@ -111,13 +111,20 @@ def sites_from_coords(
     return Sites(coords.contiguous(), shape, batch_size, order)
 
 
-def _check_range(coords: Tensor, limits: tuple[int, ...]) -> None:
-    if coords.shape[0] == 0:
-        return
-    low, high = torch.aminmax(coords, dim=0)
-    for axis, least, most, limit in zip(
-        "bzyx"[-len(limits) :], low.tolist(), high.tolist(), limits, strict=True
-    ):
+def _number(coords: Tensor, shape: tuple[int, ...]) -> tuple[Tensor, bool, list[int], list[int]]:
+    """Keys, whether they ascend, and the smallest and largest value of every column (none for no rows)."""
+    if coords.shape[0] and backend_for("sites_from_coords", coords) == "cpu":
+        from sparseops._numba.sort import number_cells
+
+        keys, ascending, low, high = number_cells(coords.numpy(), shape)
+        return torch.from_numpy(keys), bool(ascending), low.tolist(), high.tolist()
+    low, high = torch.aminmax(coords, dim=0) if coords.shape[0] else (coords, coords)
+    keys = site_keys(coords, shape)
+    return keys, bool((keys[1:] > keys[:-1]).all()), low.tolist(), high.tolist()
+
+
+def _check_range(low: list[int], high: list[int], limits: tuple[int, ...]) -> None:
+    for axis, least, most, limit in zip("bzyx"[-len(limits) :], low, high, limits, strict=bool(low)):
         name = "b" if axis == "bzyx"[-len(limits)] else axis
         if least < 0 or most >= limit:
             raise ValueError(

@@ -12,7 +12,15 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sparseops import KernelMap, Sites, sites_from_coords, sparse_conv, strided_map, transposed_map
+from sparseops import (
+    KernelMap,
+    Sites,
+    sites_from_coords,
+    sparse_conv,
+    strided_map,
+    submanifold_map,
+    transposed_map,
+)
 
 Cell = tuple[int, ...]
 Rows = dict[Cell, float]
@@ -258,4 +266,4 @@ def test_grids_beyond_32_bits_are_refused() -> None:
         transposed_map(wide, kernel=2, stride=(1, 4))
     flat = sites_from_coords(cell, spatial_shape=(2**30, 2**30), batch_size=4)
     with pytest.raises(ValueError, match=r"2\*\*62 in all, got .*batch_size 4; crop the cloud"):
-        strided_map(flat, kernel=3, padding=1)
+        submanifold_map(flat, kernel=3)

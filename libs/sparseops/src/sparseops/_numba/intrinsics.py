@@ -238,7 +238,7 @@ def _make_outer(rows: int, vectors: int) -> Callable[..., None]:
 
 
 outer = _make_outer(DEPTH_ROWS, 1)
-"""`f(like, count, source, source_stride, pairs_in, valid, grad, grad_stride, pairs_out, target, target_stride)`.
+"""`f(like, count, source, source_stride, pairs_in, valid, grad, grad_stride, pairs_out, target, stride)`.
 
 Add `source[in, r] * grad[out, :16]` over `count` >= 1 pairs to target[r, :16], for r < DEPTH_ROWS. Rows from
 `valid` on repeat the last valid one: the caller leaves room for them and drops them. Arguments as in

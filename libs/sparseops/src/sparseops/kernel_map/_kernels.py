@@ -52,7 +52,7 @@ def readers(size_in, size_out, kernel, stride, padding, dilation):
 @njit(nogil=True, cache=True)
 @no_type_check
 def line_begins(coords):
-    """Positions where the lines of ascending sites, cells of equal (b, z, y), begin, and the number of sites."""
+    """Positions where the lines, sites of equal (b, z, y), of ascending sites begin; at last their number."""
     begins = np.empty(len(coords) + 1, np.int32)
     lines = 0
     for i in range(len(coords)):
@@ -74,8 +74,8 @@ def line_begins(coords):
 def line_candidates(coords, begins, shape_in, shape_out, window):
     """Pairs of an output and an input line that some offset connects.
 
-    Returns the keys of the output lines, (b Z + z) Y + y, the numbers of the input lines, and the first offsets
-    of the kernel's lines, (kz Ky + ky) Kx. `window` is kernel, stride, padding and dilation along z, y, x.
+    Returns the keys of the output lines, (b Z + z) Y + y, the numbers of the input lines, and the first
+    offsets of the kernel's lines, (kz Ky + ky) Kx. `window`: kernel, stride, padding, dilation along z, y, x.
     """
     cells_z, offsets_z, count_z = readers(
         shape_in[0], shape_out[0], window[0, 0], window[1, 0], window[2, 0], window[3, 0]
@@ -127,13 +127,13 @@ def split_candidates(keys, order, lines, begins, most, chunks):
 
 @njit(nogil=True)
 @no_type_check
-def _strided_cells(
-    keys, order, lines, kernel_lines, coords, rows, begins, cells, offsets, count, shape_out, words, ranks, at, out, found
-):  # fmt: skip
-    """Write the cells of some output lines and their pairs; return how many. `at` is their first candidate."""
+def _strided_cells(candidates, first, end, sites, axis, shape_out, words, ranks, out, found):  # noqa: C901 - one pass
+    """Write the cells of the output lines of candidates [first, end), and their pairs; return how many."""
+    keys, order, lines, kernel_lines = candidates
+    coords, rows, begins = sites
+    cells, offsets, count = axis
     one, most = np.uint64(1), cells.shape[1]
-    sites = pairs = 0
-    first, end = at
+    total = pairs = 0
     while first < end:
         key, low, high, last = keys[first], len(words), -1, first
         while last < end and keys[last] == key:
@@ -149,13 +149,13 @@ def _strided_cells(
         batch = plane // shape_out[0]
         z, y = plane - batch * shape_out[0], key - plane * shape_out[1]
         for word in range(low, high + 1):
-            ranks[word] = sites
+            ranks[word] = total
             rest = words[word]
             while rest != 0:
-                out[sites, 0], out[sites, 1], out[sites, 2] = batch, z, y
-                out[sites, 3] = (word << 6) + lowest(rest)
+                out[total, 0], out[total, 1], out[total, 2] = batch, z, y
+                out[total, 3] = (word << 6) + lowest(rest)
                 rest &= rest - one
-                sites += 1
+                total += 1
         for candidate in range(first, last):
             line, k = lines[order[candidate]], kernel_lines[order[candidate]]
             for i in range(begins[line], begins[line + 1]):
@@ -164,12 +164,12 @@ def _strided_cells(
                     word, bit = cells[x, c] >> 6, np.uint64(cells[x, c] & 63)
                     found[pairs, 0], found[pairs, 1] = k + offsets[x, c], rows[i]
                     found[pairs, 2] = ranks[word] + ones(words[word] & ((one << bit) - one))
-                    # A repeated cell is overwritten: cheaper than a branch that is guessed wrong every other time.
+                    # A repeated cell is overwritten: cheaper than a branch that is often guessed wrong.
                     pairs += c < count[x]
         for word in range(low, high + 1):
             words[word] = 0
         first = last
-    return sites, pairs
+    return total, pairs
 
 
 @njit(parallel=True, nogil=True, cache=True)
@@ -196,30 +196,25 @@ def strided_cells(
 ):
     """Write the cells that read an input site to `out` [., 4] and the pairs to `found` [., 3], part by part.
 
-    Part i has room from room[i] on and writes sizes[i] cells and pairs. Its output lines are made one after the
-    other, each as a bit map. `keys` are ascending, `order` where each was in `lines` and `kernel_lines`. A pair
-    is offset, input row and output cell of the part; those of one offset are in the order of the output.
+    Part i has room from room[i] on and writes sizes[i] cells and pairs. Its output lines are made one after
+    the other, each as a bit map. `keys` are ascending, `order` where each was in `lines` and `kernel_lines`.
+    A pair is offset, input row and output cell of the part; those of one offset are in output order.
     """
     for _ in prange(threads):
         words = np.zeros((shape_out[2] >> 6) + 1, np.uint64)
         ranks = np.empty((shape_out[2] >> 6) + 1, np.int64)
         part = fetch_add(counter.ctypes.data)
         while part < len(sizes):
+            candidates, sites = (keys, order, lines, kernel_lines), (coords, rows, begins)
             sizes[part, 0], sizes[part, 1] = _strided_cells(
-                keys,
-                order,
-                lines,
-                kernel_lines,
-                coords,
-                rows,
-                begins,
-                cells,
-                offsets,
-                count,
+                candidates,
+                starts[part],
+                starts[part + 1],
+                sites,
+                (cells, offsets, count),
                 shape_out,
                 words,
                 ranks,
-                (starts[part], starts[part + 1]),
                 out[room[part] : room[part + 1]],
                 found[room[part] : room[part + 1]],
             )

@@ -45,7 +45,7 @@ def strided_plan(
     padding: Ints,
     dilation: Ints,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Sites of a strided convolution, ascending, and its pairs: both at once, as each is a step to the other."""
+    """Sites of a strided convolution, ascending, and its pairs, made in one go."""
     window = _window(kernel, stride, padding, dilation)
     if backend_for("kernel_map", coords_in) == "cpu":
         from sparseops.kernel_map import _cpu
