@@ -21,6 +21,7 @@ from sparseops.ms_deform_attn import ms_deform_attn
 from sparseops.nms import nms_3d, nms_aligned_3d, nms_aligned_bev, nms_bev
 from sparseops.points_in_boxes import points_in_boxes, points_in_boxes_batch
 from sparseops.roi_grid import roi_grid
+from sparseops.roi_point_pool import roi_point_pool
 from sparseops.rotated_iou import (
     iou_3d,
     iou_aligned_3d,
@@ -88,6 +89,7 @@ __all__ = [
     "points_in_boxes_batch",
     "prune",
     "roi_grid",
+    "roi_point_pool",
     "scatter_max",
     "scatter_mean",
     "scatter_sum",
