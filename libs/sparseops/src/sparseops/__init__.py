@@ -4,6 +4,7 @@ from sparseops import nn
 from sparseops.ball_query import ball_query, ball_query_stacked
 from sparseops.collate import merge_duplicates, sparse_collate
 from sparseops.combine import prune, sparse_cat, union_add
+from sparseops.devoxelize import trilinear_devoxelize, trilinear_weights
 from sparseops.furthest_point_sample import furthest_point_sample
 from sparseops.global_pool import global_avg_pool, global_max_pool
 from sparseops.group import group
@@ -107,6 +108,8 @@ __all__ = [
     "three_nn",
     "three_nn_stacked",
     "transposed_map",
+    "trilinear_devoxelize",
+    "trilinear_weights",
     "union_add",
     "voxel_grid_size",
     "voxel_mean",
