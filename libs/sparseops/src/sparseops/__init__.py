@@ -2,6 +2,7 @@
 
 from sparseops import nn
 from sparseops.ball_query import ball_query, ball_query_stacked
+from sparseops.chamfer import ChamferDistance, chamfer_distance
 from sparseops.collate import merge_duplicates, sparse_collate
 from sparseops.combine import prune, sparse_cat, union_add
 from sparseops.devoxelize import trilinear_devoxelize, trilinear_weights
@@ -53,6 +54,7 @@ from sparseops.weighted_sum import weighted_sum
 
 __all__ = [
     "BatchVoxels",
+    "ChamferDistance",
     "DynamicVoxels",
     "KernelMap",
     "MapCache",
@@ -64,6 +66,7 @@ __all__ = [
     "Voxels",
     "ball_query",
     "ball_query_stacked",
+    "chamfer_distance",
     "furthest_point_sample",
     "global_avg_pool",
     "global_max_pool",
