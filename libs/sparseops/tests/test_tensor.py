@@ -30,6 +30,58 @@ def test_sparse_from_dense_and_dense_are_inverse(random_coords) -> None:
     assert torch.equal(sparse_from_dense(dense).dense(), dense)
 
 
+def test_sparse_from_dense_takes_given_sites_in_their_order(random_coords) -> None:
+    tensor = make(random_coords)
+    dense = tensor.replace(tensor.features.double()).dense().requires_grad_()
+    order = torch.randperm(len(tensor.coords))
+    other = SparseTensor(tensor.features[order], tensor.coords[order], tensor.spatial_shape, 2)
+    sampled = sparse_from_dense(dense, sites=other.sites)
+    assert sampled.sites is other.sites
+    assert torch.equal(sampled.features.float(), other.features)
+    assert torch.autograd.gradcheck(lambda d: sparse_from_dense(d, sites=other.sites).features, dense)
+
+
+def test_sites_of_another_grid_are_refused(random_coords) -> None:
+    tensor = make(random_coords)
+    with pytest.raises(
+        ValueError, match=r"sites must have the batch size and grid of dense, 1 and \(4, 5, 6\)"
+    ):
+        sparse_from_dense(torch.zeros(1, 3, 4, 5, 6), sites=tensor.sites)
+    with pytest.raises(ValueError, match="sites is on cpu but dense is on meta"):
+        sparse_from_dense(torch.zeros(2, 3, 4, 5, 6, device="meta"), sites=tensor.sites)
+
+
+def test_to_changes_type_and_keeps_the_maps(random_coords) -> None:
+    tensor = make(random_coords)
+    half = tensor.to(dtype=torch.float16)
+    assert half.features.dtype == torch.float16
+    assert half.sites is tensor.sites
+    assert half.cache is tensor.cache
+    assert tensor.to("cpu").sites is tensor.sites
+    far = tensor.to("meta", dtype=torch.float64)
+    assert far.features.device == far.coords.device == torch.device("meta")
+    assert far.features.dtype == torch.float64
+    assert far.cache is not tensor.cache
+
+
+def test_to_is_differentiable(random_coords) -> None:
+    tensor = make(random_coords)
+    features = tensor.features.clone().requires_grad_()
+    tensor.replace(features).to(dtype=torch.float64).features.sum().backward()
+    assert torch.equal(features.grad, torch.ones_like(features))
+
+
+def test_batch_rows_are_the_rows_of_an_element(random_coords) -> None:
+    tensor = make(random_coords)
+    wide = SparseTensor(tensor.features, tensor.coords, tensor.spatial_shape, 3)
+    rows = [wide.batch_rows(b) for b in range(3)]
+    assert all(bool((wide.coords[r, 0] == b).all()) for b, r in enumerate(rows))
+    assert len(rows[2]) == 0
+    assert sorted(torch.cat(rows).tolist()) == list(range(len(tensor.coords)))
+    with pytest.raises(IndexError, match=r"batch_rows: element must lie in \[0, 3\), got 3"):
+        wide.batch_rows(3)
+
+
 def test_an_empty_tensor_has_a_dense_form() -> None:
     empty = SparseTensor(torch.zeros(0, 2), torch.zeros((0, 3), dtype=torch.int32), (3, 4), 2)
     assert torch.equal(empty.dense(), torch.zeros(2, 2, 3, 4))

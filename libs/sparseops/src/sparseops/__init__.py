@@ -2,6 +2,10 @@
 
 from sparseops import nn
 from sparseops.ball_query import ball_query, ball_query_stacked
+from sparseops.chamfer import ChamferDistance, chamfer_distance
+from sparseops.collate import merge_duplicates, sparse_collate
+from sparseops.combine import prune, sparse_cat, union_add
+from sparseops.devoxelize import trilinear_devoxelize, trilinear_weights
 from sparseops.furthest_point_sample import furthest_point_sample
 from sparseops.global_pool import global_avg_pool, global_max_pool
 from sparseops.group import group
@@ -19,6 +23,7 @@ from sparseops.ms_deform_attn import ms_deform_attn
 from sparseops.nms import nms_3d, nms_aligned_3d, nms_aligned_bev, nms_bev
 from sparseops.points_in_boxes import points_in_boxes, points_in_boxes_batch
 from sparseops.roi_grid import roi_grid
+from sparseops.roi_point_pool import roi_point_pool
 from sparseops.rotated_iou import (
     iou_3d,
     iou_aligned_3d,
@@ -29,7 +34,7 @@ from sparseops.rotated_iou import (
     paired_iou_bev,
 )
 from sparseops.scatter import scatter_max, scatter_mean, scatter_sum
-from sparseops.sites import Sites, sites_from_coords
+from sparseops.sites import Sites, lookup, sites_from_coords
 from sparseops.sparse_avg_pool import sparse_avg_pool
 from sparseops.sparse_conv import sparse_conv
 from sparseops.sparse_max_pool import sparse_max_pool
@@ -49,6 +54,7 @@ from sparseops.weighted_sum import weighted_sum
 
 __all__ = [
     "BatchVoxels",
+    "ChamferDistance",
     "DynamicVoxels",
     "KernelMap",
     "MapCache",
@@ -60,6 +66,7 @@ __all__ = [
     "Voxels",
     "ball_query",
     "ball_query_stacked",
+    "chamfer_distance",
     "furthest_point_sample",
     "global_avg_pool",
     "global_max_pool",
@@ -71,6 +78,8 @@ __all__ = [
     "iou_bev",
     "knn",
     "knn_stacked",
+    "lookup",
+    "merge_duplicates",
     "ms_deform_attn",
     "nms_3d",
     "nms_aligned_3d",
@@ -82,12 +91,16 @@ __all__ = [
     "paired_iou_bev",
     "points_in_boxes",
     "points_in_boxes_batch",
+    "prune",
     "roi_grid",
+    "roi_point_pool",
     "scatter_max",
     "scatter_mean",
     "scatter_sum",
     "sites_from_coords",
     "sparse_avg_pool",
+    "sparse_cat",
+    "sparse_collate",
     "sparse_conv",
     "sparse_from_dense",
     "sparse_max_pool",
@@ -98,6 +111,9 @@ __all__ = [
     "three_nn",
     "three_nn_stacked",
     "transposed_map",
+    "trilinear_devoxelize",
+    "trilinear_weights",
+    "union_add",
     "voxel_grid_size",
     "voxel_mean",
     "voxel_query",

@@ -9,7 +9,7 @@ from jaxtyping import Int, Int32, Int64
 from torch import Tensor
 
 from sparseops._backend import backend_for
-from sparseops._checks import check_dtype
+from sparseops._checks import INTEGERS, check_device, check_dtype, check_shape
 
 MAX_CELLS = 2**62
 """Site keys are 64-bit integers; a larger grid cannot be numbered."""
@@ -53,6 +53,17 @@ class Sites:
             coords = torch.cat([batch, coords], dim=1)
         return coords.contiguous()
 
+    @cached_property
+    def sorted_keys(self) -> Int64[Tensor, " n"]:
+        """Numbers of the cells (see `site_keys`), ascending."""
+        return site_keys(self.coords[self.order], self.spatial_shape)
+
+    def to(self, device: torch.device | str) -> "Sites":
+        """Return the same sites on another device; these themselves if they are there."""
+        if self.coords.device == torch.device(device):
+            return self
+        return Sites(self.coords.to(device), self.spatial_shape, self.batch_size, self.order.to(device))
+
 
 def site_keys(coords: Int[Tensor, "*n axes"], spatial_shape: tuple[int, ...]) -> Int64[Tensor, "*n"]:
     """Number cells as ((b * Z + z) * Y + y) * X + x, so that ascending keys are ascending (b, z, y, x)."""
@@ -76,28 +87,16 @@ def sites_from_coords(
 ) -> Sites:
     """Check the coordinates of a sparse tensor and sort them.
 
-    Already ascending rows cost one linear pass, others a sort. Waits for the device when it is not the CPU.
+    Already ascending rows cost one linear pass, others a sort. Batch elements may be empty. Waits for the
+    device when it is not the CPU.
 
     Raises:
         TypeError: `coords` is not int32.
         ValueError: wrong number of axes, cells outside the grid or the batch, two rows on one cell, or a
             grid of more than 2**62 cells.
     """
-    check_dtype("SparseTensor", "coords", coords, (torch.int32,))
-    dims = len(spatial_shape)
-    if dims not in (2, 3) or coords.ndim != 2 or coords.shape[1] != dims + 1:
-        raise ValueError(
-            f"SparseTensor: coords must be [n, 4] with spatial_shape (z, y, x) or [n, 3] with (y, x), "
-            f"got {list(coords.shape)} with spatial_shape {tuple(spatial_shape)}"
-        )
-    shape = tuple(int(size) for size in spatial_shape)
-    if min(*shape, batch_size) < 1 or batch_size * math.prod(shape) > MAX_CELLS:
-        raise ValueError(
-            f"SparseTensor: batch_size and spatial_shape must be positive and hold at most 2**62 cells, "
-            f"got {batch_size} and {shape}"
-        )
-    keys, ascending, low, high = _number(coords, shape)
-    _check_range(low, high, (batch_size, *shape))
+    shape = check_coords("SparseTensor", coords, tuple(spatial_shape), batch_size)
+    keys, ascending = _number(coords, shape)
     if ascending:
         order = torch.arange(len(keys), device=keys.device)
     else:
@@ -106,32 +105,80 @@ def sites_from_coords(
         if duplicates:
             raise ValueError(
                 f"SparseTensor: coords repeat a cell in {duplicates} of {len(keys)} rows; "
-                "every cell may have one row, so merge them first, as sparseops.voxelize_dynamic does"
+                "every cell may have one row, so merge them first with sparseops.merge_duplicates"
             )
     return Sites(coords.contiguous(), shape, batch_size, order)
 
 
-def _number(coords: Tensor, shape: tuple[int, ...]) -> tuple[Tensor, bool, list[int], list[int]]:
-    """Keys, whether they ascend, and the smallest and largest value of every column (none for no rows)."""
-    if coords.shape[0] and backend_for("sites_from_coords", coords) == "cpu":
-        from sparseops._numba.sort import number_cells
+def lookup(sites: Sites, coords: Int[Tensor, "m axes"]) -> Int64[Tensor, " m"]:
+    """Find the row of every queried cell, -1 where it is no site.
 
-        keys, ascending, low, high = number_cells(coords.numpy(), shape)
-        return torch.from_numpy(keys), bool(ascending), low.tolist(), high.tolist()
-    low, high = torch.aminmax(coords, dim=0) if coords.shape[0] else (coords, coords)
-    keys = site_keys(coords, shape)
-    return keys, bool((keys[1:] > keys[:-1]).all()), low.tolist(), high.tolist()
+    Queries are b z y x or b y x like `sites.coords`, in any order and number; those outside the grid or the
+    batch are no sites. A bisection of the sorted keys, which the sites keep; it does not wait for the device.
+
+    Raises:
+        TypeError: `coords` is not int32 or int64.
+        ValueError: wrong number of axes, or another device.
+
+    Example:
+        >>> cells = torch.tensor([[0, 0, 3], [0, 0, 1]], dtype=torch.int32)
+        >>> line = sites_from_coords(cells, spatial_shape=(1, 4), batch_size=1)
+        >>> lookup(line, torch.tensor([[0, 0, 1], [0, 0, 2], [0, 0, 3], [1, 0, 3]])).tolist()
+        [1, -1, 0, -1]
+    """
+    check_dtype("lookup", "coords", coords, INTEGERS)
+    check_shape("lookup", "coords", coords, ("m", sites.dims + 1))
+    check_device("lookup", ("coords", coords), ("sites", sites.coords))
+    if len(sites) == 0:
+        return torch.full((len(coords),), -1, device=coords.device)
+    limits = torch.tensor((sites.batch_size, *sites.spatial_shape), device=coords.device)
+    keys = site_keys(coords.long(), sites.spatial_shape)
+    position = torch.searchsorted(sites.sorted_keys, keys).clamp_(max=len(sites) - 1)
+    found = ((coords >= 0) & (coords < limits)).all(1) & (sites.sorted_keys[position] == keys)
+    return torch.where(found, sites.order[position], -1)
 
 
-def _check_range(low: list[int], high: list[int], limits: tuple[int, ...]) -> None:
-    for axis, least, most, limit in zip("bzyx"[-len(limits) :], low, high, limits, strict=bool(low)):
-        name = "b" if axis == "bzyx"[-len(limits)] else axis
+def check_coords(op: str, coords: Tensor, spatial_shape: tuple[int, ...], batch_size: int) -> tuple[int, ...]:
+    """Raise unless these are cells of the batch of grids; return the grid as plain numbers."""
+    check_dtype(op, "coords", coords, (torch.int32,))
+    dims = len(spatial_shape)
+    if dims not in (2, 3) or coords.ndim != 2 or coords.shape[1] != dims + 1:
+        raise ValueError(
+            f"{op}: coords must be [n, 4] with spatial_shape (z, y, x) or [n, 3] with (y, x), "
+            f"got {list(coords.shape)} with spatial_shape {spatial_shape}"
+        )
+    shape = tuple(int(size) for size in spatial_shape)
+    if min(*shape, batch_size) < 1 or batch_size * math.prod(shape) > MAX_CELLS:
+        raise ValueError(
+            f"{op}: batch_size and spatial_shape must be positive and hold at most 2**62 cells, "
+            f"got {batch_size} and {shape}"
+        )
+    if len(coords):
+        _check_range(op, coords, (batch_size, *shape))
+    return shape
+
+
+def _check_range(op: str, coords: Tensor, limits: tuple[int, ...]) -> None:
+    low, high = torch.aminmax(coords, dim=0)
+    names = "bzyx" if len(limits) == 4 else "byx"
+    for name, least, most, limit in zip(names, low.tolist(), high.tolist(), limits, strict=True):
         if least < 0 or most >= limit:
             raise ValueError(
-                f"SparseTensor: coords column {name} must lie in [0, {limit}), "
+                f"{op}: coords column {name} must lie in [0, {limit}), "
                 f"got values from {least} to {most}; check the order (b, z, y, x) "
                 "and that spatial_shape is (z, y, x)"
             )
+
+
+def _number(coords: Tensor, shape: tuple[int, ...]) -> tuple[Tensor, bool]:
+    """Keys of the cells, and whether they ascend strictly."""
+    if backend_for("sites_from_coords", coords) == "cpu":
+        from sparseops._numba.sort import number_cells
+
+        numbers, ascending = number_cells(coords.numpy(), shape)
+        return torch.from_numpy(numbers), ascending
+    keys = site_keys(coords, shape)
+    return keys, bool((keys[1:] > keys[:-1]).all())
 
 
 def _sort_keys(keys: Tensor) -> tuple[Tensor, Tensor]:

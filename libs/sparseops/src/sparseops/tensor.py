@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 import torch
-from jaxtyping import Float, Int32
+from jaxtyping import Float, Int32, Int64
 from torch import Tensor
 
 from sparseops._checks import HALF_AND_FLOATS, check_device, check_dtype
@@ -38,7 +38,8 @@ class MapCache:
 class SparseTensor:
     """Feature rows on the active cells of a batch of 2D or 3D grids.
 
-    Rows may be in any order; no two rows share a cell. Immutable by convention: layers return new tensors.
+    Rows may be in any order; no two rows share a cell; batch elements may be empty. Immutable by convention:
+    layers return new tensors.
 
     Args:
         features: One row per site, [n, c].
@@ -110,6 +111,31 @@ class SparseTensor:
         """Return other features on the same sites, with the same kernel maps."""
         return SparseTensor.from_sites(features, self.sites, cache=self.cache)
 
+    def to(
+        self, device: torch.device | str | None = None, *, dtype: torch.dtype | None = None
+    ) -> "SparseTensor":
+        """Return the tensor on another device, its features in another type. Differentiable.
+
+        Kernel maps stay behind on the old device and are made anew on the other one.
+        """
+        target = self.features.device if device is None else torch.device(device)
+        features, sites = self.features.to(target, dtype), self.sites.to(target)
+        return SparseTensor.from_sites(features, sites, cache=self.cache if sites is self.sites else None)
+
+    def batch_rows(self, element: int) -> Int64[Tensor, " m"]:
+        """Return the rows of one batch element, ascending; none if it is empty. Waits for the device.
+
+        `features[rows]` and `coords[rows, 1:]` are the element by itself, as `sparse_collate` takes it.
+
+        Raises:
+            IndexError: there is no such element.
+        """
+        if not 0 <= element < self.batch_size:
+            raise IndexError(
+                f"SparseTensor.batch_rows: element must lie in [0, {self.batch_size}), got {element}"
+            )
+        return (self.coords[:, 0] == element).nonzero().flatten()
+
     def dense(self) -> Float[Tensor, "b c *grid"]:
         """Return the dense tensor, zero where there is no site. Differentiable."""
         grid = self.features.new_zeros(self.batch_size, *self.spatial_shape, self.features.shape[1])
@@ -124,16 +150,30 @@ class SparseTensor:
         )
 
 
-def sparse_from_dense(dense: Float[Tensor, "b c *grid"]) -> SparseTensor:
+def sparse_from_dense(dense: Float[Tensor, "b c *grid"], *, sites: Sites | None = None) -> SparseTensor:
     """Keep the cells of a dense tensor where a channel is not zero, in ascending order. Differentiable.
+
+    Args:
+        sites: Take these cells instead, in their order, whatever their values. This path does not wait for
+            the device.
+
+    Raises:
+        ValueError: `sites` of another grid, batch size or device.
 
     Example:
         >>> sparse_from_dense(torch.tensor([[[[0.0, 2.0]]]])).coords.tolist()
         [[0, 0, 1]]
     """
-    rows_last = dense.movedim(1, -1)
-    coords = (rows_last != 0).any(-1).nonzero()
-    features = rows_last[tuple(coords.unbind(1))]
     shape = tuple(dense.shape[2:])
-    order = torch.arange(len(coords), device=coords.device)
-    return SparseTensor.from_sites(features, Sites(coords.int(), shape, dense.shape[0], order))
+    rows_last = dense.movedim(1, -1)
+    if sites is None:
+        coords = (rows_last != 0).any(-1).nonzero()
+        order = torch.arange(len(coords), device=coords.device)
+        sites = Sites(coords.int(), shape, dense.shape[0], order)
+    elif (sites.batch_size, *sites.spatial_shape) != (dense.shape[0], *shape):
+        raise ValueError(
+            f"sparse_from_dense: sites must have the batch size and grid of dense, {dense.shape[0]} and "
+            f"{shape}, got {sites.batch_size} and {sites.spatial_shape}"
+        )
+    check_device("sparse_from_dense", ("dense", dense), ("sites", sites.coords))
+    return SparseTensor.from_sites(rows_last[tuple(sites.coords.long().unbind(1))], sites)

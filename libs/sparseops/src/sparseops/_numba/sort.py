@@ -11,23 +11,16 @@ _DIGIT_BITS = 11
 @njit(nogil=True, cache=True)
 @no_type_check
 def number_cells(coords, shape):
-    """Number n >= 1 cells, b z y x or b y x, of a batch of grids of `shape`.
-
-    Returns keys [n], whether they ascend strictly, and the smallest and largest value of every column.
-    """
+    """Keys of cells b z y x or b y x of a batch of grids of `shape`, and whether they ascend strictly."""
     keys = np.empty(len(coords), np.int64)
-    low, high = coords[0].copy(), coords[0].copy()
     ascending, before = True, np.int64(-1)
     for i in range(len(coords)):
         key = np.int64(coords[i, 0])
-        low[0], high[0] = min(low[0], coords[i, 0]), max(high[0], coords[i, 0])
         for axis in range(1, coords.shape[1]):
-            value = coords[i, axis]
-            key = key * shape[axis - 1] + value
-            low[axis], high[axis] = min(low[axis], value), max(high[axis], value)
+            key = key * shape[axis - 1] + coords[i, axis]
         ascending &= key > before
         keys[i] = before = key
-    return keys, ascending, low, high
+    return keys, ascending
 
 
 @njit(nogil=True, cache=True)

@@ -49,7 +49,7 @@ class Tuner:
 
     def __init__(self, path: Path, timer: Callable[[Callable[[], object]], float]) -> None:
         self.path, self.timer = path, timer
-        self._chosen: dict[str, object] = {}
+        self._chosen: dict[str, Any] = {}
         """Configurations of this process, as the candidates that they were."""
         self._stored = _read(path)
 
@@ -141,7 +141,7 @@ def _tuner(device_name: str) -> Tuner:
 def _read(path: Path) -> dict[str, object]:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return {}
     except (OSError, ValueError) as error:
         content = error

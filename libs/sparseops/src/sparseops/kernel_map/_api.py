@@ -69,6 +69,10 @@ class KernelMap:
 
     It is made as a list of pairs on the CPU and as a table on a GPU; the other form is derived when it is
     asked for, and kept.
+
+    On a GPU, planning waits for the device only where the number of output sites depends on the data: strided
+    and transposed maps, to count the cells that inputs reach and then the distinct ones. Convolutions along a
+    map, forward and backward, never wait.
     """
 
     sites_in: Sites

@@ -144,4 +144,5 @@ def _inside(cells: Tensor, shape: Triple) -> Tensor:
 
 
 def _triple(values: Triple, device: torch.device) -> Tensor:
-    return torch.tensor(values, device=device, dtype=torch.int64)
+    # Filled on the device: a copy of host memory would wait for it.
+    return torch.cat([torch.full((1,), value, device=device, dtype=torch.int64) for value in values])
