@@ -22,6 +22,7 @@ from sparseops.layouts import weight_from_spconv, weight_to_spconv
 from sparseops.ms_deform_attn import ms_deform_attn
 from sparseops.nms import nms_3d, nms_aligned_3d, nms_aligned_bev, nms_bev
 from sparseops.points_in_boxes import points_in_boxes, points_in_boxes_batch
+from sparseops.roi_aware_pool import roi_aware_pool
 from sparseops.roi_grid import roi_grid
 from sparseops.roi_point_pool import roi_point_pool
 from sparseops.rotated_iou import (
@@ -92,6 +93,7 @@ __all__ = [
     "points_in_boxes",
     "points_in_boxes_batch",
     "prune",
+    "roi_aware_pool",
     "roi_grid",
     "roi_point_pool",
     "scatter_max",
