@@ -18,10 +18,21 @@ from sparseops.interpolate import (
 )
 from sparseops.kernel_map import KernelMap, SiteRule, strided_map, submanifold_map, transposed_map
 from sparseops.knn import Neighbours, knn, knn_stacked
-from sparseops.layouts import weight_from_spconv, weight_to_spconv
+from sparseops.layouts import (
+    weight_from_dense,
+    weight_from_minkowski,
+    weight_from_spconv,
+    weight_from_torchsparse,
+    weight_to_dense,
+    weight_to_minkowski,
+    weight_to_spconv,
+    weight_to_torchsparse,
+    weight_xyz_to_zyx,
+)
 from sparseops.ms_deform_attn import ms_deform_attn
 from sparseops.nms import nms_3d, nms_aligned_3d, nms_aligned_bev, nms_bev
 from sparseops.points_in_boxes import points_in_boxes, points_in_boxes_batch
+from sparseops.roi_aware_pool import roi_aware_pool
 from sparseops.roi_grid import roi_grid
 from sparseops.roi_point_pool import roi_point_pool
 from sparseops.rotated_iou import (
@@ -38,6 +49,7 @@ from sparseops.sites import Sites, lookup, sites_from_coords
 from sparseops.sparse_avg_pool import sparse_avg_pool
 from sparseops.sparse_conv import sparse_conv
 from sparseops.sparse_max_pool import sparse_max_pool
+from sparseops.state_dict import convert_state_dict
 from sparseops.tensor import MapCache, MapKey, SparseTensor, sparse_from_dense
 from sparseops.voxel_query import voxel_query
 from sparseops.voxelize import (
@@ -67,6 +79,7 @@ __all__ = [
     "ball_query",
     "ball_query_stacked",
     "chamfer_distance",
+    "convert_state_dict",
     "furthest_point_sample",
     "global_avg_pool",
     "global_max_pool",
@@ -92,6 +105,7 @@ __all__ = [
     "points_in_boxes",
     "points_in_boxes_batch",
     "prune",
+    "roi_aware_pool",
     "roi_grid",
     "roi_point_pool",
     "scatter_max",
@@ -120,7 +134,14 @@ __all__ = [
     "voxelize",
     "voxelize_batch",
     "voxelize_dynamic",
+    "weight_from_dense",
+    "weight_from_minkowski",
     "weight_from_spconv",
+    "weight_from_torchsparse",
+    "weight_to_dense",
+    "weight_to_minkowski",
     "weight_to_spconv",
+    "weight_to_torchsparse",
+    "weight_xyz_to_zyx",
     "weighted_sum",
 ]

@@ -33,10 +33,16 @@ def roi_grid(
     """
     check_shape("roi_grid", "rois", rois, ("N", 7))
     check_dtype("roi_grid", "rois", rois, FLOATS)
-    cells = (size,) * 3 if isinstance(size, int) else tuple(size)
-    if len(cells) != 3:
-        raise ValueError(f"roi_grid: size must be one number or three (x, y, z), got {list(cells)}")
-    check_positive("roi_grid", "size", cells)
+    cells = cells_per_axis("roi_grid", size)
     axes = [(torch.arange(n, dtype=rois.dtype, device=rois.device) + 0.5) / n - 0.5 for n in cells]
     local = torch.cartesian_prod(*axes) * rois[:, None, 3:6]
     return box_geometry.from_canonical(local, rois), local
+
+
+def cells_per_axis(op: str, size: int | Sequence[int]) -> list[int]:
+    """Return the cells along x, y and z; ValueError unless they are one or three positive numbers."""
+    cells = [size] * 3 if isinstance(size, int) else list(size)
+    if len(cells) != 3:
+        raise ValueError(f"{op}: size must be one number or three (x, y, z), got {cells}")
+    check_positive(op, "size", cells)
+    return cells
