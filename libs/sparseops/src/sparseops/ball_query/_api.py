@@ -6,6 +6,7 @@ from torch import Tensor
 
 from sparseops._backend import backend_for
 from sparseops._checks import INTEGERS, check_device, check_dtype, check_positive, check_shape
+from sparseops._operator import operator
 from sparseops.ball_query._reference import ball_query_reference
 
 
@@ -107,7 +108,7 @@ def _starts(counts: Tensor) -> Tensor:
     return torch.cat([counts.new_zeros(1, dtype=torch.int64), counts.long().cumsum(0)])
 
 
-@torch.library.custom_op("sparseops::ball_query", mutates_args=())
+@operator("sparseops::ball_query")
 def _ball_query(
     centres: Tensor, centre_starts: Tensor, points: Tensor, point_starts: Tensor, radius: float, samples: int
 ) -> tuple[Tensor, Tensor]:
@@ -124,7 +125,7 @@ def _ball_query(
     return run(centres, centre_starts, points, point_starts, radius, samples)
 
 
-@_ball_query.register_fake
+@torch.library.register_fake("sparseops::ball_query")
 def _(
     centres: Tensor, centre_starts: Tensor, points: Tensor, point_starts: Tensor, radius: float, samples: int
 ) -> tuple[Tensor, Tensor]:

@@ -6,6 +6,7 @@ from torch import Tensor
 
 from sparseops._backend import backend_for
 from sparseops._checks import FLOATS, check_device, check_dtype, check_shape
+from sparseops._operator import operator
 from sparseops.devoxelize._reference import trilinear_corners_reference
 from sparseops.sites import Sites, site_keys
 from sparseops.weighted_sum._api import checked_weighted_sum
@@ -80,7 +81,7 @@ def trilinear_devoxelize(
     return checked_weighted_sum("trilinear_devoxelize", features, idx, weights, k=8)
 
 
-@torch.library.custom_op("sparseops::trilinear_corners", mutates_args=())
+@operator("sparseops::trilinear_corners")
 def _trilinear_corners(
     points_bzyx: Tensor, keys: Tensor, order: Tensor, shape_bzyx: list[int]
 ) -> tuple[Tensor, Tensor]:
@@ -92,7 +93,7 @@ def _trilinear_corners(
     return trilinear_corners_cpu(points_bzyx, keys, order, shape_bzyx)
 
 
-@_trilinear_corners.register_fake
+@torch.library.register_fake("sparseops::trilinear_corners")
 def _(points_bzyx: Tensor, keys: Tensor, order: Tensor, shape_bzyx: list[int]) -> tuple[Tensor, Tensor]:
     n = points_bzyx.shape[0]
     return points_bzyx.new_empty(n, 8, dtype=torch.int64), points_bzyx.new_empty(n, 8)

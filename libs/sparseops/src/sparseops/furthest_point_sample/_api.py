@@ -6,6 +6,7 @@ from torch import Tensor
 
 from sparseops._backend import backend_for
 from sparseops._checks import check_dtype, check_positive, check_shape
+from sparseops._operator import operator
 from sparseops.furthest_point_sample._reference import furthest_point_sample_reference
 
 
@@ -38,7 +39,7 @@ def furthest_point_sample(points: Float[Tensor, "b n 3"], count: int) -> Int[Ten
     return _furthest_point_sample(points.detach(), count)
 
 
-@torch.library.custom_op("sparseops::furthest_point_sample", mutates_args=())
+@operator("sparseops::furthest_point_sample")
 def _furthest_point_sample(points: Tensor, count: int) -> Tensor:
     match backend_for("furthest_point_sample", points):
         case "cpu":
@@ -50,6 +51,6 @@ def _furthest_point_sample(points: Tensor, count: int) -> Tensor:
     return run(points, count)
 
 
-@_furthest_point_sample.register_fake
+@torch.library.register_fake("sparseops::furthest_point_sample")
 def _(points: Tensor, count: int) -> Tensor:
     return points.new_empty(points.shape[0], count, dtype=torch.int64)

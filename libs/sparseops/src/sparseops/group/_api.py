@@ -8,6 +8,7 @@ from torch import Tensor
 
 from sparseops._backend import backend_for
 from sparseops._checks import FLOATS, HALF_AND_FLOATS, INTEGERS, check_device, check_dtype, check_shape
+from sparseops._operator import operator
 from sparseops.group._reference import group_backward_reference, group_reference
 
 
@@ -35,7 +36,7 @@ def group(features: Float[Tensor, "b c n"], idx: Int[Tensor, "b m s"]) -> Float[
     return _group(features, idx.long())
 
 
-@torch.library.custom_op("sparseops::group", mutates_args=())
+@operator("sparseops::group")
 def _group(features: Tensor, idx: Tensor) -> Tensor:
     if idx.device.type == "cpu" and idx.numel():
         low, high = int(idx.min()), int(idx.max())
@@ -51,12 +52,12 @@ def _group(features: Tensor, idx: Tensor) -> Tensor:
     return run(features, idx)
 
 
-@_group.register_fake
+@torch.library.register_fake("sparseops::group")
 def _(features: Tensor, idx: Tensor) -> Tensor:
     return features.new_empty(*features.shape[:2], *idx.shape[1:])
 
 
-@torch.library.custom_op("sparseops::group_backward", mutates_args=())
+@operator("sparseops::group_backward")
 def _group_backward(grad: Tensor, idx: Tensor, rows: int) -> Tensor:
     match backend_for("group", grad):
         case "cpu" if grad.dtype in FLOATS:
@@ -68,7 +69,7 @@ def _group_backward(grad: Tensor, idx: Tensor, rows: int) -> Tensor:
     return run(grad, idx, rows)
 
 
-@_group_backward.register_fake
+@torch.library.register_fake("sparseops::group_backward")
 def _(grad: Tensor, idx: Tensor, rows: int | torch.SymInt) -> Tensor:
     return grad.new_empty(*grad.shape[:2], rows)
 
@@ -84,4 +85,4 @@ def _backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
     return _group_backward(grad, idx, ctx.rows), None
 
 
-_group.register_autograd(_backward, setup_context=_save)
+torch.library.register_autograd("sparseops::group", _backward, setup_context=_save)

@@ -5,6 +5,7 @@ import torch
 from torch import Tensor
 
 from sparseops._backend import backend_for
+from sparseops._operator import operator
 from sparseops.kernel_map import _reference
 from sparseops.kernel_map._reference import TILE_ROWS
 from sparseops.kernel_map._window import Triple, Window
@@ -21,7 +22,7 @@ def _triple(values: Ints) -> Triple:
     return z, y, x
 
 
-@torch.library.custom_op("sparseops::strided_sites", mutates_args=())
+@operator("sparseops::strided_sites")
 def strided_sites(
     coords_in: Tensor, shape_out: Ints, kernel: Ints, stride: Ints, padding: Ints, dilation: Ints
 ) -> Tensor:
@@ -34,7 +35,7 @@ def strided_sites(
     return _reference.strided_sites(coords_in, _triple(shape_out), window)
 
 
-@torch.library.custom_op("sparseops::strided_plan", mutates_args=())
+@operator("sparseops::strided_plan")
 def strided_plan(
     coords_in: Tensor,
     rows_in: Tensor,
@@ -56,7 +57,7 @@ def strided_plan(
     return cells, *_reference.pair_list(cells, rows, coords_in, rows_in, _triple(shape_in), window)
 
 
-@torch.library.custom_op("sparseops::transposed_sites", mutates_args=())
+@operator("sparseops::transposed_sites")
 def transposed_sites(
     coords_in: Tensor, shape_out: Ints, kernel: Ints, stride: Ints, padding: Ints, dilation: Ints
 ) -> Tensor:
@@ -69,7 +70,7 @@ def transposed_sites(
     return _reference.transposed_sites(coords_in, _triple(shape_out), window)
 
 
-@torch.library.custom_op("sparseops::floor_sites", mutates_args=())
+@operator("sparseops::floor_sites")
 def floor_sites(coords_in: Tensor, shape_out: Ints, stride: Ints) -> Tensor:
     """Distinct cells `floor(p / stride)`, ascending."""
     if backend_for("kernel_map", coords_in) == "cpu":
@@ -79,7 +80,7 @@ def floor_sites(coords_in: Tensor, shape_out: Ints, stride: Ints) -> Tensor:
     return _reference.floor_sites(coords_in, _triple(shape_out), _triple(stride))
 
 
-@torch.library.custom_op("sparseops::pair_list", mutates_args=())
+@operator("sparseops::pair_list")
 def pair_list(
     coords_out: Tensor,
     rows_out: Tensor,
@@ -101,7 +102,7 @@ def pair_list(
     return run(coords_out, rows_out, coords_in, rows_in, _triple(shape_in), window)
 
 
-@torch.library.custom_op("sparseops::neighbour_table", mutates_args=())
+@operator("sparseops::neighbour_table")
 def neighbour_table(
     coords_out: Tensor,
     rows_out: Tensor,
@@ -123,7 +124,7 @@ def neighbour_table(
     return run(coords_out, rows_out, coords_in, rows_in, _triple(shape_in), window)
 
 
-@torch.library.custom_op("sparseops::transpose_pairs", mutates_args=())
+@operator("sparseops::transpose_pairs")
 def transpose_pairs(
     pairs_in: Tensor, pairs_out: Tensor, segments: Tensor, tiles: int
 ) -> tuple[Tensor, Tensor, Tensor]:
@@ -173,10 +174,10 @@ def _fake_transpose(
     )
 
 
-strided_sites.register_fake(_fake_sites)
-transposed_sites.register_fake(_fake_sites)
-floor_sites.register_fake(_fake_sites)
-pair_list.register_fake(_fake_pairs)
-strided_plan.register_fake(_fake_strided_plan)
-neighbour_table.register_fake(_fake_table)
-transpose_pairs.register_fake(_fake_transpose)
+torch.library.register_fake("sparseops::strided_sites", _fake_sites)
+torch.library.register_fake("sparseops::transposed_sites", _fake_sites)
+torch.library.register_fake("sparseops::floor_sites", _fake_sites)
+torch.library.register_fake("sparseops::pair_list", _fake_pairs)
+torch.library.register_fake("sparseops::strided_plan", _fake_strided_plan)
+torch.library.register_fake("sparseops::neighbour_table", _fake_table)
+torch.library.register_fake("sparseops::transpose_pairs", _fake_transpose)

@@ -3,12 +3,14 @@
 import torch
 from torch import Tensor
 
+from sparseops._operator import operator
+
 KEY_BITS = 62
 TILE_SIZES = (128, 64)
 """Output rows that a program of the convolution may sum; lists of offsets exist for these."""
 
 
-@torch.library.custom_op("sparseops::tile_schedule", mutates_args=())
+@operator("sparseops::tile_schedule")
 def tile_schedule(table: Tensor) -> list[Tensor]:
     """Group output rows that read the same offsets.
 
@@ -28,7 +30,7 @@ def tile_schedule(table: Tensor) -> list[Tensor]:
     return [order, *ordered, *(_triton.offsets_of_tiles(table, None, size) for size in TILE_SIZES)]
 
 
-@tile_schedule.register_fake
+@torch.library.register_fake("sparseops::tile_schedule")
 def _(table: Tensor) -> list[Tensor]:
     rows, volume = table.shape
     lists = [

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from sparseops._backend import backend_for
 from sparseops._checks import FLOATS, INTEGERS, check_device, check_dtype, check_positive, check_shape
+from sparseops._operator import operator
 from sparseops.knn._reference import knn_reference
 
 _MOST_ON_TRITON = 64
@@ -129,7 +130,7 @@ def _check_common(op: str, queries: tuple[str, Tensor], points: tuple[str, Tenso
     check_positive(op, "k", k)
 
 
-@torch.library.custom_op("sparseops::knn", mutates_args=())
+@operator("sparseops::knn")
 def _knn(
     queries: Tensor, query_starts: Tensor, points: Tensor, point_starts: Tensor, k: int
 ) -> tuple[Tensor, Tensor]:
@@ -147,7 +148,7 @@ def _knn(
             return knn_reference(*arguments)
 
 
-@_knn.register_fake
+@torch.library.register_fake("sparseops::knn")
 def _(
     queries: Tensor, query_starts: Tensor, points: Tensor, point_starts: Tensor, k: int
 ) -> tuple[Tensor, Tensor]:

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from sparseops._backend import backend_for
 from sparseops._checks import HALF_AND_FLOATS, check_device, check_dtype, check_shape
+from sparseops._operator import operator
 from sparseops.ms_deform_attn._reference import ms_deform_attn_reference
 
 
@@ -70,7 +71,7 @@ def ms_deform_attn(
     return out.to(value.dtype)
 
 
-@torch.library.custom_op("sparseops::ms_deform_attn", mutates_args=())
+@operator("sparseops::ms_deform_attn")
 def _ms_deform_attn(value: Tensor, shapes: list[int], locations: Tensor, weights: Tensor) -> Tensor:
     if backend_for("ms_deform_attn", value) == "triton":
         from sparseops.ms_deform_attn._triton import ms_deform_attn_triton as run
@@ -79,12 +80,12 @@ def _ms_deform_attn(value: Tensor, shapes: list[int], locations: Tensor, weights
     return run(value, shapes, locations, weights)
 
 
-@_ms_deform_attn.register_fake
+@torch.library.register_fake("sparseops::ms_deform_attn")
 def _(value: Tensor, shapes: list[int], locations: Tensor, weights: Tensor) -> Tensor:
     return value.new_empty(value.shape[0], locations.shape[1], value.shape[2] * value.shape[3])
 
 
-@torch.library.custom_op("sparseops::ms_deform_attn_backward", mutates_args=())
+@operator("sparseops::ms_deform_attn_backward")
 def _ms_deform_attn_backward(
     grad: Tensor, value: Tensor, shapes: list[int], locations: Tensor, weights: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
@@ -95,7 +96,7 @@ def _ms_deform_attn_backward(
     return run(grad, value, shapes, locations, weights)
 
 
-@_ms_deform_attn_backward.register_fake
+@torch.library.register_fake("sparseops::ms_deform_attn_backward")
 def _(
     grad: Tensor, value: Tensor, shapes: list[int], locations: Tensor, weights: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
@@ -115,4 +116,4 @@ def _backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
     return grad_value, None, grad_locations, grad_weights
 
 
-_ms_deform_attn.register_autograd(_backward, setup_context=_save)
+torch.library.register_autograd("sparseops::ms_deform_attn", _backward, setup_context=_save)

@@ -6,6 +6,7 @@ from torch import Tensor
 
 from sparseops._backend import backend_for
 from sparseops._checks import FLOATS, INTEGERS, check_device, check_dtype, check_positive, check_shape
+from sparseops._operator import operator
 from sparseops.nms._reference import nms_reference
 from sparseops.rotated_iou._reference import finite_in_float64, seen_from_above
 
@@ -158,7 +159,7 @@ def _keep(
     return _nms(boxes, scores.detach(), labels.long(), threshold, *limits, rotated)
 
 
-@torch.library.custom_op("sparseops::nms", mutates_args=())
+@operator("sparseops::nms")
 def _nms(
     boxes: Tensor,
     scores: Tensor,
@@ -188,7 +189,7 @@ def _nms(
     return order[kept]
 
 
-@_nms.register_fake
+@torch.library.register_fake("sparseops::nms")
 def _(
     boxes: Tensor,
     scores: Tensor,

@@ -6,6 +6,7 @@ from torch import Tensor
 
 from sparseops._backend import backend_for
 from sparseops._checks import check_device, check_dtype, check_shape
+from sparseops._operator import operator
 from sparseops.points_in_boxes._reference import points_in_boxes_reference
 
 
@@ -67,7 +68,7 @@ def _checked(op: str, points: Tensor, batch_index: Tensor, boxes: Tensor, margin
     return _points_in_boxes(points.detach(), batch_index, boxes.detach(), margin)
 
 
-@torch.library.custom_op("sparseops::points_in_boxes", mutates_args=())
+@operator("sparseops::points_in_boxes")
 def _points_in_boxes(points: Tensor, batch_index: Tensor, boxes: Tensor, margin: float) -> Tensor:
     match backend_for("points_in_boxes", points):
         case "cpu":
@@ -79,6 +80,6 @@ def _points_in_boxes(points: Tensor, batch_index: Tensor, boxes: Tensor, margin:
     return run(points, batch_index, boxes, margin)
 
 
-@_points_in_boxes.register_fake
+@torch.library.register_fake("sparseops::points_in_boxes")
 def _(points: Tensor, batch_index: Tensor, boxes: Tensor, margin: float) -> Tensor:
     return torch.empty_like(batch_index)

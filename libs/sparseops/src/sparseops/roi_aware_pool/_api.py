@@ -9,6 +9,7 @@ from torch import Tensor
 
 from sparseops._backend import backend_for
 from sparseops._checks import FLOATS, check_device, check_dtype, check_shape
+from sparseops._operator import operator
 from sparseops.points_in_boxes._reference import box_frames
 from sparseops.roi_aware_pool._reference import cell_frames, first_in_cells, points_in_cells_reference
 from sparseops.roi_grid._api import cells_per_axis
@@ -84,7 +85,7 @@ def roi_aware_pool(
     return out.index_copy(0, occupied, pooled).view(len(rois), *cells, features.shape[1])
 
 
-@torch.library.custom_op("sparseops::roi_aware_rows", mutates_args=())
+@operator("sparseops::roi_aware_rows")
 def _roi_aware_rows(
     points: Tensor, rois: Tensor, cells: list[int], kept: int, margin: float
 ) -> tuple[Tensor, Tensor]:
@@ -99,7 +100,7 @@ def _roi_aware_rows(
     return first_in_cells(*run(points, box_frames(rois, margin), cell_frames(rois, cells), cells), kept)
 
 
-@_roi_aware_rows.register_fake
+@torch.library.register_fake("sparseops::roi_aware_rows")
 def _(points: Tensor, rois: Tensor, cells: list[int], kept: int, margin: float) -> tuple[Tensor, Tensor]:
     number = torch.library.get_ctx().new_dynamic_size()
     return points.new_empty(number, dtype=torch.int64), points.new_empty(number, dtype=torch.int64)

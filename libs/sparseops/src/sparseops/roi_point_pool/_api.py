@@ -8,6 +8,7 @@ from torch import Tensor
 
 from sparseops._backend import backend_for
 from sparseops._checks import FLOATS, check_device, check_dtype, check_positive, check_shape
+from sparseops._operator import operator
 from sparseops.points_in_boxes._reference import box_frames
 from sparseops.roi_point_pool._reference import first_inside_reference
 from sparseops.roi_point_pool._take_rows import take_rows
@@ -67,7 +68,7 @@ def roi_point_pool(
     return pooled, rows[..., 0] < 0
 
 
-@torch.library.custom_op("sparseops::roi_point_rows", mutates_args=())
+@operator("sparseops::roi_point_rows")
 def _roi_point_rows(
     points: Tensor, rois: Tensor, samples: int, extra_width: list[float], margin: float
 ) -> Tensor:
@@ -89,6 +90,6 @@ def _roi_point_rows(
     return torch.where(count[..., None] > 0, first.gather(2, turn) + start, -1)
 
 
-@_roi_point_rows.register_fake
+@torch.library.register_fake("sparseops::roi_point_rows")
 def _(points: Tensor, rois: Tensor, samples: int, extra_width: list[float], margin: float) -> Tensor:
     return points.new_empty(*rois.shape[:2], samples, dtype=torch.int64)

@@ -8,17 +8,18 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from sparseops._operator import operator
 from sparseops.scatter import scatter_sum
 
 
-@torch.library.custom_op("sparseops::take_rows", mutates_args=())
+@operator("sparseops::take_rows")
 def take_rows(table: Tensor, rows: Tensor) -> Tensor:
     """Return rows [k] of a table [n, c], zeros for negative rows."""
     padded = torch.cat([table, table.new_zeros(1, table.shape[1])])
     return padded.index_select(0, torch.where(rows < 0, len(table), rows))
 
 
-@take_rows.register_fake
+@torch.library.register_fake("sparseops::take_rows")
 def _(table: Tensor, rows: Tensor) -> Tensor:
     return table.new_empty(len(rows), table.shape[1])
 
@@ -34,4 +35,4 @@ def _backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
     return scatter_sum(grad, rows, count=ctx.count), None
 
 
-take_rows.register_autograd(_backward, setup_context=_save)
+torch.library.register_autograd("sparseops::take_rows", _backward, setup_context=_save)

@@ -6,6 +6,7 @@ from torch import Tensor
 
 from sparseops._backend import backend_for
 from sparseops._checks import FLOATS, check_device, check_dtype, check_shape
+from sparseops._operator import operator
 from sparseops.rotated_iou._reference import (
     finite_in_float64,
     iou_aligned_reference,
@@ -127,7 +128,7 @@ def _checked_pairs(op: str, boxes_a: Tensor, boxes_b: Tensor) -> tuple[Tensor, T
     return _checked(op, boxes_a, boxes_b)
 
 
-@torch.library.custom_op("sparseops::iou", mutates_args=())
+@operator("sparseops::iou")
 def _iou(boxes_a: Tensor, boxes_b: Tensor, dtype: torch.dtype) -> Tensor:
     match backend_for("iou", boxes_a):
         case "cpu":
@@ -142,12 +143,12 @@ def _iou(boxes_a: Tensor, boxes_b: Tensor, dtype: torch.dtype) -> Tensor:
             return iou_reference(boxes_a[:, None], boxes_b).to(dtype)
 
 
-@_iou.register_fake
+@torch.library.register_fake("sparseops::iou")
 def _(boxes_a: Tensor, boxes_b: Tensor, dtype: torch.dtype) -> Tensor:
     return boxes_a.new_empty(len(boxes_a), len(boxes_b), dtype=dtype)
 
 
-@torch.library.custom_op("sparseops::paired_iou", mutates_args=())
+@operator("sparseops::paired_iou")
 def _paired_iou(boxes_a: Tensor, boxes_b: Tensor, dtype: torch.dtype) -> Tensor:
     match backend_for("paired_iou", boxes_a):
         case "cpu":
@@ -162,6 +163,6 @@ def _paired_iou(boxes_a: Tensor, boxes_b: Tensor, dtype: torch.dtype) -> Tensor:
             return iou_reference(boxes_a, boxes_b).to(dtype)
 
 
-@_paired_iou.register_fake
+@torch.library.register_fake("sparseops::paired_iou")
 def _(boxes_a: Tensor, boxes_b: Tensor, dtype: torch.dtype) -> Tensor:
     return boxes_a.new_empty(len(boxes_a), dtype=dtype)

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from sparseops._backend import backend_for
 from sparseops._checks import FLOATS, INTEGERS, check_device, check_dtype, check_shape
+from sparseops._operator import operator
 from sparseops.scatter._reference import scatter_argmax_reference, scatter_sum_reference
 
 
@@ -94,7 +95,7 @@ def _check_range(op: str, index: Tensor, count: int) -> None:
         raise IndexError(f"{op}: index must be below count {count}, got {int(index.max())}")
 
 
-@torch.library.custom_op("sparseops::scatter_sum", mutates_args=())
+@operator("sparseops::scatter_sum")
 def _scatter_sum(rows: Tensor, index: Tensor, count: int, op: str) -> Tensor:
     _check_range(op, index, count)
     match backend_for(op, rows):
@@ -107,7 +108,7 @@ def _scatter_sum(rows: Tensor, index: Tensor, count: int, op: str) -> Tensor:
     return run(rows, index, count)
 
 
-@_scatter_sum.register_fake
+@torch.library.register_fake("sparseops::scatter_sum")
 def _(rows: Tensor, index: Tensor, count: int | torch.SymInt, op: str) -> Tensor:
     return rows.new_empty(count, rows.shape[1])
 
@@ -124,10 +125,10 @@ def _backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None, None]:
     return padded[torch.where(kept, index, len(grad))], None, None, None
 
 
-_scatter_sum.register_autograd(_backward, setup_context=_save)
+torch.library.register_autograd("sparseops::scatter_sum", _backward, setup_context=_save)
 
 
-@torch.library.custom_op("sparseops::scatter_argmax", mutates_args=())
+@operator("sparseops::scatter_argmax")
 def _scatter_argmax(rows: Tensor, index: Tensor, count: int) -> Tensor:
     _check_range("scatter_max", index, count)
     match backend_for("scatter_max", rows):
@@ -140,6 +141,6 @@ def _scatter_argmax(rows: Tensor, index: Tensor, count: int) -> Tensor:
     return run(rows, index, count)
 
 
-@_scatter_argmax.register_fake
+@torch.library.register_fake("sparseops::scatter_argmax")
 def _(rows: Tensor, index: Tensor, count: int | torch.SymInt) -> Tensor:
     return rows.new_empty(count, rows.shape[1], dtype=torch.int64)

@@ -6,10 +6,11 @@ import torch
 from torch import Tensor
 
 from sparseops._backend import backend_for
+from sparseops._operator import operator
 from sparseops.sparse_avg_pool import _reference
 
 
-@torch.library.custom_op("sparseops::pool_sum", mutates_args=())
+@operator("sparseops::pool_sum")
 def pool_sum(
     features: Tensor,
     pairs_in: Tensor,
@@ -29,7 +30,7 @@ def pool_sum(
     return run(features, pairs_in, pairs_out, segments, rows_out)
 
 
-@torch.library.custom_op("sparseops::pool_sum_table", mutates_args=())
+@operator("sparseops::pool_sum_table")
 def pool_sum_table(features: Tensor, table: Tensor, back_table: Tensor) -> Tensor:
     """The same along the neighbour table of a map, on a GPU."""
     from sparseops.sparse_avg_pool import _triton
@@ -37,12 +38,12 @@ def pool_sum_table(features: Tensor, table: Tensor, back_table: Tensor) -> Tenso
     return _triton.pool_sum(features, table)
 
 
-@pool_sum.register_fake
+@torch.library.register_fake("sparseops::pool_sum")
 def _(features: Tensor, *rest: Any) -> Tensor:
     return features.new_empty(rest[-1], features.shape[1])
 
 
-@pool_sum_table.register_fake
+@torch.library.register_fake("sparseops::pool_sum_table")
 def _(features: Tensor, table: Tensor, back_table: Tensor) -> Tensor:
     return features.new_empty(table.shape[0], features.shape[1])
 
@@ -63,5 +64,5 @@ def _backward_table(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
     return pool_sum_table(grad.contiguous(), back_table, table), None, None
 
 
-pool_sum.register_autograd(_backward, setup_context=_save)
-pool_sum_table.register_autograd(_backward_table, setup_context=_save)
+torch.library.register_autograd("sparseops::pool_sum", _backward, setup_context=_save)
+torch.library.register_autograd("sparseops::pool_sum_table", _backward_table, setup_context=_save)

@@ -7,10 +7,11 @@ import torch
 from torch import Tensor
 
 from sparseops._backend import backend_for
+from sparseops._operator import operator
 from sparseops.sparse_conv import _reference
 
 
-@torch.library.custom_op("sparseops::sparse_conv", mutates_args=())
+@operator("sparseops::sparse_conv")
 def sparse_conv(
     features: Tensor,
     weight: Tensor,
@@ -32,7 +33,7 @@ def sparse_conv(
     return run(features, weight, bias, pairs_in, pairs_out, segments, rows_out)
 
 
-@torch.library.custom_op("sparseops::sparse_conv_weight_grad", mutates_args=())
+@operator("sparseops::sparse_conv_weight_grad")
 def weight_grad(
     features: Tensor, grad_out: Tensor, pairs_in: Tensor, pairs_out: Tensor, segments: Tensor
 ) -> Tensor:
@@ -45,7 +46,7 @@ def weight_grad(
     return run(features, grad_out, pairs_in, pairs_out, segments)
 
 
-@sparse_conv.register_fake
+@torch.library.register_fake("sparseops::sparse_conv")
 def _(
     features: Tensor,
     weight: Tensor,
@@ -61,7 +62,7 @@ def _(
     return features.new_empty((rows_out, weight.shape[2]))
 
 
-@weight_grad.register_fake
+@torch.library.register_fake("sparseops::sparse_conv_weight_grad")
 def _(features: Tensor, grad_out: Tensor, pairs_in: Tensor, pairs_out: Tensor, segments: Tensor) -> Tensor:
     return features.new_empty(segments.shape[1], features.shape[1], grad_out.shape[1])
 
@@ -88,4 +89,4 @@ def _backward(ctx: Any, grad_out: Tensor) -> tuple[Tensor | None, ...]:
     return grad_features, grad_weight, grad_bias, *(None,) * 7
 
 
-sparse_conv.register_autograd(_backward, setup_context=_save)
+torch.library.register_autograd("sparseops::sparse_conv", _backward, setup_context=_save)

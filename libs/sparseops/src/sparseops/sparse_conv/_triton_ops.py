@@ -5,10 +5,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from sparseops._operator import operator
 from sparseops.kernel_map import KernelMap
 
 
-@torch.library.custom_op("sparseops::sparse_conv_table", mutates_args=())
+@operator("sparseops::sparse_conv_table")
 def sparse_conv_table(
     features: Tensor,
     weight: Tensor,
@@ -27,7 +28,7 @@ def sparse_conv_table(
     return _triton.sparse_conv(features, weight, bias, plan[0], plan[1:])
 
 
-@torch.library.custom_op("sparseops::sparse_conv_table_weight_grad", mutates_args=())
+@operator("sparseops::sparse_conv_table_weight_grad")
 def weight_grad(features: Tensor, grad_out: Tensor, pairs: list[Tensor]) -> Tensor:
     """Gradient of a sparse convolution with respect to its weight."""
     from sparseops.sparse_conv import _triton
@@ -35,7 +36,7 @@ def weight_grad(features: Tensor, grad_out: Tensor, pairs: list[Tensor]) -> Tens
     return _triton.weight_grad(features, grad_out, pairs)
 
 
-@sparse_conv_table.register_fake
+@torch.library.register_fake("sparseops::sparse_conv_table")
 def _(
     features: Tensor,
     weight: Tensor,
@@ -47,7 +48,7 @@ def _(
     return features.new_empty((plan[0].shape[0], weight.shape[2]))
 
 
-@weight_grad.register_fake
+@torch.library.register_fake("sparseops::sparse_conv_table_weight_grad")
 def _(features: Tensor, grad_out: Tensor, pairs: list[Tensor]) -> Tensor:
     return features.new_empty(pairs[0].shape[0], features.shape[1], grad_out.shape[1])
 
@@ -73,7 +74,7 @@ def _backward(ctx: Any, grad_out: Tensor) -> tuple[Any, ...]:
     return grad_features, grad_weight, grad_bias, *([None] * length for length in ctx.lengths)
 
 
-sparse_conv_table.register_autograd(_backward, setup_context=_save)
+torch.library.register_autograd("sparseops::sparse_conv_table", _backward, setup_context=_save)
 
 
 def sparse_conv(features: Tensor, weight: Tensor, bias: Tensor | None, kernel_map: KernelMap) -> Tensor:

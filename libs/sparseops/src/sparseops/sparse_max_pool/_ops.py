@@ -7,10 +7,11 @@ import torch
 from torch import Tensor
 
 from sparseops._backend import backend_for
+from sparseops._operator import operator
 from sparseops.sparse_max_pool import _reference
 
 
-@torch.library.custom_op("sparseops::sparse_max_pool", mutates_args=())
+@operator("sparseops::sparse_max_pool")
 def sparse_max_pool(
     features: Tensor,
     pairs_in: Tensor,
@@ -31,7 +32,7 @@ def sparse_max_pool(
     return run(features, pairs_in, pairs_out, segments, rows_out)
 
 
-@torch.library.custom_op("sparseops::sparse_max_pool_table", mutates_args=())
+@operator("sparseops::sparse_max_pool_table")
 def sparse_max_pool_table(
     features: Tensor, table: Tensor, back_table: Tensor, tie: str
 ) -> tuple[Tensor, Tensor]:
@@ -41,7 +42,7 @@ def sparse_max_pool_table(
     return _triton.sparse_max_pool(features, table)
 
 
-@torch.library.custom_op("sparseops::sparse_max_pool_grad_first", mutates_args=())
+@operator("sparseops::sparse_max_pool_grad_first")
 def grad_to_first(
     grad_out: Tensor, source: Tensor, back_in: Tensor, back_out: Tensor, back_segments: Tensor, rows_in: int
 ) -> Tensor:
@@ -54,7 +55,7 @@ def grad_to_first(
     return run(grad_out, source, back_in, back_out, back_segments, rows_in)
 
 
-@torch.library.custom_op("sparseops::sparse_max_pool_grad_all", mutates_args=())
+@operator("sparseops::sparse_max_pool_grad_all")
 def grad_to_all(
     grad_out: Tensor, features: Tensor, out: Tensor, back_in: Tensor, back_out: Tensor, back_segments: Tensor
 ) -> Tensor:
@@ -67,7 +68,7 @@ def grad_to_all(
     return run(grad_out, features, out, back_in, back_out, back_segments)
 
 
-@torch.library.custom_op("sparseops::sparse_max_pool_table_grad_first", mutates_args=())
+@operator("sparseops::sparse_max_pool_table_grad_first")
 def grad_to_first_table(grad_out: Tensor, source: Tensor, back_table: Tensor) -> Tensor:
     """Gradient of the maximum to the source row alone, on a GPU."""
     from sparseops.sparse_max_pool import _triton
@@ -75,7 +76,7 @@ def grad_to_first_table(grad_out: Tensor, source: Tensor, back_table: Tensor) ->
     return _triton.grad_to_first(grad_out, source, back_table)
 
 
-@torch.library.custom_op("sparseops::sparse_max_pool_table_grad_all", mutates_args=())
+@operator("sparseops::sparse_max_pool_table_grad_all")
 def grad_to_all_table(grad_out: Tensor, features: Tensor, out: Tensor, back_table: Tensor) -> Tensor:
     """Gradient of the maximum to every row equal to it, on a GPU."""
     from sparseops.sparse_max_pool import _triton
@@ -83,7 +84,7 @@ def grad_to_all_table(grad_out: Tensor, features: Tensor, out: Tensor, back_tabl
     return _triton.grad_to_all(grad_out, features, out, back_table)
 
 
-@sparse_max_pool.register_fake
+@torch.library.register_fake("sparseops::sparse_max_pool")
 def _(
     features: Tensor,
     pairs_in: Tensor,
@@ -99,7 +100,7 @@ def _(
     return features.new_empty(shape), pairs_in.new_empty(shape)
 
 
-@grad_to_first.register_fake
+@torch.library.register_fake("sparseops::sparse_max_pool_grad_first")
 def _(
     grad_out: Tensor,
     source: Tensor,
@@ -111,23 +112,23 @@ def _(
     return grad_out.new_empty((rows_in, grad_out.shape[1]))
 
 
-@sparse_max_pool_table.register_fake
+@torch.library.register_fake("sparseops::sparse_max_pool_table")
 def _(features: Tensor, table: Tensor, back_table: Tensor, tie: str) -> tuple[Tensor, Tensor]:
     shape = table.shape[0], features.shape[1]
     return features.new_empty(shape), table.new_empty(shape)
 
 
-@grad_to_all.register_fake
+@torch.library.register_fake("sparseops::sparse_max_pool_grad_all")
 def _(grad_out: Tensor, features: Tensor, *_: Tensor) -> Tensor:
     return torch.empty_like(features)
 
 
-@grad_to_first_table.register_fake
+@torch.library.register_fake("sparseops::sparse_max_pool_table_grad_first")
 def _(grad_out: Tensor, source: Tensor, back_table: Tensor) -> Tensor:
     return grad_out.new_empty((back_table.shape[0], grad_out.shape[1]))
 
 
-@grad_to_all_table.register_fake
+@torch.library.register_fake("sparseops::sparse_max_pool_table_grad_all")
 def _(grad_out: Tensor, features: Tensor, *_: Tensor) -> Tensor:
     return torch.empty_like(features)
 
@@ -163,5 +164,7 @@ def _backward_table(ctx: Any, grad_out: Tensor, _: Tensor) -> tuple[Tensor | Non
     return run(grad_out.contiguous(), *ctx.saved_tensors), None, None, None
 
 
-sparse_max_pool.register_autograd(_backward, setup_context=_save)
-sparse_max_pool_table.register_autograd(_backward_table, setup_context=_save_table)
+torch.library.register_autograd("sparseops::sparse_max_pool", _backward, setup_context=_save)
+torch.library.register_autograd(
+    "sparseops::sparse_max_pool_table", _backward_table, setup_context=_save_table
+)

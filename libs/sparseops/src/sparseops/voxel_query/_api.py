@@ -6,6 +6,7 @@ from torch import Tensor
 
 from sparseops._backend import backend_for
 from sparseops._checks import INTEGERS, check_device, check_dtype, check_positive, check_shape
+from sparseops._operator import operator
 from sparseops.voxel_query._reference import voxel_query_reference
 
 
@@ -81,7 +82,7 @@ def voxel_query(
     )
 
 
-@torch.library.custom_op("sparseops::voxel_query", mutates_args=())
+@operator("sparseops::voxel_query")
 def _voxel_query(
     centre_coords_bzyx: Tensor,
     centres_xyz: Tensor,
@@ -102,7 +103,7 @@ def _voxel_query(
     return run(*arguments)
 
 
-@_voxel_query.register_fake
+@torch.library.register_fake("sparseops::voxel_query")
 def _(
     centre_coords_bzyx: Tensor,
     centres_xyz: Tensor,

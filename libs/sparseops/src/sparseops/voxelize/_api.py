@@ -8,6 +8,7 @@ from torch import Tensor
 
 from sparseops._backend import backend_for
 from sparseops._checks import check_device, check_dtype, check_positive
+from sparseops._operator import operator
 from sparseops.voxelize._reference import dynamic_voxelize_reference, hard_voxelize_reference
 
 Vector3 = tuple[float, float, float]
@@ -197,7 +198,7 @@ def _batch_column(op: str, points: Tensor, batch_size: int) -> Tensor:
     return batch_index
 
 
-@torch.library.custom_op("sparseops::hard_voxelize", mutates_args=())
+@operator("sparseops::hard_voxelize")
 def _hard_voxelize(
     points: Tensor,
     batch_index: Tensor,
@@ -220,7 +221,7 @@ def _as_bounds(bounds: list[float]) -> Bounds:
     return x0, y0, z0, x1, y1, z1
 
 
-@_hard_voxelize.register_fake
+@torch.library.register_fake("sparseops::hard_voxelize")
 def _(
     points: Tensor,
     batch_index: Tensor,
@@ -250,7 +251,7 @@ def _backward(ctx: Any, grad_voxels: Tensor, *_: Any) -> tuple[Tensor | None, ..
     return _hard_voxelize_backward(grad_voxels, slots, ctx.point_count), None, None, None, None, None
 
 
-@torch.library.custom_op("sparseops::hard_voxelize_backward", mutates_args=())
+@operator("sparseops::hard_voxelize_backward")
 def _hard_voxelize_backward(grad_voxels: Tensor, slots: Tensor, point_count: int) -> Tensor:
     # Every point sits in one slot at most, so nothing is added up; padding goes to an extra row.
     grad_points = grad_voxels.new_zeros(point_count + 1, grad_voxels.shape[2])
@@ -258,9 +259,9 @@ def _hard_voxelize_backward(grad_voxels: Tensor, slots: Tensor, point_count: int
     return grad_points[:-1].clone()
 
 
-@_hard_voxelize_backward.register_fake
+@torch.library.register_fake("sparseops::hard_voxelize_backward")
 def _(grad_voxels: Tensor, slots: Tensor, point_count: int | torch.SymInt) -> Tensor:
     return grad_voxels.new_empty(point_count, grad_voxels.shape[2])
 
 
-_hard_voxelize.register_autograd(_backward, setup_context=_save_slots)
+torch.library.register_autograd("sparseops::hard_voxelize", _backward, setup_context=_save_slots)

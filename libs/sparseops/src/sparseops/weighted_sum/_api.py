@@ -8,6 +8,7 @@ from torch import Tensor
 
 from sparseops._backend import backend_for
 from sparseops._checks import HALF_AND_FLOATS, INTEGERS, check_device, check_dtype, check_shape
+from sparseops._operator import operator
 from sparseops.weighted_sum._reference import (
     weighted_sum_backward_features_reference,
     weighted_sum_backward_weights_reference,
@@ -56,7 +57,7 @@ def checked_weighted_sum(op: str, features: Tensor, idx: Tensor, weights: Tensor
     return _weighted_sum(features, idx.long(), weights.to(working))
 
 
-@torch.library.custom_op("sparseops::weighted_sum", mutates_args=())
+@operator("sparseops::weighted_sum")
 def _weighted_sum(features: Tensor, idx: Tensor, weights: Tensor) -> Tensor:
     match backend_for("weighted_sum", features):
         case "cpu":
@@ -68,12 +69,12 @@ def _weighted_sum(features: Tensor, idx: Tensor, weights: Tensor) -> Tensor:
     return compute(features, idx, weights)
 
 
-@_weighted_sum.register_fake
+@torch.library.register_fake("sparseops::weighted_sum")
 def _(features: Tensor, idx: Tensor, weights: Tensor) -> Tensor:
     return features.new_empty(idx.shape[0], features.shape[1])
 
 
-@torch.library.custom_op("sparseops::weighted_sum_backward_features", mutates_args=())
+@operator("sparseops::weighted_sum_backward_features")
 def _backward_features(grad: Tensor, idx: Tensor, weights: Tensor, rows: int) -> Tensor:
     match backend_for("weighted_sum", grad):
         case "cpu":
@@ -85,12 +86,12 @@ def _backward_features(grad: Tensor, idx: Tensor, weights: Tensor, rows: int) ->
     return compute(grad, idx, weights, rows)
 
 
-@_backward_features.register_fake
+@torch.library.register_fake("sparseops::weighted_sum_backward_features")
 def _(grad: Tensor, idx: Tensor, weights: Tensor, rows: int | torch.SymInt) -> Tensor:
     return grad.new_empty(rows, grad.shape[1])
 
 
-@torch.library.custom_op("sparseops::weighted_sum_backward_weights", mutates_args=())
+@operator("sparseops::weighted_sum_backward_weights")
 def _backward_weights(grad: Tensor, features: Tensor, idx: Tensor) -> Tensor:
     match backend_for("weighted_sum", grad):
         case "cpu":
@@ -102,7 +103,7 @@ def _backward_weights(grad: Tensor, features: Tensor, idx: Tensor) -> Tensor:
     return compute(grad, features, idx)
 
 
-@_backward_weights.register_fake
+@torch.library.register_fake("sparseops::weighted_sum_backward_weights")
 def _(grad: Tensor, features: Tensor, idx: Tensor) -> Tensor:
     working = torch.float64 if features.dtype == torch.float64 else torch.float32
     return grad.new_empty(idx.shape, dtype=working)
@@ -125,4 +126,4 @@ def _backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, None, Tensor | Non
     )
 
 
-_weighted_sum.register_autograd(_backward, setup_context=_save)
+torch.library.register_autograd("sparseops::weighted_sum", _backward, setup_context=_save)
