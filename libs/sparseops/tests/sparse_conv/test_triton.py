@@ -12,6 +12,11 @@ from torch import Tensor
 SHAPE = (5, 6, 7)
 
 
+@pytest.fixture(autouse=True)
+def _untuned(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SPARSEOPS_AUTOTUNE", "0")
+
+
 def plans(random_coords, device: torch.device, rows: int = 70) -> list[KernelMap]:
     coords = random_coords(rows, SHAPE, 2).to(device)
     sites = sites_from_coords(coords, spatial_shape=SHAPE, batch_size=2)
