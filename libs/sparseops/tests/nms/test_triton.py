@@ -43,6 +43,19 @@ def test_rows_are_merged_in_parts_too(triton_device: torch.device, monkeypatch: 
 
 
 @pytest.mark.triton
+@pytest.mark.parametrize("function", FUNCTIONS[2:])
+def test_an_iou_equal_to_the_threshold_keeps_the_box(
+    triton_device: torch.device, monkeypatch: pytest.MonkeyPatch, function
+) -> None:
+    # On this coarse grid many overlaps are exactly a third or a half.
+    boxes = torch.randint(-2, 4, (80, 7)).float().to(triton_device)
+    scores = (torch.randint(5, (80,)) / 4).to(triton_device)
+    ours = [function(boxes, scores, threshold=threshold).tolist() for threshold in (1 / 3, 0.5)]
+    monkeypatch.setenv("SPARSEOPS_BACKEND", "reference")
+    assert ours == [function(boxes, scores, threshold=threshold).tolist() for threshold in (1 / 3, 0.5)]
+
+
+@pytest.mark.triton
 def test_scores_that_are_nan_are_refused(triton_device: torch.device) -> None:
     boxes, scores, _ = scene(3, triton_device)
     scores[1] = torch.nan
@@ -60,3 +73,11 @@ def test_the_table_kernel_compiles(compile_kernel, rotated: bool) -> None:
 def test_the_scan_kernel_compiles(compile_kernel, words: int, rows: int) -> None:
     types = {"bits": "*i64", "kept": "*i64", "count": "*i32", "n": "i32", "post_max": "i32", "words": "i32"}
     compile_kernel(_triton._scan_kernel, types, {"WORDS": words, "ROWS": rows})
+
+
+def test_kernels_compile_for_a_single_box(compile_kernel) -> None:
+    # Numbers that are 1 become constants of the kernel.
+    types = {"boxes": "*fp64", "labels": "*i64", "threshold": "*fp64", "bits": "*i64"}
+    compile_kernel(_triton._bits_kernel, types, {"n": 1, "ROTATED": True, "ROWS": 16})
+    types, ones = {"bits": "*i64", "kept": "*i64", "count": "*i32"}, {"n": 1, "post_max": 1, "words": 1}
+    compile_kernel(_triton._scan_kernel, types, {**ones, "WORDS": 1, "ROWS": 64})

@@ -51,3 +51,7 @@ def test_kernels_compile(compile_kernel) -> None:
 
     compile_kernel(_table_kernel, TYPES, {"ROWS": 16, "COLUMNS": 32})
     compile_kernel(_pairs_kernel, {k: v for k, v in TYPES.items() if k != "m"}, {"PAIRS": 128})
+    # Numbers that are 1 become constants of the kernel.
+    pointers = {"a": "*fp64", "b": "*fp64", "out": "*fp64"}
+    compile_kernel(_table_kernel, pointers, {"n": 1, "m": 1, "ROWS": 16, "COLUMNS": 32})
+    compile_kernel(_pairs_kernel, pointers, {"n": 1, "PAIRS": 128})
