@@ -75,7 +75,7 @@ def check(found: list[Tensor], wanted: list[Tensor], tolerance: float) -> None:
 
 
 @pytest.mark.parametrize("name", ["float32", "tf32", "float16", "bfloat16", "float64"])
-@pytest.mark.parametrize(("cin", "cout"), [(4, 16), (16, 16), (64, 64), (128, 96), (48, 33)])
+@pytest.mark.parametrize(("cin", "cout"), [(4, 16), (64, 64), (128, 33)])
 def test_every_type_is_as_precise_as_it_can_be(
     plans: list[KernelMap], monkeypatch: pytest.MonkeyPatch, name: str, cin: int, cout: int
 ) -> None:
