@@ -136,5 +136,7 @@ def test_the_file_is_named_after_the_device(monkeypatch: pytest.MonkeyPatch, tmp
 
 @pytest.mark.gpu
 def test_times_grow_with_the_work() -> None:
+    if not torch.cuda.is_available():
+        pytest.skip("needs a CUDA device")
     small, large = (torch.randn(size, size, device="cuda") for size in (64, 4096))
     assert time_on_device(lambda: small @ small) < time_on_device(lambda: large @ large)

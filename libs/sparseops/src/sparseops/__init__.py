@@ -44,6 +44,7 @@ from sparseops.rotated_iou import (
     paired_iou_aligned_3d,
     paired_iou_bev,
 )
+from sparseops.sample_image import sample_image
 from sparseops.scatter import scatter_max, scatter_mean, scatter_sum
 from sparseops.sites import Sites, lookup, sites_from_coords
 from sparseops.sparse_avg_pool import sparse_avg_pool
@@ -56,6 +57,7 @@ from sparseops.voxelize import (
     BatchVoxels,
     DynamicVoxels,
     Voxels,
+    voxel_first,
     voxel_grid_size,
     voxel_mean,
     voxelize,
@@ -108,6 +110,7 @@ __all__ = [
     "roi_aware_pool",
     "roi_grid",
     "roi_point_pool",
+    "sample_image",
     "scatter_max",
     "scatter_mean",
     "scatter_sum",
@@ -128,6 +131,7 @@ __all__ = [
     "trilinear_devoxelize",
     "trilinear_weights",
     "union_add",
+    "voxel_first",
     "voxel_grid_size",
     "voxel_mean",
     "voxel_query",

@@ -60,9 +60,10 @@ class Sites:
 
     def to(self, device: torch.device | str) -> "Sites":
         """Return the same sites on another device; these themselves if they are there."""
-        if self.coords.device == torch.device(device):
+        coords = self.coords.to(device)
+        if coords is self.coords:
             return self
-        return Sites(self.coords.to(device), self.spatial_shape, self.batch_size, self.order.to(device))
+        return Sites(coords, self.spatial_shape, self.batch_size, self.order.to(device))
 
 
 def site_keys(coords: Int[Tensor, "*n axes"], spatial_shape: tuple[int, ...]) -> Int64[Tensor, "*n"]:
@@ -176,7 +177,7 @@ def _number(coords: Tensor, shape: tuple[int, ...]) -> tuple[Tensor, bool]:
         from sparseops._numba.sort import number_cells
 
         numbers, ascending = number_cells(coords.numpy(), shape)
-        return torch.from_numpy(numbers), ascending
+        return torch.from_numpy(numbers), bool(ascending)
     keys = site_keys(coords, shape)
     return keys, bool((keys[1:] > keys[:-1]).all())
 

@@ -118,7 +118,7 @@ class SparseTensor:
 
         Kernel maps stay behind on the old device and are made anew on the other one.
         """
-        target = self.features.device if device is None else torch.device(device)
+        target = self.features.device if device is None else device
         features, sites = self.features.to(target, dtype), self.sites.to(target)
         return SparseTensor.from_sites(features, sites, cache=self.cache if sites is self.sites else None)
 

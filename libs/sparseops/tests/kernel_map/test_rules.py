@@ -267,3 +267,22 @@ def test_grids_beyond_32_bits_are_refused() -> None:
     flat = sites_from_coords(cell, spatial_shape=(2**30, 2**30), batch_size=4)
     with pytest.raises(ValueError, match=r"2\*\*62 in all, got .*batch_size 4; crop the cloud"):
         submanifold_map(flat, kernel=3)
+
+
+@pytest.mark.triton
+def test_every_rule_gives_the_same_map_on_a_gpu(triton_device, random_coords, monkeypatch) -> None:
+    coords = random_coords(50, (5, 6, 7), 2)
+    tables = []
+    for device, name in ((triton_device, "triton"), (torch.device("cpu"), "reference")):
+        monkeypatch.setenv("SPARSEOPS_BACKEND", name)
+        sites = sites_from_coords(coords.to(device), spatial_shape=(5, 6, 7), batch_size=2)
+        plans = [
+            strided_map(sites, kernel=(3, 2, 4), stride=2, site_rule="minkowski"),
+            strided_map(sites, kernel=(3, 3, 4), stride=2, site_rule="torchsparse"),
+            transposed_map(sites, kernel=3, stride=2, site_rule="minkowski"),
+        ]
+        plans.append(transposed_map(plans[0].sites_out, kernel=3, stride=2, padding=1, onto=sites))
+        tables.append([(plan.sites_out.coords.cpu(), plan.table.rows.cpu()) for plan in plans])
+    for fast, slow in zip(*tables, strict=True):
+        assert torch.equal(fast[0], slow[0])
+        assert torch.equal(fast[1], slow[1])

@@ -34,3 +34,7 @@ def test_the_kernel_compiles(compile_kernel) -> None:
     types = {"points": "*fp32", "batch_index": "*i64", "frames": "*fp32", "found": "*i64"}
     types |= {"n": "i32", "samples": "i32", "m": "i32"}
     compile_kernel(_first_box_kernel, types, {"POINTS": 128}, enable_fp_fusion=False)
+    # Numbers that are 1 become constants of the kernel.
+    pointers = {name: kind for name, kind in types.items() if kind.startswith("*")}
+    ones = {"n": 1, "samples": 1, "m": 1, "POINTS": 128}
+    compile_kernel(_first_box_kernel, pointers, ones, enable_fp_fusion=False)

@@ -39,3 +39,7 @@ def test_the_kernel_compiles(compile_kernel) -> None:
     types = {"points": "*fp32", "frames": "*fp32", "grid": "*fp32", "table": "*i32", "n": "i32"}
     types |= {"x_cells": "i32", "y_cells": "i32", "z_cells": "i32"}
     compile_kernel(_triton._cells_kernel, types, {"POINTS": 256}, enable_fp_fusion=False)
+    # Numbers that are 1 become constants of the kernel.
+    pointers = {name: kind for name, kind in types.items() if kind.startswith("*")}
+    ones = {"n": 1, "x_cells": 1, "y_cells": 1, "z_cells": 1, "POINTS": 256}
+    compile_kernel(_triton._cells_kernel, pointers, ones, enable_fp_fusion=False)

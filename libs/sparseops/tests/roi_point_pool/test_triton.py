@@ -31,3 +31,7 @@ def test_the_kernel_compiles(compile_kernel) -> None:
     types = {"points": "*fp32", "frames": "*fp32", "rows": "*i64", "count": "*i64"}
     types |= {"n": "i32", "m": "i32", "samples": "i32"}
     compile_kernel(_triton._first_inside_kernel, types, {"POINTS": 512}, enable_fp_fusion=False)
+    # Numbers that are 1 become constants of the kernel.
+    pointers = {name: kind for name, kind in types.items() if kind.startswith("*")}
+    ones = {"n": 1, "m": 1, "samples": 1, "POINTS": 512}
+    compile_kernel(_triton._first_inside_kernel, pointers, ones, enable_fp_fusion=False)

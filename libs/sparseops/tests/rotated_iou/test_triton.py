@@ -49,5 +49,9 @@ def test_boxes_far_apart_or_broken_overlap_nothing(triton_device: torch.device) 
 def test_kernels_compile(compile_kernel) -> None:
     from sparseops.rotated_iou._triton import _pairs_kernel, _table_kernel
 
-    compile_kernel(_table_kernel, TYPES, {"ROWS": 16, "COLUMNS": 32})
+    compile_kernel(_table_kernel, TYPES, {"ROWS": 16, "COLUMNS": 16})
     compile_kernel(_pairs_kernel, {k: v for k, v in TYPES.items() if k != "m"}, {"PAIRS": 128})
+    # Numbers that are 1 become constants of the kernel.
+    pointers = {"a": "*fp64", "b": "*fp64", "out": "*fp64"}
+    compile_kernel(_table_kernel, pointers, {"n": 1, "m": 1, "ROWS": 16, "COLUMNS": 16})
+    compile_kernel(_pairs_kernel, pointers, {"n": 1, "PAIRS": 128})

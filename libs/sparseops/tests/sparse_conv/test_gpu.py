@@ -75,7 +75,7 @@ def check(found: list[Tensor], wanted: list[Tensor], tolerance: float) -> None:
 
 
 @pytest.mark.parametrize("name", ["float32", "tf32", "float16", "bfloat16", "float64"])
-@pytest.mark.parametrize(("cin", "cout"), [(4, 16), (16, 16), (64, 64), (128, 96), (48, 33)])
+@pytest.mark.parametrize(("cin", "cout"), [(4, 16), (64, 64), (128, 33)])
 def test_every_type_is_as_precise_as_it_can_be(
     plans: list[KernelMap], monkeypatch: pytest.MonkeyPatch, name: str, cin: int, cout: int
 ) -> None:
@@ -105,7 +105,7 @@ def test_every_configuration_gives_the_same_sums(
         features, weight, bias, upstream = given
         flat, want = weight.reshape(-1, channels, channels), expected(plan, given)
         table, rows = plan.table, len(plan.sites_out)
-        for config in _triton.conv_candidates(dtype, channels, channels, len(flat), rows):
+        for config in _triton.conv_candidates(dtype, channels, channels, len(flat), rows.bit_length()):
             out = torch.full_like(upstream, torch.nan)
             _triton._convolve(features, flat, bias, table.rows, table.schedule, out, config)
             check([out], want[:1], tolerance)
@@ -127,7 +127,7 @@ def test_few_rows_are_split_among_programs_and_added_in_order() -> None:
 
     coords = torch.cartesian_prod(*[torch.arange(n) for n in (1, 4, 16, 16)]).int().cuda()
     plan = submanifold_map(sites_from_coords(coords, spatial_shape=(4, 16, 16), batch_size=1), kernel=3)
-    assert _triton.conv_candidates(torch.float16, 128, 128, 27, len(coords))[0].split > 1
+    assert _triton.conv_candidates(torch.float16, 128, 128, 27, len(coords).bit_length())[0].split > 1
     given = tensors(plan, 128, 128, torch.float16)
     first, second = results(plan, given), results(plan, given)
     check(first, expected(plan, given), 3e-3)

@@ -1,15 +1,23 @@
 """The Triton convolution against the reference: values, gradients, types, sizes, registration."""
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
 from sparseops import KernelMap, sites_from_coords, sparse_conv, strided_map, submanifold_map
-from sparseops.kernel_map._schedule import tile_schedule
+from sparseops.kernel_map import _reference as _reference_maps
+from sparseops.kernel_map import _schedule
 from sparseops.sparse_conv import _reference, _triton_ops
 from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
 
 SHAPE = (5, 6, 7)
+
+
+@pytest.fixture(autouse=True)
+def _untuned(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SPARSEOPS_AUTOTUNE", "0")
 
 
 def plans(random_coords, device: torch.device, rows: int = 70) -> list[KernelMap]:
@@ -132,7 +140,9 @@ def test_rows_without_pairs_get_the_bias(random_coords, triton_device: torch.dev
     apart = torch.full_like(strided.table.rows, -1)
     bias = torch.randn(4, device=triton_device)
     features, weight = torch.randn(9, 3, device=triton_device), torch.randn(6, 3, 4, device=triton_device)
-    out = _triton_ops.sparse_conv_table(features, weight, bias, [apart, *tile_schedule(apart)], [], [])
+    out = _triton_ops.sparse_conv_table(
+        features, weight, bias, [apart, *_schedule.tile_schedule(apart)], [], []
+    )
     assert torch.equal(out, bias.expand(len(apart), 4))
 
 
@@ -210,7 +220,7 @@ def test_kernels_compile(compile_kernel: Callable[..., None], name: str) -> None
         named = {key: named[key] for key in kernel.arg_names if key in named and key not in constants}
         compile_kernel(kernel, named, constants, **options)
 
-    best = _triton.conv_candidates(dtype, 64, 64, 27, 10**5)[0]
+    best = _triton.conv_candidates(dtype, 64, 64, 27, 17)[0]
     conv = {"ROWS": best.rows, "COLUMNS": best.columns, "DEPTH": best.depth, **product_of}
     conv |= {"ORDERED": True, "EVEN": True}
     options = {"num_warps": best.warps, "num_stages": best.stages}
@@ -227,3 +237,35 @@ def test_kernels_compile(compile_kernel: Callable[..., None], name: str) -> None
     for kernel, options in ((_triton.conv_kernel, conv), (_triton.grad_kernel, grad)):
         fixed = {key: value for key, value in {**ones, **options}.items() if key in kernel.arg_names}
         compile_one(kernel, fixed, f"*{element}")
+
+
+class Unwaiting(TorchDispatchMode):
+    """Refuses the operations whose result on a device the host has to await."""
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        name = str(func.overloadpacket).removeprefix("aten.")
+        assert name not in ("_local_scalar_dense", "nonzero", "masked_select", "equal", "is_nonzero")
+        assert "unique" not in name
+        if name.startswith("index"):
+            listed = [entry for entry in args if isinstance(entry, list | tuple)]
+            assert all(index is None or index.dtype != torch.bool for entry in listed for index in entry)
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.mark.triton
+def test_nothing_on_the_way_waits_for_the_device(random_coords, triton_device: torch.device) -> None:
+    from sparseops.sparse_conv import _triton
+
+    plan = plans(random_coords, triton_device, rows=30)[1]
+    table, rows_in = plan.table.rows, len(plan.sites_in)
+    features, weight = (
+        torch.randn(rows_in, 4, device=triton_device),
+        torch.randn(6, 4, 5, device=triton_device),
+    )
+    with Unwaiting():
+        schedule = _schedule.tile_schedule._init_fn(table)
+        _reference_maps.transposed_table(table, rows_in=rows_in)
+        out = _triton.sparse_conv(features, weight, None, table, schedule)
+        _triton.weight_grad(features, out, _schedule.pairs_by_offset(table))
+    with Unwaiting(), pytest.raises(AssertionError):
+        features[features > 0]

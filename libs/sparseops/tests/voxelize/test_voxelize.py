@@ -5,7 +5,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sparseops import voxel_grid_size, voxel_mean, voxelize, voxelize_batch, voxelize_dynamic
+from sparseops import voxel_first, voxel_grid_size, voxel_mean, voxelize, voxelize_batch, voxelize_dynamic
 from sparseops.voxelize._api import _hard_voxelize
 from sparseops.voxelize._cpu import hard_voxelize_cpu
 from sparseops.voxelize._reference import hard_voxelize_reference
@@ -143,6 +143,33 @@ def test_dynamic_voxels_are_sorted_and_know_their_points(backend: str) -> None:
     cells = torch.cat([points[:, :1], (points[:, 1:4] / torch.tensor(UNIT["voxel_size"])).floor().flip(1)], 1)
     assert torch.equal(found.coords_bzyx[found.voxel_of_point[inside]].float(), cells[inside])
     assert found.counts.tolist() == torch.bincount(found.voxel_of_point[inside]).tolist()
+
+
+def test_the_first_point_of_a_voxel_is_that_of_hard_voxels(backend: str) -> None:
+    points = torch.rand(300, 5) * 1.2
+    points[:, 0] = torch.arange(300) % 2
+    found = voxelize_dynamic(points, **UNIT, batch_size=2)
+    first = voxel_first(found.voxel_of_point, count=len(found.coords_bzyx))
+    assert torch.equal(found.voxel_of_point[first], torch.arange(len(first)))
+    hard = voxelize_batch(points, **UNIT, max_points=1, max_voxels=999, batch_size=2)
+    keys = (hard.coords_bzyx.long() * torch.tensor([1000, 100, 10, 1])).sum(1)
+    assert torch.equal(points[first, 1:], hard.points[keys.argsort(), 0])
+
+
+def test_voxels_without_a_point_get_row_n() -> None:
+    assert voxel_first(torch.tensor([2, -1, -7, 0]), count=4).tolist() == [3, 4, 0, 4]
+    assert voxel_first(torch.zeros(0, dtype=torch.int32), count=2).tolist() == [0, 0]
+    assert voxel_first(torch.tensor([-1]), count=0).shape == (0,)
+
+
+@pytest.mark.usefixtures("no_shape_checks")
+def test_wrong_numbers_of_voxels_are_named() -> None:
+    with pytest.raises(IndexError, match="voxel_first: voxel_of_point must be below count 2, got 2"):
+        voxel_first(torch.tensor([0, 2]), count=2)
+    with pytest.raises(TypeError, match="voxel_first: voxel_of_point must be int32 or int64, got float32"):
+        voxel_first(torch.zeros(3), count=2)
+    with pytest.raises(ValueError, match=r"voxel_first: voxel_of_point must have shape \[N\], got \[1, 3\]"):
+        voxel_first(torch.zeros(1, 3, dtype=torch.int64), count=2)
 
 
 def test_the_operator_passes_opcheck() -> None:

@@ -18,9 +18,10 @@ LONGEST_AXIS = 2**20
 
 def strided_sites(coords_in: Tensor, shape_out: Triple, window: Window) -> Tensor:
     """Cells that some offset connects to an input cell, ascending. [m, 4] int32."""
-    # An input cell beyond what the output reads has no part in the result.
-    shape_in = tuple(int(size) + 1 for size in coords_in[:, 1:].amax(0)) if len(coords_in) else (1, 1, 1)
-    return strided_plan(coords_in, torch.arange(len(coords_in)), shape_in, shape_out, window)[0]
+    # The result depends on the occupied part of the input grid alone.
+    z, y, x = coords_in[:, 1:].amax(0).tolist() if len(coords_in) else (0, 0, 0)
+    rows_in = torch.arange(len(coords_in))
+    return strided_plan(coords_in, rows_in, (z + 1, y + 1, x + 1), shape_out, window)[0]
 
 
 def strided_plan(

@@ -14,8 +14,10 @@ from torch import Tensor
 
 from sparseops.rotated_iou._triton import box_table, pair_iou
 
-_ROWS = 16
+# Sizes at which the float64 geometry and the tiles of words stay in registers.
+_ROWS = 4
 _TILE = 4096
+_WARPS = 8
 
 
 @triton.jit
@@ -87,6 +89,12 @@ def nms_triton(boxes: Tensor, labels: Tensor, threshold: float, post_max: int, r
     padded = triton.next_power_of_2(words)
     rows = min(max(_TILE // padded, 1), 64)
     with torch.cuda.device_of(boxes):
-        _bits_kernel[grid](table, labels, limit, bits, n, ROTATED=rotated, ROWS=_ROWS)
-        _scan_kernel[(1,)](bits, kept, count, n, len(kept), words, WORDS=padded, ROWS=rows)
+        _bits_kernel[grid](
+            table, labels, limit, bits, n, ROTATED=rotated, ROWS=_ROWS,
+            num_warps=_WARPS,  # pyright: ignore[reportCallIssue] an option of the launch
+        )  # fmt: skip
+        _scan_kernel[(1,)](
+            bits, kept, count, n, len(kept), words, WORDS=padded, ROWS=rows,
+            num_warps=_WARPS,  # pyright: ignore[reportCallIssue] an option of the launch
+        )  # fmt: skip
     return kept[: int(count)]

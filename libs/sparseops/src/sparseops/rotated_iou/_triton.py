@@ -10,7 +10,8 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-_ROWS, _COLUMNS = 16, 32
+# Sizes at which the float64 geometry stays in registers.
+_ROWS, _COLUMNS = 16, 16
 _PAIRS = 128
 
 

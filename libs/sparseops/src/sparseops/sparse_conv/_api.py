@@ -23,6 +23,8 @@ def sparse_conv(
     as in torch. Rows without pairs get the bias; no input rows give no or bias-only rows, and gradients of
     zero. Differentiable once with respect to features, weight and bias. Sums are taken in float32 (float64
     for float64 inputs) and in the order of the map, so results do not depend on the number of threads.
+    On a GPU the order of sums depends on sizes and on the kernel configuration tuned for them on that machine
+    (`SPARSEOPS_AUTOTUNE=0` takes a fixed one), not on the run; float32 is exact unless PyTorch allows TF32.
     Under autocast the inputs are cast to its dtype on a GPU and to float32 on the CPU.
 
     Args:

@@ -7,6 +7,7 @@ likewise in parts. Sums are taken in float32, or float64 for float64.
 """
 # ruff: noqa: PLR0913 (operators and kernels take flat lists of arrays)
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import no_type_check
@@ -187,9 +188,10 @@ def sparse_conv(
     if rows == 0 or cout == 0:
         return out
     # Both walks over the weight occur, forward and backward, and their speed differs.
-    key = _key("forward" if weight.stride(2) == 1 else "backward", features.dtype, cin, cout, volume, rows)
+    kind = "forward" if weight.stride(2) == 1 else "backward"
+    key = _key(kind, features.dtype, cin, cout, volume, rows)
     inputs = features, weight, bias, table, schedule, out
-    candidates = conv_candidates(features.dtype, cin, cout, volume, rows)
+    candidates = conv_candidates(features.dtype, cin, cout, volume, rows.bit_length())
     config = choose(key, candidates, lambda config: _convolve(*inputs, config), device=features.device)
     _convolve(*inputs, config)
     return out
@@ -265,12 +267,17 @@ def _differentiate(
         launch(add_slices_kernel, grid, *sums, WIDE=_TRITON[wide], BLOCK=BLOCK)
 
 
-def conv_candidates(dtype: torch.dtype, cin: int, cout: int, volume: int, rows: int) -> list[ConvConfig]:
-    """Configurations worth measuring, a good guess first."""
+@functools.cache
+def conv_candidates(
+    dtype: torch.dtype, cin: int, cout: int, volume: int, bits: int
+) -> tuple[ConvConfig, ...]:
+    """Configurations worth measuring for row numbers of so many bits, a good guess first."""
+    rows = 3 * 2**bits // 4
     columns, depth = _fit(cout, 64), _fit(cin, 64 if dtype.itemsize == 2 else 32)
     if dtype == torch.float64:
         columns, depth = min(columns, 32), 16
-        return [ConvConfig(64, columns, depth, 4, 2, 1, _split(64, columns, depth, cin, cout, volume, rows))]
+        split = _split(64, columns, depth, cin, cout, volume, rows)
+        return (ConvConfig(64, columns, depth, 4, 2, 1, split),)
     # Rows, columns, depth, warps, stages, ordered.
     shapes = [(128, columns, depth, 4, 4, 1), (64, columns, depth, 4, 4, 1), (64, columns, depth, 4, 4, 0)]
     shapes += [(128, columns, depth, 8, 3, 1), (128, columns, depth, 4, 3, 0)]
@@ -285,7 +292,7 @@ def conv_candidates(dtype: torch.dtype, cin: int, cout: int, volume: int, rows: 
     # With few rows the smaller tile fills the device with fewer parts to add.
     if configs[0].split > 1:
         configs.sort(key=lambda config: config.rows)
-    return configs
+    return tuple(configs)
 
 
 def _split(tile: int, columns: int, depth: int, cin: int, cout: int, volume: int, rows: int) -> int:
@@ -297,16 +304,17 @@ def _split(tile: int, columns: int, depth: int, cin: int, cout: int, volume: int
     return split
 
 
-def grad_candidates(dtype: torch.dtype, cin: int, cout: int) -> list[GradConfig]:
+@functools.cache
+def grad_candidates(dtype: torch.dtype, cin: int, cout: int) -> tuple[GradConfig, ...]:
     """Configurations worth measuring, a good guess first."""
     channels, columns = _fit(cin, 64), _fit(cout, 64)
     if dtype == torch.float64:
-        return [GradConfig(min(channels, 32), min(columns, 32), 16, 4, 2, 2048)]
+        return (GradConfig(min(channels, 32), min(columns, 32), 16, 4, 2, 2048),)
     depth = 64 if dtype.itemsize == 2 else 32
     shapes = [(channels, columns, depth, 4, 3), (channels, columns, 32, 4, 4 if depth == 64 else 2)]
     if cin > 64 and cout > 64:
         shapes.append((128, 128, 32, 8, 3))
-    return [GradConfig(*shape, pairs) for shape in shapes for pairs in (2048, 8192)]
+    return tuple(GradConfig(*shape, pairs) for shape in shapes for pairs in (2048, 8192))
 
 
 def _fit(channels: int, most: int) -> int:

@@ -1,9 +1,10 @@
-"""Points to voxels: hard (with limits), dynamic (without), and the mean of the points of a voxel."""
+"""Points to voxels: hard (with limits), dynamic (without); the mean and the first point of a voxel."""
 
 from sparseops.voxelize._api import (
     BatchVoxels,
     DynamicVoxels,
     Voxels,
+    voxel_first,
     voxel_grid_size,
     voxel_mean,
     voxelize,
@@ -15,6 +16,7 @@ __all__ = [
     "BatchVoxels",
     "DynamicVoxels",
     "Voxels",
+    "voxel_first",
     "voxel_grid_size",
     "voxel_mean",
     "voxelize",

@@ -7,7 +7,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from sparseops._backend import backend_for
-from sparseops._checks import check_device, check_dtype, check_positive
+from sparseops._checks import INTEGERS, check_device, check_dtype, check_positive, check_shape
 from sparseops._operator import operator
 from sparseops.voxelize._reference import dynamic_voxelize_reference, hard_voxelize_reference
 
@@ -177,6 +177,38 @@ def voxel_mean(points: Float[Tensor, "m p f"], counts: Int[Tensor, " m"]) -> Flo
     """
     check_device("voxel_mean", ("points", points), ("counts", counts))
     return points.sum(dim=1) / counts.clamp(min=1).to(points.dtype)[:, None]
+
+
+def voxel_first(voxel_of_point: Int[Tensor, " n"], *, count: int) -> Int[Tensor, " count"]:
+    """Find the first point of every voxel: the lowest row with its number, [count], int64.
+
+    Made for `voxel_of_point` of `voxelize_dynamic`, whose voxels all have a point; take
+    `features[voxel_first(...)]` to represent a voxel by its first point. Points with a negative number are
+    left out; a number that no point has gets row n. O(n).
+
+    Args:
+        count: Number of voxels; every number is below it.
+
+    Raises:
+        TypeError: Numbers that are not integers.
+        ValueError: Wrong shape.
+        IndexError: A number of `count` or more (checked on the CPU only).
+
+    Example:
+        >>> voxel_first(torch.tensor([1, -1, 0, 1, 0]), count=2).tolist()
+        [2, 0]
+    """
+    op = "voxel_first"
+    check_shape(op, "voxel_of_point", voxel_of_point, ("N",))
+    check_dtype(op, "voxel_of_point", voxel_of_point, INTEGERS)
+    n = len(voxel_of_point)
+    if voxel_of_point.device.type == "cpu" and n and int(voxel_of_point.max()) >= count:
+        raise IndexError(f"{op}: voxel_of_point must be below count {count}, got {int(voxel_of_point.max())}")
+    # A last place takes the points that are left out.
+    place = torch.where(voxel_of_point < 0, count, voxel_of_point.long())
+    rows = torch.arange(n, device=place.device)
+    first = torch.full((count + 1,), n, device=place.device)
+    return first.scatter_reduce(0, place, rows, "amin")[:-1]
 
 
 def _check_cloud(op: str, points: Tensor, voxel_size: Vector3, bounds: Bounds, *, columns: int) -> None:

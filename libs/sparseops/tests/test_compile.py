@@ -1,0 +1,268 @@
+"""torch.compile without graph breaks, torch.export and autocast.
+
+The path for clouds that change: plan the kernel maps outside (`planned`) and pass them to the compiled
+network as arguments (`Network`), which is compiled once for all sizes (and once more when lists of one tile,
+256 rows, become longer). The layers compile too, but where they find their maps in a warm cache they are
+compiled anew for every cloud, for the cache goes by the identity of the sites.
+"""
+
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+
+import pytest
+import sparseops as so
+import torch
+from sparseops import KernelMap, Sites, SparseTensor
+from sparseops.nn import SparseConv3d, SparseMaxPool3d, SparseSequential, SubmanifoldConv3d
+from torch import Tensor, nn
+from torch._dynamo.testing import CompileCounterWithBackend
+
+SHAPE = (8, 9, 10)
+BACKENDS = [
+    "aot_eager",
+    pytest.param(
+        "inductor",
+        marks=[
+            pytest.mark.slow,
+            pytest.mark.skipif(shutil.which("g++") is None, reason="inductor needs a C++ compiler"),
+        ],
+    ),
+]
+
+
+@pytest.fixture(autouse=True)
+def _plain_functions(no_shape_checks) -> None:
+    """Compile the package as it is in use: the run-time checks of annotations are for tests only."""
+    torch._dynamo.reset()
+
+
+def compiled(function: Callable, backend: str = "aot_eager", *, dynamic: bool | None = None) -> Callable:
+    return torch.compile(function, fullgraph=True, backend=backend, dynamic=dynamic)
+
+
+def cloud(rows: int) -> tuple[Tensor, Tensor]:
+    """Distinct cells in random order, `rows` at most, and their features."""
+    columns = [torch.randint(size, (rows,)) for size in (2, *SHAPE)]
+    coords = torch.unique(torch.stack(columns, dim=1).int(), dim=0)
+    return coords[torch.randperm(len(coords))], torch.randn(len(coords), 4)
+
+
+def planned(coords: Tensor) -> tuple[KernelMap, KernelMap, KernelMap]:
+    """The maps of the network below, with those of its gradient."""
+    sites = so.sites_from_coords(coords, spatial_shape=SHAPE, batch_size=2)
+    first = so.submanifold_map(sites, kernel=3)
+    second = so.strided_map(sites, kernel=3, stride=2, padding=1)
+    third = so.strided_map(second.sites_out, kernel=2, stride=2)
+    for kernel_map in (first, second, third):
+        _ = kernel_map.transposed
+    return first, second, third
+
+
+class Network(nn.Module):
+    """Submanifold convolution, normalisation, strided convolution, pooling: on maps planned outside."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second = SubmanifoldConv3d(4, 8, 3), SparseConv3d(8, 6, 3, stride=2, padding=1)
+        self.norm = nn.BatchNorm1d(8)
+
+    def forward(self, features: Tensor, plans: tuple[KernelMap, KernelMap, KernelMap]) -> Tensor:
+        rows = so.sparse_conv(features, self.first.weight, bias=self.first.bias, kernel_map=plans[0])
+        rows = torch.relu(self.norm(rows))
+        rows = so.sparse_conv(rows, self.second.weight, bias=self.second.bias, kernel_map=plans[1])
+        return so.sparse_max_pool(rows, kernel_map=plans[2])
+
+
+def layers() -> SparseSequential:
+    return SparseSequential(
+        SubmanifoldConv3d(4, 8, 3, bias=False),
+        nn.BatchNorm1d(8),
+        nn.ReLU(),
+        SparseConv3d(8, 6, 3, stride=2, padding=1),
+        SparseMaxPool3d(2),
+    )
+
+
+def value_and_gradients(run: Callable[[Tensor], Tensor], module: nn.Module, features: Tensor) -> list[Tensor]:
+    leaf = features.clone().requires_grad_()
+    out = run(leaf)
+    leaves = [leaf, *module.parameters()]
+    return [out.detach(), *torch.autograd.grad(out.square().sum(), leaves)]
+
+
+@pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_a_network_on_planned_maps_compiles_once_for_all_sizes(backend: str) -> None:
+    network = Network()
+    graphs = CompileCounterWithBackend(backend)
+    fast = torch.compile(network, fullgraph=True, backend=graphs, dynamic=True)
+    compilations = []
+    for rows in (60, 90, 130):
+        coords, features = cloud(rows)
+        plans = planned(coords)
+        wanted, got = (
+            value_and_gradients(lambda leaf, run=run, plans=plans: run(leaf, plans), network, features)
+            for run in (network, fast)
+        )
+        for ours, eager in zip(got, wanted, strict=True):
+            torch.testing.assert_close(ours, eager, rtol=1e-5, atol=1e-5)
+        compilations.append(graphs.frame_count)
+    assert compilations[0] > 0
+    assert len(set(compilations)) == 1
+
+
+def check_layers_with_a_warm_cache() -> None:
+    network = layers()
+    coords, features = cloud(80)
+    tensor = SparseTensor(features, coords, SHAPE, 2)
+
+    def run(leaf: Tensor) -> Tensor:
+        return network(tensor.replace(leaf)).features
+
+    wanted = value_and_gradients(run, network, features)
+    for ours, eager in zip(value_and_gradients(compiled(run), network, features), wanted, strict=True):
+        assert torch.equal(ours, eager)
+
+
+def check_layers_that_plan_their_maps_inside_of_the_graph() -> None:
+    network = layers()
+
+    def run(leaf: Tensor, coords: Tensor, order: Tensor) -> Tensor:
+        return network(SparseTensor.from_sites(leaf, Sites(coords, SHAPE, 2, order))).features
+
+    fast = compiled(run, dynamic=True)
+    for rows in (60, 90):
+        coords, features = cloud(rows)
+        order = so.sites_from_coords(coords, spatial_shape=SHAPE, batch_size=2).order
+        wanted, got = (
+            value_and_gradients(lambda leaf, f=f, c=coords, o=order: f(leaf, c, o), network, features)
+            for f in (run, fast)
+        )
+        assert all(torch.equal(ours, eager) for ours, eager in zip(got, wanted, strict=True))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "check",
+    [
+        "check_layers_with_a_warm_cache",
+        pytest.param(
+            "check_layers_that_plan_their_maps_inside_of_the_graph",
+            marks=pytest.mark.xfail(
+                sys.version_info < (3, 12),
+                reason="before Python 3.12 functools.cached_property takes a lock, which the tracer refuses",
+            ),
+        ),
+    ],
+)
+def test_layers_compile(check: str) -> None:
+    # In a process of its own: the run-time checks of annotations in this one are no code that can be traced.
+    script = f"import runpy; runpy.run_path({__file__!r})[{check!r}]()"
+    subprocess.run([sys.executable, "-c", script], check=True)
+
+
+def points(*shape: int) -> Tensor:
+    return torch.rand(*shape, 3)
+
+
+def boxes(count: int) -> Tensor:
+    return torch.rand(count, 7) + torch.tensor([0.0, 0.0, 0.0, 1.0, 1.0, 1.0, 0.0])
+
+
+def cells(count: int) -> Tensor:
+    return torch.cartesian_prod(*[torch.arange(2)] * 4)[torch.randperm(16)[:count]].int()
+
+
+FUNCTIONS = {
+    "ball_query": (lambda p: so.ball_query(p, p, radius=0.5, samples=3), lambda: [points(2, 9)]),
+    "ball_query_stacked": (
+        lambda p, n: so.ball_query_stacked(p, n, p, n, radius=0.5, samples=3),
+        lambda: [points(9), torch.tensor([4, 5])],
+    ),
+    "furthest_point_sample": (lambda p: so.furthest_point_sample(p, 4), lambda: [points(2, 9)]),
+    "voxel_query": (
+        lambda c, p: so.voxel_query(c, p, c, p, ranges=(1, 1, 1), radius=2.0, samples=3),
+        lambda: [cells(9), points(9)],
+    ),
+    "nms_bev": (lambda b, s: so.nms_bev(b, s, threshold=0.1), lambda: [boxes(9), torch.rand(9)]),
+    "iou_3d": (lambda b: so.iou_3d(b, b), lambda: [boxes(9)]),
+    "points_in_boxes": (so.points_in_boxes, lambda: [points(9), boxes(4)]),
+    "group": (so.group, lambda: [torch.rand(2, 3, 7), torch.randint(0, 7, (2, 4, 5))]),
+    "scatter_sum": (
+        lambda r, i: so.scatter_sum(r, i, count=5),
+        lambda: [torch.rand(9, 3), torch.randint(-1, 5, (9,))],
+    ),
+    "scatter_mean": (
+        lambda r, i: so.scatter_mean(r, i, count=5),
+        lambda: [torch.rand(9, 3), torch.randint(-1, 5, (9,))],
+    ),
+    "scatter_max": (
+        lambda r, i: so.scatter_max(r, i, count=5)[0],
+        lambda: [torch.rand(9, 3), torch.randint(-1, 5, (9,))],
+    ),
+    "ms_deform_attn": (
+        lambda v, x, w: so.ms_deform_attn(v, [(2, 5)], x, w),
+        lambda: [torch.randn(1, 10, 2, 4), torch.rand(1, 3, 2, 1, 2, 2), torch.rand(1, 3, 2, 1, 2)],
+    ),
+}
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_an_operator_compiles_without_graph_breaks(name: str) -> None:
+    function, make = FUNCTIONS[name]
+    arguments = [a.requires_grad_() if a.is_floating_point() else a for a in make()]
+    wanted, got = function(*arguments), compiled(function)(*arguments)
+    if isinstance(wanted, tuple):
+        assert all(torch.equal(ours, eager) for ours, eager in zip(got, wanted, strict=True))
+        return
+    assert torch.equal(got, wanted)
+    if wanted.requires_grad:
+        leaves = [a for a in arguments if a.requires_grad]
+        grads = [torch.autograd.grad(out.square().sum(), leaves) for out in (got, wanted)]
+        assert all(torch.equal(ours, eager) for ours, eager in zip(*grads, strict=True))
+
+
+def test_a_convolution_exports() -> None:
+    coords, features = cloud(60)
+    kernel_map = planned(coords)[0]
+
+    class Module(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.weight = nn.Parameter(torch.randn(3, 3, 3, 4, 8))
+
+        def forward(self, features: Tensor) -> Tensor:
+            return so.sparse_conv(features, self.weight, kernel_map=kernel_map)
+
+    module = Module()
+    exported = torch.export.export(module, (features,))
+    assert "sparseops.sparse_conv.default" in [str(node.target) for node in exported.graph.nodes]
+    assert torch.equal(exported.module()(features), module(features))
+
+
+def test_autocast_to_bfloat16_keeps_float32_sums_on_the_cpu() -> None:
+    network = layers()
+    network.append(nn.Linear(6, 3))
+    coords, features = cloud(80)
+    wanted = value_and_gradients(
+        lambda f: network(SparseTensor(f, coords, SHAPE, 2)).features, network, features
+    )
+
+    def run(leaf: Tensor) -> Tensor:
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            return network(SparseTensor(leaf, coords, SHAPE, 2)).features.float()
+
+    for ours, exact in zip(value_and_gradients(run, network, features), wanted, strict=True):
+        assert ours.dtype == torch.float32
+        torch.testing.assert_close(ours, exact, rtol=0.05, atol=0.05 * float(exact.abs().max()))
+
+
+def test_half_precision_features_run_forward_and_backward() -> None:
+    network = layers().to(torch.bfloat16)
+    coords, features = cloud(80)
+    grads = value_and_gradients(
+        lambda f: network(SparseTensor(f, coords, SHAPE, 2)).features, network, features.bfloat16()
+    )
+    assert all(grad.dtype == torch.bfloat16 and grad.isfinite().all() for grad in grads)
