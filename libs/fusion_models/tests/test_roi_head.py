@@ -9,14 +9,14 @@ from fusion_models.image_backbone import ImageBackbone, ImageBackboneConfig, Swi
 from fusion_models.image_backbone import convert_official as convert_image
 from fusion_models.point_generator import GeneratorConfig
 from fusion_models.pointnet2 import SetAbstractionConfig
-from fusion_models.roi_grid import positional_input, roi_grid
+from fusion_models.roi_grid import positional_input
 from fusion_models.roi_head import RoiHead, RoiHeadConfig, convert_official, pg_rcnn_roi_head
 from fusion_models.roi_losses import RoiLossConfig, roi_loss
 from fusion_models.roi_targets import sample_rois
 from fusion_models.voxel_backbone import VoxelBackbone, VoxelBackboneConfig, VoxelGrid, encode_voxels
 from fusion_models.voxel_pool import VoxelPoolConfig
 from fusion_models.weights import convert_official as convert_detector
-from sparseops import SparseTensor
+from sparseops import SparseTensor, roi_grid
 
 CHANNELS = {"x_conv2": 64, "x_conv3": 64, "x_conv4": 64}
 GRID = VoxelGrid()

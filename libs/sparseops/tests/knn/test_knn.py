@@ -133,6 +133,10 @@ def test_wrong_arguments_are_named() -> None:
         knn(points.double(), points, k=2)
     with pytest.raises(ValueError, match="knn: k must be positive, got 0"):
         knn(points, points, k=0)
+    with pytest.raises(
+        ValueError, match=r"knn: points must be fewer than 2\*\*31, got 2147483648; split them"
+    ):
+        knn(points[:1], torch.zeros(1, 1, 3).expand(1, 2**31, 3), k=2)
     flat = points.flatten(0, 1)
     for wrong in ([4, 3], [9, -1]):
         with pytest.raises(

@@ -124,6 +124,23 @@ def test_a_batch_equals_its_samples_one_by_one() -> None:
     assert torch.equal(ms_deform_attn(value, SHAPES, locations, weights), torch.cat(alone))
 
 
+@pytest.mark.parametrize("dtype", [torch.int32, torch.int64])
+def test_inputs_may_be_strided_and_shapes_a_tensor(backend: str, dtype: torch.dtype) -> None:
+    tensors = [leaf.detach() for leaf in inputs()]
+    strided = [tensor.transpose(0, 1).contiguous().transpose(0, 1).requires_grad_() for tensor in tensors]
+    out = ms_deform_attn(strided[0], torch.tensor(SHAPES, dtype=dtype), *strided[1:])
+    torch.testing.assert_close(out, ms_deform_attn(tensors[0], SHAPES, *tensors[1:]))
+    grads = torch.autograd.grad(out.square().sum(), strided)
+    assert all(grad.isfinite().all() for grad in grads)
+
+
+def test_one_query_on_a_map_of_one_cell(backend: str) -> None:
+    value, weights = torch.tensor([[[[3.0]]]]), torch.tensor([[[[[0.5, 2.0]]]]])
+    # The centre of the cell, and its edge, half of which is zero padding.
+    locations = torch.tensor([[0.5, 0.5], [0.0, 0.5]]).view(1, 1, 1, 1, 2, 2)
+    assert ms_deform_attn(value, [(1, 1)], locations, weights).item() == 0.5 * 3 + 2 * 1.5
+
+
 def test_result_does_not_depend_on_the_threads(threads) -> None:
     leaves = inputs(queries=63)
     results = []

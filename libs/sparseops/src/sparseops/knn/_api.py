@@ -12,6 +12,7 @@ from sparseops._operator import operator
 from sparseops.knn._reference import knn_reference
 
 _MOST_ON_TRITON = 64
+_MOST_POINTS = 2**31 - 1
 
 
 class Neighbours(NamedTuple):
@@ -35,7 +36,7 @@ def knn(queries: Float[Tensor, "b m 3"], points: Float[Tensor, "b n 3"], *, k: i
 
     Raises:
         TypeError: Coordinates that are not float32 or float64.
-        ValueError: Wrong shape, different types or devices, or k that is not positive.
+        ValueError: Wrong shape, different types or devices, k that is not positive, or 2^31 points.
 
     Example:
         >>> points = torch.tensor([[[0.0, 0.0, 0.0], [3.0, 0.0, 0.0], [1.0, 0.0, 0.0]]])
@@ -128,6 +129,8 @@ def _check_common(op: str, queries: tuple[str, Tensor], points: tuple[str, Tenso
     check_dtype(op, *points, (queries[1].dtype,))
     check_device(op, queries, points)
     check_positive(op, "k", k)
+    if points[1].shape[-2] > _MOST_POINTS:
+        raise ValueError(f"{op}: {points[0]} must be fewer than 2**31, got {points[1].shape[-2]}; split them")
 
 
 @operator("sparseops::knn")
