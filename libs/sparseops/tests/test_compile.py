@@ -148,13 +148,7 @@ def check_layers_that_plan_their_maps_inside_of_the_graph() -> None:
     "check",
     [
         "check_layers_with_a_warm_cache",
-        pytest.param(
-            "check_layers_that_plan_their_maps_inside_of_the_graph",
-            marks=pytest.mark.xfail(
-                sys.version_info < (3, 12),
-                reason="before Python 3.12 functools.cached_property takes a lock, which the tracer refuses",
-            ),
-        ),
+        "check_layers_that_plan_their_maps_inside_of_the_graph",
     ],
 )
 def test_layers_compile(check: str) -> None:

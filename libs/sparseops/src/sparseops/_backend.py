@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 Backend = Literal["reference", "cpu", "triton"]
+_HAS_TRITON = importlib.util.find_spec("triton") is not None
 
 
 def backend_for(op: str, tensor: Tensor) -> Backend:
@@ -30,15 +31,10 @@ def backend_for(op: str, tensor: Tensor) -> Backend:
         return forced
     if tensor.device.type == "cpu":
         return "cpu"
-    if tensor.device.type == "cuda" and _has_triton():
+    if tensor.device.type == "cuda" and _HAS_TRITON:
         return "triton"
     _warn_slow_path(op, tensor.device.type)
     return "reference"
-
-
-@functools.cache
-def _has_triton() -> bool:
-    return importlib.util.find_spec("triton") is not None
 
 
 @functools.cache
@@ -63,6 +59,8 @@ def sync_threads() -> int:
     Call it before every parallel kernel.
     """
     import numba
+
+    import sparseops._numba  # noqa: F401 - says so when kernels are compiled
 
     threads = torch.get_num_threads()
     numba.set_num_threads(min(threads, _most_threads()))

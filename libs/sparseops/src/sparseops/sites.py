@@ -2,7 +2,6 @@
 
 import math
 from dataclasses import dataclass
-from functools import cached_property
 
 import torch
 from jaxtyping import Int, Int32, Int64
@@ -10,6 +9,7 @@ from torch import Tensor
 
 from sparseops._backend import backend_for
 from sparseops._checks import INTEGERS, check_device, check_dtype, check_shape
+from sparseops._lazy import lazy
 
 MAX_CELLS = 2**62
 """Site keys are 64-bit integers; a larger grid cannot be numbered."""
@@ -44,7 +44,7 @@ class Sites:
         """Grid size as if it were 3D: a 2D grid is one layer thick."""
         return (1,) * (3 - self.dims) + self.spatial_shape  # pyright: ignore[reportReturnType] length is 3
 
-    @cached_property
+    @lazy
     def sorted_bzyx(self) -> Int32[Tensor, "n 4"]:
         """Coordinates in ascending order, with z = 0 for a 2D grid."""
         coords = self.coords.index_select(0, self.order)
@@ -53,7 +53,7 @@ class Sites:
             coords = torch.cat([batch, coords], dim=1)
         return coords.contiguous()
 
-    @cached_property
+    @lazy
     def sorted_keys(self) -> Int64[Tensor, " n"]:
         """Numbers of the cells (see `site_keys`), ascending."""
         return site_keys(self.coords[self.order], self.spatial_shape)

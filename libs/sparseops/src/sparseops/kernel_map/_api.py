@@ -1,7 +1,6 @@
 """Kernel maps: which input row meets which output row at which offset of a convolution."""
 
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Literal
 
 import torch
@@ -10,6 +9,7 @@ from torch import Tensor
 
 from sparseops._backend import backend_for
 from sparseops._checks import check_device
+from sparseops._lazy import lazy
 from sparseops.kernel_map import _ops, _reference, _schedule
 from sparseops.kernel_map._reference import TILE_ROWS
 from sparseops.kernel_map._rules import (
@@ -52,12 +52,12 @@ class NeighbourTable:
     rows: Int32[Tensor, "n v"]
     """Input row, -1 where there is none. Offsets are row-major, z slowest."""
 
-    @cached_property
+    @lazy
     def schedule(self) -> list[Tensor]:
         """The order of rows and the offsets of tiles that the GPU convolution runs along."""
         return _schedule.tile_schedule(self.rows)
 
-    @cached_property
+    @lazy
     def pairs_by_offset(self) -> list[Tensor]:
         """Input rows, output rows and number of the pairs of every offset, for the gradient of the weight."""
         return _schedule.pairs_by_offset(self.rows)
@@ -82,14 +82,14 @@ class KernelMap:
     mirrored: bool
     """True for submanifold maps: offset k backwards is offset v - 1 - k forwards."""
 
-    @cached_property
+    @lazy
     def pairs(self) -> PairList:
         """The pairs, grouped by tile of output rows and offset. Deriving them waits for the device."""
         if isinstance(self.plan, PairList):
             return self.plan
         return PairList(*_reference.pairs_from_table(self.plan.rows, self.sites_out.order))
 
-    @cached_property
+    @lazy
     def table(self) -> NeighbourTable:
         """The input row of every output row at every offset."""
         if isinstance(self.plan, NeighbourTable):
@@ -99,7 +99,7 @@ class KernelMap:
             _reference.table_from_pairs(inputs, outputs, segments, rows_out=len(self.sites_out))
         )
 
-    @cached_property
+    @lazy
     def transposed(self) -> "KernelMap":
         """The same pairs from output to input: the map of the gradient and of the inverse convolution."""
         back = KernelMap(
@@ -141,7 +141,7 @@ class KernelMap:
             return (self.plan.rows >= 0).sum(0)
         return (self.segments[..., 1] - self.segments[..., 0]).sum(0)
 
-    @cached_property
+    @lazy
     def inputs_per_row(self) -> Int64[Tensor, " n"]:
         """Number of inputs that every output row reads."""
         if isinstance(self.plan, NeighbourTable):
