@@ -263,7 +263,7 @@ def test_nothing_on_the_way_waits_for_the_device(random_coords, triton_device: t
         torch.randn(6, 4, 5, device=triton_device),
     )
     with Unwaiting():
-        schedule = _schedule.tile_schedule._init_fn(table)
+        schedule = _schedule.make_tile_schedule(table)
         _reference_maps.transposed_table(table, rows_in=rows_in)
         out = _triton.sparse_conv(features, weight, None, table, schedule)
         _triton.weight_grad(features, out, _schedule.pairs_by_offset(table))
