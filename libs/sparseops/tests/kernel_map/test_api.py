@@ -93,6 +93,7 @@ def test_both_back_ends_give_the_same_arrays(random_coords, monkeypatch: pytest.
     windows: list[dict[str, Any]] = [
         {"kernel": 3, "stride": 2, "padding": 1},
         {"kernel": (3, 1, 2), "stride": (2, 1, 1), "padding": (0, 0, 1), "dilation": (1, 1, 2)},
+        {"kernel": (4, 5, 3), "stride": (3, 4, 2), "padding": 2, "dilation": (2, 1, 3)},
     ]
     results = []
     for name in ("", "reference"):
@@ -101,6 +102,10 @@ def test_both_back_ends_give_the_same_arrays(random_coords, monkeypatch: pytest.
         plans = [submanifold_map(sites, kernel=3), *(strided_map(sites, **window) for window in windows)]
         plans += [strided_map(sites, kernel=(3, 2, 4), stride=2, site_rule="minkowski")]
         plans += [strided_map(sites, kernel=(3, 3, 4), stride=2, site_rule="torchsparse")]
+        # A centred kernel without a centre, and asymmetric centred ones, on one set of sites.
+        even = {"kernel": (1, 1, 2), "padding": (0, 0, 1), "dilation": (1, 1, 2)}
+        plans += [strided_map(sites, **even, onto=sites), submanifold_map(sites, kernel=(1, 5, 3))]
+        plans += [submanifold_map(sites, kernel=(3, 1, 1), dilation=3)]
         plans += [transposed_map(sites, kernel=2, stride=2), *(plan.transposed for plan in plans)]
         plans += [transposed_map(sites, kernel=3, stride=2, padding=1, dilation=(1, 2, 1))]
         results.append([(p.pairs_in, p.pairs_out, p.segments, p.sites_out.coords) for p in plans])

@@ -60,7 +60,6 @@ def pair_list(
     coords_out: Tensor, rows_out: Tensor, coords_in: Tensor, rows_in: Tensor, shape_in: Triple, window: Window
 ) -> tuple[Tensor, Tensor, Tensor]:
     """All (input row, output row) pairs, grouped by tile of output rows and then by offset."""
-    tiles = -(-len(coords_out) // TILE_ROWS)
     # On a grid widened by the padding no offset leads outside, so neighbours differ by a constant key.
     shape = tuple(size + 2 * pad for size, pad in zip(shape_in, window.padding, strict=True))
     keys_in = _kernels.grid_keys(coords_in.numpy(), (1, 1, 1), shape)
@@ -69,29 +68,57 @@ def pair_list(
     keys_out = _kernels.grid_keys(coords_out.numpy(), window.stride, shape)
     reach_z, reach_y = (np.arange(window.kernel[axis]) * window.dilation[axis] for axis in (0, 1))
     shifts = ((reach_z[:, None] * shape[1] + reach_y) * shape[2]).ravel()
-    # Only the beginning of each tile's part is ever touched, so the large array costs little memory.
-    pairs = np.empty((tiles, TILE_ROWS * window.volume, 2), np.int32)
-    counts = np.empty((tiles, window.volume), np.int64)
-    if tiles:
-        sites = keys_out, rows_out.numpy(), keys_in, rows_in.numpy()
-        counter = np.zeros(1, np.int64)
-        _kernels.tile_pairs(
-            sync_threads(),
-            counter,
-            TILE_ROWS,
-            *sites,
-            shifts,
-            window.kernel[2],
-            window.dilation[2],
-            pairs,
-            counts,
-        )
+    if (
+        window.centred
+        and window.volume % 2
+        and coords_out.data_ptr() == coords_in.data_ptr()
+        and len(coords_in)
+    ):
+        return _mirrored_pairs(keys_out, keys_in, rows_in.numpy(), shifts, window)
+    pairs, counts = _pairs_of_tiles(keys_out, rows_out.numpy(), keys_in, rows_in.numpy(), shifts, window)
     end = counts.ravel().cumsum()
-    total = int(end[-1]) if tiles else 0
+    total = int(end[-1]) if len(end) else 0
     pairs_in, pairs_out = torch.empty(total, dtype=torch.int32), torch.empty(total, dtype=torch.int32)
     begin = np.concatenate([np.zeros(1, np.int64), end[window.volume - 1 :: window.volume]])
     _kernels.join_pairs(pairs, begin, pairs_in.numpy(), pairs_out.numpy())
     return pairs_in, pairs_out, _segments(end, counts)
+
+
+def _mirrored_pairs(
+    keys_out: np.ndarray, keys_in: np.ndarray, rows: np.ndarray, shifts: np.ndarray, window: Window
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Pairs of a centred window on one set of sites: the second half of the offsets mirrors the first."""
+    positions = np.arange(len(rows))
+    half = shifts[: len(shifts) // 2 + 1]
+    pairs, counts = _pairs_of_tiles(keys_out, positions, keys_in, positions, half, window)
+    total = np.empty((len(pairs), window.volume), np.int64)
+    _kernels.mirrored_counts(pairs, counts, len(rows), total)
+    end = total.ravel().cumsum()
+    pairs_in, pairs_out = (torch.empty(int(end[-1]), dtype=torch.int32) for _ in range(2))
+    cursor, counter = (end - total.ravel()).reshape(total.shape), np.zeros(1, np.int64)
+    lists = pairs_in.numpy(), pairs_out.numpy()
+    _kernels.mirror_pairs(sync_threads(), counter, pairs, counts, rows, cursor, *lists)
+    return pairs_in, pairs_out, _segments(end, total)
+
+
+def _pairs_of_tiles(
+    keys_out: np.ndarray,
+    rows_out: np.ndarray,
+    keys_in: np.ndarray,
+    rows_in: np.ndarray,
+    shifts: np.ndarray,
+    window: Window,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Pairs of every tile from its beginning on, [t, ., 2], and how many of every offset, [t, .]."""
+    tiles, offsets = -(-len(keys_out) // TILE_ROWS), len(shifts) * window.kernel[2]
+    # Only the beginning of each tile's part is ever touched, so the large array costs little memory.
+    pairs = np.empty((tiles, TILE_ROWS * offsets, 2), np.int32)
+    counts = np.empty((tiles, offsets), np.int64)
+    if tiles:
+        sites, counter = (keys_out, rows_out, keys_in, rows_in), np.zeros(1, np.int64)
+        line = window.kernel[2], window.dilation[2]
+        _kernels.tile_pairs(sync_threads(), counter, TILE_ROWS, *sites, shifts, *line, pairs, counts)
+    return pairs, counts
 
 
 def transpose(

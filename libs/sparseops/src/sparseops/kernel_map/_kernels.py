@@ -356,6 +356,63 @@ def join_pairs(pairs, begin, pairs_in, pairs_out):
 
 @njit(nogil=True, cache=True)
 @no_type_check
+def mirrored_counts(pairs, counts, sites, total):
+    """Count the pairs of every tile and offset, `total` [t, v], when those of the lower offsets are known.
+
+    `pairs` [t, ., 2] and `counts` [t, .] hold positions among the ascending sites and begin with the offsets
+    below the centre. A pair (input, output) at offset k is a pair (output, input) at v - 1 - k.
+    """
+    total[:] = 0
+    last = total.shape[1] - 1
+    for tile in range(len(pairs)):
+        pair = 0
+        for k in range(last // 2):
+            total[tile, k] += counts[tile, k]
+            for _ in range(counts[tile, k]):
+                total[pairs[tile, pair, 0] // TILE_ROWS, last - k] += 1
+                pair += 1
+        total[tile, last // 2] = min(TILE_ROWS, sites - tile * TILE_ROWS)
+
+
+@njit(nogil=True)
+@no_type_check
+def _mirror_offset(k, pairs, counts, rows, cursor, pairs_in, pairs_out):
+    last = cursor.shape[1] - 1
+    for tile in range(len(pairs)):
+        first = 0
+        for below in range(k):
+            first += counts[tile, below]
+        at = cursor[tile, k]
+        for pair in range(first, first + counts[tile, k]):
+            near, here = pairs[tile, pair, 0], pairs[tile, pair, 1]
+            back = cursor[near // TILE_ROWS, last - k]
+            pairs_in[at], pairs_out[at] = rows[near], rows[here]
+            pairs_in[back], pairs_out[back] = rows[here], rows[near]
+            cursor[near // TILE_ROWS, last - k] = back + 1
+            at += 1
+
+
+@njit(parallel=True, nogil=True, cache=True)
+@no_type_check
+def mirror_pairs(threads, counter, pairs, counts, rows, cursor, pairs_in, pairs_out):
+    """Write all pairs in the order of tiles and offsets; arguments as in `mirrored_counts`.
+
+    `cursor` [t, v] holds where the pairs of tiles and offsets begin. A thread owns an offset and its mirror.
+    """
+    centre = cursor.shape[1] // 2
+    for _ in prange(threads):
+        k = fetch_add(counter.ctypes.data)
+        while k < centre:
+            _mirror_offset(k, pairs, counts, rows, cursor, pairs_in, pairs_out)
+            k = fetch_add(counter.ctypes.data)
+        if k == centre:
+            for site in range(len(rows)):
+                at = cursor[site // TILE_ROWS, centre] + site % TILE_ROWS
+                pairs_in[at], pairs_out[at] = rows[site], rows[site]
+
+
+@njit(nogil=True, cache=True)
+@no_type_check
 def group_by_input(pairs_in, pairs_out, segments, cursor, back_in, back_out):
     """Order pairs by tile of input rows and offset; `cursor` [t, v] holds zeros, then the group ends."""
     for tile in range(segments.shape[0]):
