@@ -90,7 +90,9 @@ def transposed_out(op: str, sites: Sites, window: Window, more: Triple, site_rul
 def sorted_sites(op: str, coords_bzyx: Tensor, shape_zyx: Triple, like: Sites) -> Sites:
     """Ascending coordinates as sites of as many axes as `like`."""
     check_grid(op, shape_zyx, like.batch_size)
-    coords = coords_bzyx if like.dims == 3 else coords_bzyx[:, [0, 2, 3]]
+    coords = coords_bzyx
+    if like.dims == 2:
+        coords = torch.cat([coords[:, :1], coords[:, 2:]], dim=1)
     order = torch.arange(len(coords), device=coords.device)
     return Sites(coords, shape_zyx[-like.dims :], like.batch_size, order)
 
