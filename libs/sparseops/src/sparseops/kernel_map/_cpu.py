@@ -6,7 +6,7 @@ from torch import Tensor
 
 from sparseops._backend import sync_threads
 from sparseops._numba.sort import sort_keys
-from sparseops.kernel_map import _kernels, _reference
+from sparseops.kernel_map import _kernels, _reference, _strided_kernels
 from sparseops.kernel_map._reference import TILE_ROWS
 from sparseops.kernel_map._window import Triple, Window
 
@@ -36,22 +36,24 @@ def strided_plan(
         return cells, *pair_list(cells, torch.arange(len(cells)), coords_in, rows_in, shape_in, window)
     coords = coords_in.numpy()
     geometry = np.array([window.kernel, window.stride, window.padding, window.dilation])
-    begins = _kernels.line_begins(coords)
-    keys, lines, kernel_lines = _kernels.line_candidates(coords, begins, shape_in, shape_out, geometry)
+    begins = _strided_kernels.line_begins(coords)
+    keys, lines, kernel_lines = _strided_kernels.line_candidates(
+        coords, begins, shape_in, shape_out, geometry
+    )
     keys, order = sort_keys(keys)
-    axis = _kernels.readers(shape_in[2], shape_out[2], *(int(row[2]) for row in geometry))
-    starts, room = _kernels.split_candidates(keys, order, lines, begins, axis[0].shape[1], PARTS)
+    axis = _strided_kernels.readers(shape_in[2], shape_out[2], *(int(row[2]) for row in geometry))
+    starts, room = _strided_kernels.split_candidates(keys, order, lines, begins, axis[0].shape[1], PARTS)
     # The parts fill only the beginning of their room; what is not touched costs no memory.
     cells, found = np.empty((room[-1], 4), np.int32), np.empty((room[-1], 3), np.int32)
     lists = keys, order, lines, kernel_lines, coords, rows_in.numpy(), begins, *axis, np.array(shape_out)
     sizes, counter = np.empty((PARTS, 2), np.int64), np.zeros(1, np.int64)
-    _kernels.strided_cells(sync_threads(), counter, *lists, starts, room, cells, found, sizes)
+    _strided_kernels.strided_cells(sync_threads(), counter, *lists, starts, room, cells, found, sizes)
     sites, total = sizes.sum(0).tolist()
     joined = torch.empty(sites, 4, dtype=torch.int32)
-    _kernels.join_cells(room, sizes, cells, joined.numpy())
+    _strided_kernels.join_cells(room, sizes, cells, joined.numpy())
     end = np.zeros((-(-sites // TILE_ROWS), window.volume), np.int64)
     pairs_in, pairs_out = torch.empty(total, dtype=torch.int32), torch.empty(total, dtype=torch.int32)
-    _kernels.group_pairs(room, sizes, found, end, pairs_in.numpy(), pairs_out.numpy())
+    _strided_kernels.group_pairs(room, sizes, found, end, pairs_in.numpy(), pairs_out.numpy())
     segments = _segments(end.ravel(), np.diff(end.ravel(), prepend=0).reshape(end.shape))
     return joined, pairs_in, pairs_out, segments
 
