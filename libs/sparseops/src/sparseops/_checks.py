@@ -27,7 +27,11 @@ def check_dtype(op: str, name: str, tensor: Tensor, dtypes: Sequence[torch.dtype
     """Raise TypeError unless the type of `tensor` is one of `dtypes`."""
     if tensor.dtype not in dtypes:
         names = " or ".join(str(dtype).removeprefix("torch.") for dtype in dtypes)
-        raise TypeError(f"{op}: {name} must be {names}, got {str(tensor.dtype).removeprefix('torch.')}")
+        usual = torch.float32 if torch.float32 in dtypes else dtypes[0]
+        raise TypeError(
+            f"{op}: {name} must be {names}, got {str(tensor.dtype).removeprefix('torch.')}; "
+            f"convert it with .to({usual})"
+        )
 
 
 def check_device(op: str, *named: tuple[str, Tensor]) -> None:
