@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 GRID = (41, 1600, 1408)
-"""z y x cells of the street: 70.4 m ahead, 40 m to each side, of which the topmost layer stays empty (KITTI)."""
+"""z y x cells of the street, the topmost layer empty: 70.4 m ahead, 40 m to each side (KITTI)."""
 VOXEL_M = (0.05, 0.05, 0.1)
 """x y z edges of the street's cells."""
 BOUNDS_M = (0.0, -40.0, -3.0, 70.4, 40.0, 1.0)
@@ -35,9 +35,9 @@ def cloud(name: str) -> Cloud:
     """Return one of `CLOUDS`."""
     match name:
         case "street 16k":
-            return batch([street_scan(0)])
+            return batch([street_scan(12)])
         case "street 16k x 2":
-            return batch([street_scan(0), street_scan(1)])
+            return batch([street_scan(12), street_scan(5)])
         case "street 40k":
             return batch([street_scan(2, step_deg=0.088, view_deg=110.0)])
         case "room 80k":
@@ -59,7 +59,9 @@ def batch(scans: list[NDArray[np.float32]]) -> Cloud:
 
 def first_of_cell(cells: NDArray[np.int64]) -> NDArray[np.int64]:
     """Return the row of the first point of every cell, ascending."""
-    return np.sort(np.unique(np.ravel_multi_index(tuple(cells.T), tuple(cells.max(axis=0) + 1)), return_index=True)[1])
+    return np.sort(
+        np.unique(np.ravel_multi_index(tuple(cells.T), tuple(cells.max(axis=0) + 1)), return_index=True)[1]
+    )
 
 
 def street_scan(seed: int, *, step_deg: float = 0.24, view_deg: float = 81.0) -> NDArray[np.float32]:
@@ -74,7 +76,13 @@ def street_scan(seed: int, *, step_deg: float = 0.24, view_deg: float = 81.0) ->
         y, ahead = front * rng.uniform(12, 19), -5.0
         while ahead < 80:  # house by house, some set back
             width = rng.uniform(6, 16)
-            house = (ahead + width / 2, y + front * rng.uniform(0, 5), width, rng.uniform(4, 8), rng.normal(0, 0.04))
+            house = (
+                ahead + width / 2,
+                y + front * rng.uniform(0, 5),
+                width,
+                rng.uniform(4, 8),
+                rng.normal(0, 0.04),
+            )
             distance = np.minimum(distance, _box(ray, house, height=8.0))
             ahead += width + rng.uniform(0, 6)
     for _ in range(24):  # cars, hedges, bins: upright boxes
@@ -83,7 +91,9 @@ def street_scan(seed: int, *, step_deg: float = 0.24, view_deg: float = 81.0) ->
         distance = np.minimum(distance, _box(ray, thing, height=rng.uniform(1.0, 1.8)))
     for _ in range(36):  # trunks, poles, people: upright cylinders
         at = np.array([rng.uniform(4, 62), rng.choice([-1, 1]) * rng.uniform(3, 13)])
-        distance = np.minimum(distance, _cylinder(ray, at, rng.uniform(0.06, 0.35), height=rng.uniform(1.6, 5.5)))
+        distance = np.minimum(
+            distance, _cylinder(ray, at, rng.uniform(0.06, 0.35), height=rng.uniform(1.6, 5.5))
+        )
     keep = (distance < 80) & (rng.random(len(ray)) > 0.08)
     along = distance[keep] + rng.normal(0, 0.015, keep.sum())
     points = ray[keep] * along[:, None] + rng.normal(0, 0.006, (keep.sum(), 3))
@@ -113,7 +123,7 @@ def _cylinder(ray: NDArray, at: NDArray, radius: float, *, height: float) -> NDA
 
 @cache
 def room_points(seed: int = 0, count: int = 118_000) -> NDArray[np.float32]:
-    """Return x y z of points spread over the surfaces of a furnished room, with 3 mm of noise, in no order."""
+    """Return x y z of points on the surfaces of a furnished room, with 3 mm of noise, in no order."""
     rng = np.random.default_rng(seed)
     width, depth, height = rng.uniform(4.6, 5.4), rng.uniform(4.0, 4.8), 1.4
     x, y, z = np.eye(3)
@@ -129,7 +139,9 @@ def room_points(seed: int = 0, count: int = 118_000) -> NDArray[np.float32]:
     weights = np.linalg.norm(np.cross(us, vs), axis=1) * [density for *_, density in patches]
     patch = rng.choice(len(patches), count, p=weights / weights.sum())
     points = origins[patch] + us[patch] * rng.random((count, 1)) + vs[patch] * rng.random((count, 1))
-    for centre, radius in zip(rng.uniform(0, (width, depth, 1.5), (40, 3)), rng.uniform(0.1, 0.35, 40), strict=True):
+    for centre, radius in zip(
+        rng.uniform(0, (width, depth, 1.5), (40, 3)), rng.uniform(0.1, 0.35, 40), strict=True
+    ):
         points = points[((points - centre) ** 2).sum(axis=1) > radius**2]  # where the scanner did not look
     return (points + rng.normal(0, 0.003, points.shape)).astype(np.float32)
 
@@ -140,4 +152,6 @@ def _room() -> Cloud:
     rows = first_of_cell(zyx)
     features = np.column_stack([points[rows], np.ones(len(rows))]).astype(np.float32)
     shape = tuple(int(size) for size in zyx.max(axis=0) + 1)
-    return Cloud(np.insert(zyx[rows], 0, 0, axis=1).astype(np.int32), features, (shape[0], shape[1], shape[2]), 1)
+    return Cloud(
+        np.insert(zyx[rows], 0, 0, axis=1).astype(np.int32), features, (shape[0], shape[1], shape[2]), 1
+    )

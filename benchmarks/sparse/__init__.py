@@ -1,0 +1,1 @@
+"""Speed and memory of sparseops beside its peers: `python benchmarks/sparse --help`."""
