@@ -119,3 +119,9 @@ def test_another_device_is_refused() -> None:
     coords = torch.zeros((1, 3), dtype=torch.int32)
     with pytest.raises(ValueError, match=r"coords is on cpu but features is on meta; move it with"):
         SparseTensor(torch.zeros((1, 1), device="meta"), coords, (2, 2), 1)
+
+
+@pytest.mark.usefixtures("no_shape_checks")
+def test_dense_tensors_need_a_grid() -> None:
+    with pytest.raises(ValueError, match=r"dense must have shape \[b, c, y, x\] or .* got \[2, 3\]"):
+        sparse_from_dense(torch.zeros(2, 3))

@@ -60,8 +60,6 @@ def sync_threads() -> int:
     """
     import numba
 
-    import sparseops._numba  # noqa: F401 - says so when kernels are compiled
-
     threads = torch.get_num_threads()
     numba.set_num_threads(min(threads, _most_threads()))
     # Where numba runs on OpenMP it may share PyTorch's runtime, and then its start changes PyTorch's number.

@@ -158,12 +158,17 @@ def sparse_from_dense(dense: Float[Tensor, "b c *grid"], *, sites: Sites | None 
             the device.
 
     Raises:
-        ValueError: `sites` of another grid, batch size or device.
+        ValueError: not two or three spatial axes; `sites` of another grid, batch size or device.
 
     Example:
         >>> sparse_from_dense(torch.tensor([[[[0.0, 2.0]]]])).coords.tolist()
         [[0, 0, 1]]
     """
+    if dense.ndim not in (4, 5):
+        raise ValueError(
+            "sparse_from_dense: dense must have shape [b, c, y, x] or [b, c, z, y, x], "
+            f"got {list(dense.shape)}"
+        )
     shape = tuple(dense.shape[2:])
     rows_last = dense.movedim(1, -1)
     if sites is None:

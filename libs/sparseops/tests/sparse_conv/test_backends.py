@@ -113,3 +113,13 @@ def test_only_wanted_gradients_are_computed(random_coords, backend: str) -> None
     assert features.grad is None
     assert weight.grad is not None
     assert weight.grad.isfinite().all()
+
+
+def test_a_second_derivative_is_refused(random_coords) -> None:
+    plan = plans(random_coords, rows=12)[0]
+    features = torch.randn(len(plan.sites_in), 2)
+    weight = torch.randn(3, 3, 3, 2, 3, requires_grad=True)
+    out = sparse_conv(features, weight, kernel_map=plan)
+    (grad,) = torch.autograd.grad(out.square().sum(), weight, create_graph=True)
+    with pytest.raises(NotImplementedError, match="sparse_conv_weight_grad has no derivative"):
+        grad.sum().backward()

@@ -212,3 +212,29 @@ def test_a_sample_outside_the_batch_is_an_error() -> None:
         voxelize_batch(points, **UNIT, max_points=1, max_voxels=1, batch_size=2)
     with pytest.raises(ValueError, match="voxelize_dynamic: column 0 of points"):
         voxelize_dynamic(points, **UNIT, batch_size=2)
+
+
+def test_a_gpu_takes_the_reference(monkeypatch: pytest.MonkeyPatch) -> None:
+    points = torch.rand(50, 4) * 4
+    limits = {"voxel_size": (1.0, 1.0, 1.0), "bounds": (0.0, 0.0, 0.0, 4.0, 4.0, 4.0), "max_points": 3}
+    wanted = voxelize(points, **limits, max_voxels=20)
+    monkeypatch.setenv("SPARSEOPS_BACKEND", "triton")
+    for ours, expected in zip(voxelize(points, **limits, max_voxels=20), wanted, strict=True):
+        assert torch.equal(ours, expected)
+
+
+@pytest.mark.usefixtures("no_shape_checks")
+def test_impossible_sizes_are_named() -> None:
+    with pytest.raises(ValueError, match="voxel_grid_size: voxel_size must be positive"):
+        voxel_grid_size((0.0, 1.0, 1.0), (0.0, 0.0, 0.0, 1.0, 1.0, 1.0))
+    with pytest.raises(ValueError, match=r"voxel_mean: counts must have shape \[2\], got \[3\]"):
+        voxel_mean(torch.zeros(2, 4, 3), torch.ones(3, dtype=torch.int32))
+    with pytest.raises(ValueError, match="column 0 of points must hold whole numbers"):
+        voxelize_batch(
+            torch.tensor([[0.5, 0.0, 0.0, 0.0]]),
+            voxel_size=(1.0, 1.0, 1.0),
+            bounds=(0.0, 0.0, 0.0, 4.0, 4.0, 4.0),
+            max_points=1,
+            max_voxels=1,
+            batch_size=1,
+        )

@@ -81,7 +81,7 @@ def trilinear_devoxelize(
     return checked_weighted_sum("trilinear_devoxelize", features, idx, weights, k=8)
 
 
-@operator("sparseops::trilinear_corners")
+@operator("sparseops::trilinear_corners", gradient=False)
 def _trilinear_corners(
     points_bzyx: Tensor, keys: Tensor, order: Tensor, shape_bzyx: list[int]
 ) -> tuple[Tensor, Tensor]:

@@ -57,7 +57,7 @@ def _(features: Tensor, idx: Tensor) -> Tensor:
     return features.new_empty(*features.shape[:2], *idx.shape[1:])
 
 
-@operator("sparseops::group_backward")
+@operator("sparseops::group_backward", gradient=False)
 def _group_backward(grad: Tensor, idx: Tensor, rows: int) -> Tensor:
     match backend_for("group", grad):
         case "cpu" if grad.dtype in FLOATS:

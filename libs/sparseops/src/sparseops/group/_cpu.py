@@ -3,10 +3,10 @@
 from typing import no_type_check
 
 import torch
-from numba import njit, prange
 from torch import Tensor
 
 from sparseops._backend import sync_threads
+from sparseops._numba import njit, prange
 
 
 @njit(cache=True, parallel=True)

@@ -136,5 +136,10 @@ def transpose(
 
 
 def _segments(end: np.ndarray, counts: np.ndarray) -> Tensor:
+    if len(end) and end[-1] > np.iinfo(np.int32).max:
+        raise ValueError(
+            f"kernel map: at most 2**31 - 1 pairs can be numbered, got {end[-1]}; "
+            "split the batch or take a smaller kernel"
+        )
     both = np.stack([end - counts.ravel(), end], axis=-1).astype(np.int32)
     return torch.from_numpy(both.reshape(*counts.shape, 2))

@@ -4,9 +4,9 @@ from typing import no_type_check
 
 import numpy as np
 import torch
-from numba import njit
 from torch import Tensor
 
+from sparseops._numba import njit
 from sparseops._numba.sort import sort_keys
 from sparseops.kernel_map._window import Triple, Window
 

@@ -4,8 +4,8 @@
 from typing import no_type_check
 
 import numpy as np
-from numba import njit, prange
 
+from sparseops._numba import njit, prange
 from sparseops._numba.intrinsics import fetch_add
 from sparseops.kernel_map._reference import TILE_ROWS
 

@@ -8,8 +8,8 @@ the sites, and each is made as a bit map.
 from typing import no_type_check
 
 import numpy as np
-from numba import njit, prange
 
+from sparseops._numba import njit, prange
 from sparseops._numba.intrinsics import fetch_add, lowest, ones
 from sparseops.kernel_map._kernels import begins_from_counts
 from sparseops.kernel_map._reference import TILE_ROWS

@@ -133,7 +133,7 @@ def _check_common(op: str, queries: tuple[str, Tensor], points: tuple[str, Tenso
         raise ValueError(f"{op}: {points[0]} must be fewer than 2**31, got {points[1].shape[-2]}; split them")
 
 
-@operator("sparseops::knn")
+@operator("sparseops::knn", gradient=False)
 def _knn(
     queries: Tensor, query_starts: Tensor, points: Tensor, point_starts: Tensor, k: int
 ) -> tuple[Tensor, Tensor]:

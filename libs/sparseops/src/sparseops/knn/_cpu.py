@@ -9,10 +9,10 @@ from typing import no_type_check
 
 import numpy as np
 import torch
-from numba import njit, prange
 from torch import Tensor
 
 from sparseops._backend import sync_threads
+from sparseops._numba import njit, prange
 
 _LEAF_POINTS = 16
 _QUERIES_PER_TASK = 64

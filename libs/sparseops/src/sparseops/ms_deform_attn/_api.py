@@ -85,7 +85,7 @@ def _(value: Tensor, shapes: list[int], locations: Tensor, weights: Tensor) -> T
     return value.new_empty(value.shape[0], locations.shape[1], value.shape[2] * value.shape[3])
 
 
-@operator("sparseops::ms_deform_attn_backward")
+@operator("sparseops::ms_deform_attn_backward", gradient=False)
 def _ms_deform_attn_backward(
     grad: Tensor, value: Tensor, shapes: list[int], locations: Tensor, weights: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:

@@ -10,8 +10,9 @@ from typing import no_type_check
 import numpy as np
 import torch
 from geom3d.kernels import rotated_intersection_area
-from numba import njit
 from torch import Tensor
+
+from sparseops._numba import njit
 
 
 @njit(cache=True)

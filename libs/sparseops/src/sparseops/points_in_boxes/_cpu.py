@@ -4,10 +4,10 @@ from typing import no_type_check
 
 import numpy as np
 import torch
-from numba import njit, prange
 from torch import Tensor
 
 from sparseops._backend import sync_threads
+from sparseops._numba import njit, prange
 from sparseops.points_in_boxes._reference import box_frames
 
 # Compiled into the kernels of RoI pooling, whose disk caches do not notice a change here: delete them then

@@ -128,7 +128,7 @@ def _checked_pairs(op: str, boxes_a: Tensor, boxes_b: Tensor) -> tuple[Tensor, T
     return _checked(op, boxes_a, boxes_b)
 
 
-@operator("sparseops::iou")
+@operator("sparseops::iou", gradient=False)
 def _iou(boxes_a: Tensor, boxes_b: Tensor, dtype: torch.dtype) -> Tensor:
     match backend_for("iou", boxes_a):
         case "cpu":
@@ -148,7 +148,7 @@ def _(boxes_a: Tensor, boxes_b: Tensor, dtype: torch.dtype) -> Tensor:
     return boxes_a.new_empty(len(boxes_a), len(boxes_b), dtype=dtype)
 
 
-@operator("sparseops::paired_iou")
+@operator("sparseops::paired_iou", gradient=False)
 def _paired_iou(boxes_a: Tensor, boxes_b: Tensor, dtype: torch.dtype) -> Tensor:
     match backend_for("paired_iou", boxes_a):
         case "cpu":

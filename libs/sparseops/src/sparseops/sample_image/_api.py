@@ -154,7 +154,7 @@ def _(image: Tensor, sample: Tensor, idx: Tensor, weights: Tensor) -> Tensor:
     return image.new_empty(idx.shape[0], image.shape[1])
 
 
-@operator("sparseops::sample_planes_backward_image")
+@operator("sparseops::sample_planes_backward_image", gradient=False)
 def _backward_image(
     grad: Tensor, sample: Tensor, idx: Tensor, weights: Tensor, batch_size: int, cells: int
 ) -> Tensor:
@@ -175,7 +175,7 @@ def _(
     return grad.new_empty(batch_size, grad.shape[1], cells)
 
 
-@operator("sparseops::sample_planes_backward_weights")
+@operator("sparseops::sample_planes_backward_weights", gradient=False)
 def _backward_weights(grad: Tensor, image: Tensor, sample: Tensor, idx: Tensor) -> Tensor:
     from sparseops.sample_image._cpu import sample_planes_backward_weights_cpu
 

@@ -6,10 +6,10 @@ Neither forward nor backward makes a copy of the map. Sums run over points and c
 from typing import no_type_check
 
 import numpy as np
-from numba import njit, prange
 from torch import Tensor
 
 from sparseops._backend import sync_threads
+from sparseops._numba import njit, prange
 
 _POINTS_PER_TASK = 512
 

@@ -7,8 +7,7 @@ results are the same for any number of threads.
 
 from typing import no_type_check
 
-from numba import njit, prange
-
+from sparseops._numba import njit, prange
 from sparseops._numba.intrinsics import (
     COLUMNS,
     DEPTH_ROWS,

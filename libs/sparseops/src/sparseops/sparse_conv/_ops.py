@@ -33,7 +33,7 @@ def sparse_conv(
     return run(features, weight, bias, pairs_in, pairs_out, segments, rows_out)
 
 
-@operator("sparseops::sparse_conv_weight_grad")
+@operator("sparseops::sparse_conv_weight_grad", gradient=False)
 def weight_grad(
     features: Tensor, grad_out: Tensor, pairs_in: Tensor, pairs_out: Tensor, segments: Tensor
 ) -> Tensor:

@@ -28,7 +28,7 @@ def sparse_conv_table(
     return _triton.sparse_conv(features, weight, bias, plan[0], plan[1:])
 
 
-@operator("sparseops::sparse_conv_table_weight_grad")
+@operator("sparseops::sparse_conv_table_weight_grad", gradient=False)
 def weight_grad(features: Tensor, grad_out: Tensor, pairs: list[Tensor]) -> Tensor:
     """Gradient of a sparse convolution with respect to its weight."""
     from sparseops.sparse_conv import _triton

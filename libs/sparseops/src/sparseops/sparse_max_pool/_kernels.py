@@ -3,8 +3,7 @@
 
 from typing import no_type_check
 
-from numba import njit, prange
-
+from sparseops._numba import njit, prange
 from sparseops._numba.intrinsics import fetch_add
 
 

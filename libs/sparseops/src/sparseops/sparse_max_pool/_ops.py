@@ -42,7 +42,7 @@ def sparse_max_pool_table(
     return _triton.sparse_max_pool(features, table)
 
 
-@operator("sparseops::sparse_max_pool_grad_first")
+@operator("sparseops::sparse_max_pool_grad_first", gradient=False)
 def grad_to_first(
     grad_out: Tensor, source: Tensor, back_in: Tensor, back_out: Tensor, back_segments: Tensor, rows_in: int
 ) -> Tensor:
@@ -55,7 +55,7 @@ def grad_to_first(
     return run(grad_out, source, back_in, back_out, back_segments, rows_in)
 
 
-@operator("sparseops::sparse_max_pool_grad_all")
+@operator("sparseops::sparse_max_pool_grad_all", gradient=False)
 def grad_to_all(
     grad_out: Tensor, features: Tensor, out: Tensor, back_in: Tensor, back_out: Tensor, back_segments: Tensor
 ) -> Tensor:
@@ -68,7 +68,7 @@ def grad_to_all(
     return run(grad_out, features, out, back_in, back_out, back_segments)
 
 
-@operator("sparseops::sparse_max_pool_table_grad_first")
+@operator("sparseops::sparse_max_pool_table_grad_first", gradient=False)
 def grad_to_first_table(grad_out: Tensor, source: Tensor, back_table: Tensor) -> Tensor:
     """Gradient of the maximum to the source row alone, on a GPU."""
     from sparseops.sparse_max_pool import _triton
@@ -76,7 +76,7 @@ def grad_to_first_table(grad_out: Tensor, source: Tensor, back_table: Tensor) ->
     return _triton.grad_to_first(grad_out, source, back_table)
 
 
-@operator("sparseops::sparse_max_pool_table_grad_all")
+@operator("sparseops::sparse_max_pool_table_grad_all", gradient=False)
 def grad_to_all_table(grad_out: Tensor, features: Tensor, out: Tensor, back_table: Tensor) -> Tensor:
     """Gradient of the maximum to every row equal to it, on a GPU."""
     from sparseops.sparse_max_pool import _triton

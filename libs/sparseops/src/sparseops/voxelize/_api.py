@@ -51,10 +51,14 @@ class DynamicVoxels(NamedTuple):
 def voxel_grid_size(voxel_size: Vector3, bounds: Bounds) -> tuple[int, int, int]:
     """Return the number of cells along x, y, z: round((upper - lower) / size).
 
+    Raises:
+        ValueError: An edge length that is not positive.
+
     Example:
         >>> voxel_grid_size((0.05, 0.05, 0.1), (0.0, -40.0, -3.0, 70.4, 40.0, 1.0))
         (1408, 1600, 40)
     """
+    check_positive("voxel_grid_size", "voxel_size", voxel_size)
     x, y, z = (round((bounds[axis + 3] - bounds[axis]) / voxel_size[axis]) for axis in range(3))
     return x, y, z
 
@@ -169,12 +173,14 @@ def voxel_mean(points: Float[Tensor, "m p f"], counts: Int[Tensor, " m"]) -> Flo
     (and by the unused slots, from where it goes nowhere).
 
     Raises:
-        ValueError: The tensors are on different devices.
+        ValueError: Wrong shape or different devices.
 
     Example:
         >>> voxel_mean(torch.tensor([[[1.0], [3.0], [0.0]]]), torch.tensor([2])).tolist()
         [[2.0]]
     """
+    check_shape("voxel_mean", "points", points, ("M", "P", "F"))
+    check_shape("voxel_mean", "counts", counts, (len(points),))
     check_device("voxel_mean", ("points", points), ("counts", counts))
     return points.sum(dim=1) / counts.clamp(min=1).to(points.dtype)[:, None]
 
@@ -205,7 +211,8 @@ def voxel_first(voxel_of_point: Int[Tensor, " n"], *, count: int) -> Int[Tensor,
     if voxel_of_point.device.type == "cpu" and n and int(voxel_of_point.max()) >= count:
         raise IndexError(f"{op}: voxel_of_point must be below count {count}, got {int(voxel_of_point.max())}")
     # A last place takes the points that are left out.
-    place = torch.where(voxel_of_point < 0, count, voxel_of_point.long())
+    outside = (voxel_of_point < 0) | (voxel_of_point >= count)
+    place = torch.where(outside, count, voxel_of_point.long())
     rows = torch.arange(n, device=place.device)
     first = torch.full((count + 1,), n, device=place.device)
     return first.scatter_reduce(0, place, rows, "amin")[:-1]
@@ -221,7 +228,12 @@ def _check_cloud(op: str, points: Tensor, voxel_size: Vector3, bounds: Bounds, *
 
 def _batch_column(op: str, points: Tensor, batch_size: int) -> Tensor:
     """Return column 0 as int64 after checking its range."""
-    batch_index = points[:, 0].detach().long()
+    column = points[:, 0].detach()
+    batch_index = column.long()
+    if not torch.equal(batch_index.to(column.dtype), column):
+        raise ValueError(
+            f"{op}: column 0 of points must hold whole numbers of samples; is it the first column?"
+        )
     if len(points) and not (int(batch_index.min()) >= 0 and int(batch_index.max()) < batch_size):
         raise ValueError(
             f"{op}: column 0 of points must hold samples 0 to {batch_size - 1}, "
@@ -241,7 +253,8 @@ def _hard_voxelize(
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     x, y, z = voxel_grid_size((voxel_size[0], voxel_size[1], voxel_size[2]), _as_bounds(bounds))
     arguments = (points, batch_index, voxel_size, bounds, [x, y, z], max_points, max_voxels)
-    if backend_for("voxelize", points) == "reference":
+    # On a GPU the reference is a fixed number of PyTorch's own kernels.
+    if backend_for("voxelize", points) != "cpu":
         return hard_voxelize_reference(*arguments)
     from sparseops.voxelize._cpu import hard_voxelize_cpu
 
@@ -283,7 +296,7 @@ def _backward(ctx: Any, grad_voxels: Tensor, *_: Any) -> tuple[Tensor | None, ..
     return _hard_voxelize_backward(grad_voxels, slots, ctx.point_count), None, None, None, None, None
 
 
-@operator("sparseops::hard_voxelize_backward")
+@operator("sparseops::hard_voxelize_backward", gradient=False)
 def _hard_voxelize_backward(grad_voxels: Tensor, slots: Tensor, point_count: int) -> Tensor:
     # Every point sits in one slot at most, so nothing is added up; padding goes to an extra row.
     grad_points = grad_voxels.new_zeros(point_count + 1, grad_voxels.shape[2])

@@ -4,8 +4,9 @@ from typing import no_type_check
 
 import numpy as np
 import torch
-from numba import njit
 from torch import Tensor
+
+from sparseops._numba import njit
 
 
 @njit(cache=True)

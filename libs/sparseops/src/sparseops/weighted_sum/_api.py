@@ -74,7 +74,7 @@ def _(features: Tensor, idx: Tensor, weights: Tensor) -> Tensor:
     return features.new_empty(idx.shape[0], features.shape[1])
 
 
-@operator("sparseops::weighted_sum_backward_features")
+@operator("sparseops::weighted_sum_backward_features", gradient=False)
 def _backward_features(grad: Tensor, idx: Tensor, weights: Tensor, rows: int) -> Tensor:
     match backend_for("weighted_sum", grad):
         case "cpu":
@@ -91,7 +91,7 @@ def _(grad: Tensor, idx: Tensor, weights: Tensor, rows: int | torch.SymInt) -> T
     return grad.new_empty(rows, grad.shape[1])
 
 
-@operator("sparseops::weighted_sum_backward_weights")
+@operator("sparseops::weighted_sum_backward_weights", gradient=False)
 def _backward_weights(grad: Tensor, features: Tensor, idx: Tensor) -> Tensor:
     match backend_for("weighted_sum", grad):
         case "cpu":
