@@ -41,7 +41,7 @@ isolated-%: $(UV)
 TEST_TOOLS := "beartype>=0.20" "hypothesis>=6.100" "pytest>=8.3" "pytest-benchmark>=5.1" "scipy>=1.13" "shapely>=2.0.4"
 
 bench: .venv/.synced ## time everything against its peers, results to benchmarks/results
-	for file in benchmarks/bench_*.py; do $(RUN) $$file || exit 1; done
+	for file in benchmarks/bench_*.py benchmarks/sparse; do $(RUN) $$file || exit 1; done
 
 gpu: ## GPU tests and benchmarks with the python at hand (torch with CUDA), no installation
 	PYTHONPATH=$(SOURCES) $(PYTHON) benchmarks/gpu.py

@@ -128,17 +128,15 @@ def dense_rates(torch) -> Row:
 
 def street(torch) -> Any:
     """Voxel coordinates and features of some frames, in one batch on the device."""
-    from bench_sparse_conv import street_frame
+    from sparse.clouds import batch, street_scan
 
-    parts = [street_frame(seed) for seed in range(FRAMES)]
-    for index, (coords, _) in enumerate(parts):
-        coords[:, 0] = index
-    return tuple(torch.cat(column).cuda() for column in zip(*parts, strict=True))
+    frames = batch([street_scan(seed) for seed in range(FRAMES)])
+    return torch.from_numpy(frames.coords_bzyx).cuda(), torch.from_numpy(frames.features).cuda()
 
 
 def time_maps(torch) -> list[Row]:
     """Sites and kernel maps from nothing, with everything that forward and backward derive from them."""
-    from bench_sparse_conv import GRID
+    from sparse.clouds import GRID
     from sparseops import sites_from_coords, strided_map, submanifold_map
 
     coords, _ = street(torch)
@@ -163,7 +161,7 @@ def time_maps(torch) -> list[Row]:
 
 def time_layers(torch, rates: Row) -> list[Row]:
     """Single layers along known maps: every type and width, at three places of a network."""
-    from bench_sparse_conv import GRID
+    from sparse.clouds import GRID
     from sparseops import sites_from_coords, strided_map, submanifold_map
 
     coords, _ = street(torch)
@@ -256,7 +254,8 @@ def spconv_row(torch, plan: Any, features: Any, upstream: Any) -> Row:
 
 def time_backbone(torch) -> list[Row]:
     """Four resolutions with residual blocks; maps made anew in every run, or known."""
-    from bench_sparse_conv import GRID, backbone
+    from sparse.backbone import backbone
+    from sparse.clouds import GRID
     from sparseops import SparseTensor
 
     coords, features = street(torch)
@@ -297,27 +296,20 @@ def time_backbone(torch) -> list[Row]:
 
 def time_points(torch) -> list[Row]:
     """The point operators with the inputs of their CPU benchmark, against the PyTorch reference."""
-    import bench_point_ops
-    import sparseops
+    from sparse.points import SLOW_REFERENCE, cases
 
     rows = []
-    with torch.device("cuda"):
-        torch.manual_seed(0)
-        cases = [*bench_point_ops.discrete_cases(), *bench_point_ops.differentiable_cases()]
-        cloud = bench_point_ops.scan()[None, :, 1:4].contiguous()
-    if hasattr(sparseops, "knn"):
-        queries = cloud[:, :2048].contiguous()
-        case = bench_point_ops.Case("knn 2048 in 19.3k, k 16", lambda: sparseops.knn(queries, cloud, k=16))
-        cases.append(case)
-    for case in cases:
-        row: Row = {"what": case.name}
+    for name, make in cases("ours", quick=False).items():
+        row: Row = {"what": name}
         rows.append(row)
         if time_left() < 60:
             row["left_out"] = "no time"
             continue
         with noting(row):
+            with torch.device("cuda"):
+                case = make()
             row["ms"] = median_ms(torch, case.run, seconds=0.3)
-            if case.compare:
+            if name not in SLOW_REFERENCE:
                 with setting("SPARSEOPS_BACKEND", "reference"):
                     row["reference_ms"] = median_ms(torch, case.run, seconds=0.3)
         print(row, flush=True)
