@@ -28,7 +28,7 @@ class Side:
         """Start `python benchmarks/sparse` with these arguments."""
         count = str(self.threads)
         settings = {"OMP_NUM_THREADS": count, "MKL_NUM_THREADS": count, "NUMBA_NUM_THREADS": count}
-        settings["KINETO_LOG_LEVEL"] = "5"  # the profiler keeps to itself that there is no GPU
+        settings["KINETO_LOG_LEVEL"] = "6"  # the profiler keeps to itself that there is no GPU
         command = [self.python, str(HERE), *arguments, "--side", self.name, "--threads", count]
         return subprocess.Popen(
             command,
