@@ -31,8 +31,10 @@ from sparse.processes import Side, Worker, sides
 from sparse.worker import serve, versions
 
 RESULT = Path(__file__).parents[1] / "results" / "sparse_cpu.json"
-TIMED = {"backbone": 140, "layers": 200, "points": 110}
+TIMED = {"backbone": 240, "layers": 200, "points": 110}
 """Sections of timings, and seconds: a case that starts later than its share of them gets two rounds."""
+TURN_S = {"backbone": 0.6, "layers": 0.1, "points": 0.1}
+"""Seconds of a turn: enough for several calls, each as in a running program."""
 SECTIONS = (*TIMED, "memory", "first_call")
 PEERS = ("spconv", "torch", "reference", "scipy", "shapely", "open3d")
 SLOW_S = 4.0
@@ -49,7 +51,6 @@ def main() -> int:
         print(json.dumps(_once(options)), flush=True)
         return 0
     options.rounds = options.rounds or (2 if options.quick else 5)
-    options.seconds = options.seconds or (0.02 if options.quick else 0.1)
     machine = {"processor": _processor(), "cores": os.cpu_count(), "system": platform.system()}
     report: dict[str, Any] = {"machine": machine, "quick": options.quick, "runs": {}}
     if options.out.exists():
@@ -95,7 +96,7 @@ def _parser() -> argparse.ArgumentParser:
         "--threads", type=int, default=os.cpu_count() or 1, help="the greater number of threads"
     )
     parser.add_argument("--rounds", type=int, help="turns of every side, 5 (quick: 2)")
-    parser.add_argument("--seconds", type=float, help="time of a turn, 0.1 (quick: 0.02), two calls at least")
+    parser.add_argument("--seconds", type=float, help="time of a turn, two calls at least")
     parser.add_argument("--out", type=Path, default=RESULT)
     parser.add_argument(
         "--spconv-python",
@@ -126,13 +127,12 @@ def _timed(section: str, options: argparse.Namespace, run: dict[str, Any]) -> di
             print("  left out:", run["missing"][worker.side.name])
         run["versions"] = answer.get("versions", {}) | run["versions"]
     rows, start = {}, time.monotonic()
+    seconds = options.seconds or (0.02 if options.quick else TURN_S[section])
     names = cases[workers[0]]
     for i, name in enumerate(names, 1):
         late = time.monotonic() - start > TIMED[section] * i / len(names)
         turns = min(options.rounds, 2) if late else options.rounds
-        rows[name] = _row(
-            name, [worker for worker in workers if name in cases[worker]], turns, options.seconds
-        )
+        rows[name] = _row(name, [worker for worker in workers if name in cases[worker]], turns, seconds)
         shown = {key: ratio["median"] for key, ratio in rows[name]["ratios"].items()}
         flaws = [side for side, same in rows[name]["agrees"].items() if not same]
         note = f"  DIFFERS: {flaws}" if flaws else ""
@@ -140,6 +140,9 @@ def _timed(section: str, options: argparse.Namespace, run: dict[str, Any]) -> di
         print(f"  {i}/{len(names)} {name}: ours {ms} ms, {shown}{note}", flush=True)
     for worker in workers:
         worker.close()
+    if section == "backbone":
+        for name, row in rows.items():
+            row["facts"]["profile_ms"] = Side("ours", 1, sys.executable).once("profile", "--kind", name)
     return rows
 
 
@@ -242,11 +245,13 @@ def _once(options: argparse.Namespace) -> dict[str, Any]:
     """Answer one question in this process."""
     import torch
 
-    from sparse import first_call, memory
+    from sparse import backbone, first_call, memory
 
     torch.set_num_threads(options.threads)
     try:
         match options.once:
+            case "profile":
+                return backbone.profile(options.kind)
             case "memory":
                 return memory.measure(options.side, options.kind)
             case "first_call":
