@@ -9,6 +9,8 @@ from sparseops._backend import sync_threads
 from sparseops._numba.intrinsics import COLUMNS, DEPTH_ROWS
 from sparseops.sparse_conv import _kernels
 
+FEW_THREADS = 4
+
 
 def sparse_conv(
     features: Tensor,
@@ -49,9 +51,11 @@ def weight_grad(
         order = np.argsort(-(bounds[..., 1] - bounds[..., 0]).sum(0), kind="stable")
         grad = _widen(grad_out.to(wide), columns).contiguous()
         arrays = features.to(wide).contiguous().numpy(), grad.numpy(), target.numpy()
-        counter = np.zeros(1, np.int64)
+        threads, counter = sync_threads(), np.zeros(1, np.int64)
+        # Every task reads all rows, so few threads take many channels at a time; sums do not depend on it.
+        channels = 64 if threads <= FEW_THREADS else 16
         _kernels.weight_grad(
-            sync_threads(), counter, order, bounds, pairs_in.numpy(), pairs_out.numpy(), *arrays
+            threads, counter, channels, order, bounds, pairs_in.numpy(), pairs_out.numpy(), *arrays
         )
     return target[:, :cin, :cout].to(features.dtype).contiguous()
 

@@ -20,9 +20,6 @@ from sparseops._numba.intrinsics import (
     outer_wide,
 )
 
-CHANNELS_PER_TASK = 16
-"""Input channels of a task of the weight gradient; a multiple of DEPTH_ROWS."""
-
 
 @njit(nogil=True)
 @no_type_check
@@ -83,8 +80,8 @@ def forward(threads, counter, segments, pairs_in, pairs_out, source, weight, tar
 
 @njit(nogil=True)
 @no_type_check
-def _offset_grad(k, first, segments, pairs_in, pairs_out, source, grad, target):
-    """Add up the gradient of one offset for the input channels from `first` on."""
+def _offset_grad(k, first, last, segments, pairs_in, pairs_out, source, grad, target):
+    """Add up the gradient of one offset for the input channels [first, last)."""
     size, cin, blocks = source.itemsize, source.shape[1], grad.shape[1] // COLUMNS
     stride = grad.shape[1] * size
     for tile in range(segments.shape[0]):
@@ -92,7 +89,7 @@ def _offset_grad(k, first, segments, pairs_in, pairs_out, source, grad, target):
         if begin == end:
             continue
         at_in, at_out = pairs_in.ctypes.data + 4 * begin, pairs_out.ctypes.data + 4 * begin
-        for channel in range(first, min(first + CHANNELS_PER_TASK, cin), DEPTH_ROWS):
+        for channel in range(first, last, DEPTH_ROWS):
             source_at = source.ctypes.data + channel * size
             target_at = target.ctypes.data + (k * target.shape[1] + channel) * stride
             column = 0
@@ -131,12 +128,16 @@ def _offset_grad(k, first, segments, pairs_in, pairs_out, source, grad, target):
 
 @njit(parallel=True, nogil=True, cache=True)
 @no_type_check
-def weight_grad(threads, counter, order, segments, pairs_in, pairs_out, source, grad, target):
-    """Add the gradient to `target` [v, cin rounded up to DEPTH_ROWS, cout], cout a multiple of 16."""
-    groups = -(-source.shape[1] // CHANNELS_PER_TASK)
+def weight_grad(threads, counter, channels, order, segments, pairs_in, pairs_out, source, grad, target):
+    """Add the gradient to `target` [v, cin rounded up to DEPTH_ROWS, cout], cout a multiple of 16.
+
+    A task is an offset and `channels` input channels, a multiple of DEPTH_ROWS.
+    """
+    groups = -(-source.shape[1] // channels)
     for _ in prange(threads):
         task = fetch_add(counter.ctypes.data)
         while task < len(order) * groups:
-            k, first = order[task // groups], task % groups * CHANNELS_PER_TASK
-            _offset_grad(k, first, segments, pairs_in, pairs_out, source, grad, target)
+            k, first = order[task // groups], task % groups * channels
+            last = min(first + channels, source.shape[1])
+            _offset_grad(k, first, last, segments, pairs_in, pairs_out, source, grad, target)
             task = fetch_add(counter.ctypes.data)
