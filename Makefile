@@ -31,6 +31,7 @@ lint: .venv/.synced ## format, style, types, layers, lock file
 	.venv/bin/pyright
 	.venv/bin/lint-imports
 	$(RUN) tools/check_repository.py
+	$(RUN) benchmarks/sparse/tables.py --check
 
 isolated: $(addprefix isolated-,$(LIBS)) ## test every library in an environment of its own declared dependencies
 

@@ -16,6 +16,8 @@ def test_operators_pass_opcheck(random_coords, backend: str) -> None:
     torch.library.opcheck(_ops.strided_sites, (sites.sorted_bzyx, [3, 3, 4], *WINDOW))
     torch.library.opcheck(_ops.floor_sites, (sites.sorted_bzyx, [3, 3, 4], [2, 2, 2]))
     torch.library.opcheck(_ops.transposed_sites, (sites.sorted_bzyx, [9, 11, 13], *WINDOW))
+    shapes = [5, 6, 7], [3, 3, 4]
+    torch.library.opcheck(_ops.strided_plan, (sites.sorted_bzyx, sites.order, *shapes, *WINDOW))
     rows = out.sorted_bzyx, out.order, sites.sorted_bzyx, sites.order
     torch.library.opcheck(_ops.pair_list, (*rows, [5, 6, 7], *WINDOW))
     torch.library.opcheck(_ops.transpose_pairs, (plan.pairs_in, plan.pairs_out, plan.segments, 1))

@@ -6,7 +6,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sparseops import voxel_first, voxel_grid_size, voxel_mean, voxelize, voxelize_batch, voxelize_dynamic
-from sparseops.voxelize._api import _hard_voxelize
+from sparseops.voxelize._api import _hard_voxelize, _hard_voxelize_backward
 from sparseops.voxelize._cpu import hard_voxelize_cpu
 from sparseops.voxelize._reference import hard_voxelize_reference
 
@@ -176,6 +176,8 @@ def test_the_operator_passes_opcheck() -> None:
     points = torch.rand(30, 4, requires_grad=True)
     sample = torch.zeros(30, dtype=torch.int64)
     torch.library.opcheck(_hard_voxelize, (points, sample, [0.25] * 3, [0.0, 0, 0, 1, 1, 1], 3, 9))
+    slots = torch.tensor([[0, 2, -1], [1, -1, -1]])
+    torch.library.opcheck(_hard_voxelize_backward, (torch.randn(2, 3, 4), slots, 5))
 
 
 @pytest.mark.usefixtures("no_shape_checks")
