@@ -131,10 +131,10 @@ def _gflop(network: nn.Module, forward: Callable[[], Any]) -> float:
 
 
 def profile(name: str) -> dict[str, float]:
-    """Milliseconds by kind of work of the fastest of some runs of a case of ours, as torch's profiler sees them.
+    """Milliseconds by kind of work, in the fastest of some runs of a case of ours, by torch's profiler.
 
-    The gradient to the features is the same operator as the forward pass, called by the autograd engine. For a
-    process of its own: what runs after a profiler runs slower.
+    The gradient to the features is the same operator as the forward pass, called by the autograd engine.
+    For a process of its own: what runs after a profiler runs slower.
     """
     run = cases("ours", quick=False)[name]().run
     run()
