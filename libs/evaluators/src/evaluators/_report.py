@@ -6,7 +6,8 @@ import json
 import math
 import os
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeAlias
 
@@ -32,26 +33,36 @@ def finite_json(value: JsonValue) -> JsonValue:
 
 
 def write_json(path: str | Path, value: JsonValue) -> None:
-    """Write `value` to `path`; a reader sees the old file or the whole new one, never a part.
+    """Write `value` to `path` as JSON; NaN and infinities become null. See `write_text`."""
+    write_text(path, json.dumps(finite_json(value), indent=1, allow_nan=False) + "\n")
 
-    NaN and infinities become null. The temporary file lies in the folder of `path`.
+
+def write_text(path: str | Path, text: str) -> None:
+    """Write `text` to `path`; a reader sees the old file or the whole new one, never a part."""
+    with replacing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+@contextmanager
+def replacing(path: str | Path) -> Generator[Path, None, None]:
+    """Lend a temporary file in the folder of `path`, which takes its place if the block succeeds.
 
     Raises:
         FileNotFoundError: The folder of `path` does not exist.
     """
     target = Path(path)
     if not target.parent.is_dir():
-        raise FileNotFoundError(f"write_json: no folder {target.parent} for {target.name}; create it first")
-    text = json.dumps(finite_json(value), indent=1, allow_nan=False) + "\n"
-    handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
+        raise FileNotFoundError(f"no folder {target.parent} for {target.name}; create it first")
+    handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
+    os.close(handle)
+    temporary = Path(name)
     try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
+        yield temporary
         # mkstemp makes files private; a report is an ordinary file.
         umask = os.umask(0)
         os.umask(umask)
-        Path(temporary).chmod(0o666 & ~umask)
-        Path(temporary).replace(target)
+        temporary.chmod(0o666 & ~umask)
+        temporary.replace(target)
     except BaseException:
-        Path(temporary).unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
         raise
