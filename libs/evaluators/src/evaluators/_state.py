@@ -5,7 +5,7 @@ from __future__ import annotations
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Protocol, Self, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 
@@ -22,7 +22,7 @@ class Evaluator(Protocol):
         """Forget everything."""
         ...
 
-    def merge(self, other: Self) -> None:
+    def merge(self, other: Any) -> None:
         """Add what `other` has gathered; it was made with the same settings."""
         ...
 
