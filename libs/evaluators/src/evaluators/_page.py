@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol, TypeAlias
+from typing import Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 
@@ -48,6 +48,7 @@ class Heatmap:
 Section: TypeAlias = Table | LineChart | Heatmap
 
 
+@runtime_checkable
 class Result(Protocol):
     """What the results of all protocols have in common."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 
@@ -15,6 +15,7 @@ State: TypeAlias = Mapping[str, np.ndarray]
 """Arrays of numbers or text by name; never objects, so that nothing has to be unpickled."""
 
 
+@runtime_checkable
 class Evaluator(Protocol):
     """What all evaluators have in common beside `update` and `compute`, whose arguments are their own."""
 
