@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 
-from evaluators._report import JsonValue
+from evaluators._report import JsonValue, write_text
+from evaluators._svg import heatmap, line_chart, plain, stroke
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,3 +70,117 @@ class Result(Protocol):
     def sections(self) -> list[Section]:
         """Return the figures as tables and charts for a page."""
         ...
+
+
+_NUMBER = re.compile(r"\s*(?:[-+]?\d[\d,]*\.?\d*(?:[eE][-+]?\d+)?\s*%?|[-+]?(?:nan|inf)|[-\u2013\u2014]?)\s*")
+_STYLE = """
+:root { color-scheme: light dark; --ink: #1b1b1b; --paper: #fff; --faint: #d9d9d9; --note: #fff6e0; }
+@media (prefers-color-scheme: dark) {
+  :root { --ink: #e6e6e6; --paper: #161616; --faint: #3a3a3a; --note: #33290f; }
+}
+body { font: 15px/1.5 system-ui, sans-serif; color: var(--ink); background: var(--paper);
+  max-width: 72rem; margin: 2rem auto; padding: 0 1rem; }
+figure { display: inline-block; vertical-align: top; margin: 0 1.5rem 1.5rem 0;
+  max-width: 100%; overflow-x: auto; }
+figcaption { font-weight: 600; margin-bottom: .3rem; }
+figcaption small { display: block; font-weight: normal; }
+table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
+th, td { padding: .15rem .7rem; border-bottom: 1px solid var(--faint); text-align: left; }
+tbody th { font-weight: normal; }
+.num { text-align: right; }
+.notes { background: var(--note); padding: .6rem 1rem .6rem 2rem; border-left: 4px solid #e69f00; }
+.legend { list-style: none; margin: 0; padding: 0; max-width: 35rem; font-size: 13px; }
+.legend li { display: inline-block; margin-right: 1rem; }
+.legend svg { vertical-align: middle; margin-right: .3rem; }
+svg { font: 12px system-ui, sans-serif; max-width: 100%; height: auto; }
+svg text { fill: var(--ink); }
+.heat { max-width: none; }
+.chart line { stroke: var(--faint); }
+.curves, .legend svg { fill: none; stroke-width: 2; }
+.curves circle { stroke-width: 3; stroke-dasharray: none; }
+.heat rect { fill: #0072b2; stroke: var(--faint); }
+"""
+
+
+def write_page(path: str | Path, title: str, results: Mapping[str, Result]) -> None:
+    """Write one HTML page about `results`, by name; the old file stays until the new one is complete.
+
+    The page needs no other file and runs no script. It follows the light or dark scheme of the reader; curves
+    differ in colour and dashes, with colours that colour-blind readers can tell apart. Notes come first.
+
+    Raises:
+        FileNotFoundError: The folder of `path` does not exist.
+        ValueError: A table has a row of another length than its header, or a heatmap names that do not fit.
+    """
+    parts = [
+        "<!DOCTYPE html>",
+        '<html lang="en">',
+        f'<head><meta charset="utf-8"/><title>{plain(title)}</title>',
+        f'<meta name="viewport" content="width=device-width"/><style>{_STYLE}</style></head>',
+        f"<body><h1>{plain(title)}</h1>",
+    ]
+    for name, result in results.items():
+        if len(results) > 1:
+            parts.append(f"<h2>{plain(name)}</h2>")
+        notes = [f"<li>{plain(note)}</li>" for note in result.notes()]
+        if notes:
+            parts.append(f'<ul class="notes">{"".join(notes)}</ul>')
+        parts += [_section(section) for section in result.sections()]
+    write_text(path, "\n".join([*parts, "</body></html>"]) + "\n")
+
+
+def _section(section: Section) -> str:
+    if isinstance(section, Table):
+        return _figure(section.title, _table(section))
+    if isinstance(section, LineChart):
+        chart = line_chart(
+            section.lines,
+            labels=(section.x_label, section.y_label),
+            x_range=section.x_range,
+            y_range=section.y_range,
+        )
+        return _figure(section.title, chart + _legend(list(section.lines)))
+    expected = (len(section.row_names), len(section.column_names))
+    if section.values.shape != expected:
+        raise ValueError(
+            f"the heatmap {section.title!r} has values of shape {section.values.shape} for {expected[0]} row"
+            f" names and {expected[1]} column names"
+        )
+    meaning = f"rows: {section.row_label}, columns: {section.column_label}; percent of the row"
+    return _figure(section.title, heatmap(section.values, section.row_names, section.column_names), meaning)
+
+
+def _figure(title: str, body: str, remark: str = "") -> str:
+    small = f"<small>{plain(remark)}</small>" if remark else ""
+    return f"<figure><figcaption>{plain(title)}{small}</figcaption>\n{body}</figure>"
+
+
+def _table(table: Table) -> str:
+    width = len(table.header)
+    for row in table.rows:
+        if len(row) != width:
+            raise ValueError(f"the table {table.title!r} has a row of {len(row)} cells for {width} columns")
+    numeric = [
+        all(_NUMBER.fullmatch(row[column]) for row in table.rows) for column in range(len(table.header))
+    ]
+    kinds = [' class="num"' if is_number else "" for is_number in numeric]
+    header = "".join(
+        f'<th scope="col"{kind}>{plain(cell)}</th>' for cell, kind in zip(table.header, kinds, strict=True)
+    )
+    rows = [
+        "<tr>"
+        + "".join(
+            f'<th scope="row"{kind}>{plain(cell)}</th>' if not column else f"<td{kind}>{plain(cell)}</td>"
+            for column, (cell, kind) in enumerate(zip(row, kinds, strict=True))
+        )
+        + "</tr>"
+        for row in table.rows
+    ]
+    lines = "\n".join(rows)
+    return f"<table><thead><tr>{header}</tr></thead>\n<tbody>{lines}</tbody></table>"
+
+
+def _legend(names: Sequence[str]) -> str:
+    swatch = '<svg width="28" height="8" viewBox="0 0 28 8"><path d="M0 4L28 4" {}/></svg>'
+    entries = [f"<li>{swatch.format(stroke(index))}{plain(name)}</li>" for index, name in enumerate(names)]
+    return f'<ul class="legend">{"".join(entries)}</ul>'
