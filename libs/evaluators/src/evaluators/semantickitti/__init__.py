@@ -1,5 +1,7 @@
 """SemanticKITTI segmentation of single scans, several scans and moving objects, as the official tool does."""
 
+from evaluators.semantickitti.confusion import SegmentationScores, confusion_matrix, segmentation_scores
+from evaluators.semantickitti.evaluator import SemanticKittiEvaluator, evaluate
 from evaluators.semantickitti.files import (
     frame_path,
     list_frames,
@@ -8,26 +10,40 @@ from evaluators.semantickitti.files import (
     read_points,
     write_label_file,
 )
+from evaluators.semantickitti.folders import collect_folders, evaluate_folders
 from evaluators.semantickitti.protocol import (
+    ABSENT_RULES,
     LABEL_MAPS,
     MOVING,
     MULTI_SCAN,
     RANGES_M,
     SINGLE_SCAN,
     SPLITS,
+    TEST_SCANS,
     LabelMap,
     label_map,
     plain_map,
 )
+from evaluators.semantickitti.result import SemanticKittiCounts, SemanticKittiResult
 
 __all__ = [
+    "ABSENT_RULES",
     "LABEL_MAPS",
     "MOVING",
     "MULTI_SCAN",
     "RANGES_M",
     "SINGLE_SCAN",
     "SPLITS",
+    "TEST_SCANS",
     "LabelMap",
+    "SegmentationScores",
+    "SemanticKittiCounts",
+    "SemanticKittiEvaluator",
+    "SemanticKittiResult",
+    "collect_folders",
+    "confusion_matrix",
+    "evaluate",
+    "evaluate_folders",
     "frame_path",
     "label_map",
     "list_frames",
@@ -35,5 +51,6 @@ __all__ = [
     "plain_map",
     "read_label_file",
     "read_points",
+    "segmentation_scores",
     "write_label_file",
 ]

@@ -1,0 +1,50 @@
+"""Compiled loops over the points of a scan. Import on first use only: this loads numba.
+
+Kernels carry `no_type_check` because a run-time type check inside a compiled function cannot be compiled.
+They release the interpreter lock, so that one scan can be read while another one is counted.
+"""
+
+# numba has no types for compiled functions.
+# pyright: reportUnknownVariableType=false
+
+from __future__ import annotations
+
+from typing import no_type_check
+
+import numpy as np
+from numba import njit
+
+
+@njit(cache=True, nogil=True)
+@no_type_check
+def count_pairs(pred, gt, train_ids, counts):
+    """Write to `counts[0]` how many points have each pair of classes [prediction, ground truth].
+
+    `train_ids` [65536] gives the class of the lower half of a label. `counts` [4, side, side] is overwritten:
+    neighbouring points often have the same pair, and adding to one cell again and again would wait for the
+    last addition, so four points in a row go to four matrices.
+    """
+    counts[:] = 0
+    for i in range(pred.shape[0]):
+        counts[i & 3, train_ids[np.uint16(pred[i])], train_ids[np.uint16(gt[i])]] += 1
+    counts[0] += counts[1] + counts[2] + counts[3]
+
+
+@njit(cache=True, nogil=True)
+@no_type_check
+def count_ranges(pred, gt, points, train_ids, limits, counts):
+    """Add the pairs of classes to `counts` [r, side, side] by distance; return the first bad row, or -1.
+
+    A point belongs to every bin whose `limits` [r, 2] lie strictly below and above its distance. `limits`
+    and `points` share a type: the official script computes distances in the float32 of the files, and
+    a point that it takes as lying on a limit must lie there for us.
+    """
+    for i in range(pred.shape[0]):
+        x, y, z = points[i, 0], points[i, 1], points[i, 2]
+        distance = np.sqrt(x * x + y * y + z * z)
+        if not np.isfinite(distance):
+            return i
+        for k in range(limits.shape[0]):
+            if limits[k, 0] < distance < limits[k, 1]:
+                counts[k, train_ids[np.uint16(pred[i])], train_ids[np.uint16(gt[i])]] += 1
+    return -1
