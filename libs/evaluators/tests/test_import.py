@@ -1,16 +1,67 @@
+"""Importing and asking for help cost next to nothing; every benchmark in the package folder is tried."""
+
+import os
 import subprocess
 import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(str(find_spec("evaluators").origin)).parent
+BENCHMARKS = sorted(path.parent.name for path in PACKAGE.glob("[a-z]*/__init__.py"))
+COMMANDS = sorted(path.stem for path in PACKAGE.glob("_cli/[a-z]*.py"))
+HEAVY = {"numba", "llvmlite", "torch", "scipy", "PIL", "pandas", "matplotlib", "lightning", "torchmetrics"}
+
+
+def run(code: str) -> str:
+    return subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
 
 
 def loaded_after(statement: str) -> set[str]:
-    code = f"import sys\n{statement}\nprint(*sys.modules)"
-    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
-    return set(done.stdout.split())
+    return set(run(f"import sys\n{statement}\nprint(*sys.modules)").split())
+
+
+def test_there_is_a_benchmark_at_all() -> None:
+    assert "kitti" in BENCHMARKS
+    assert "kitti" in COMMANDS
 
 
 def test_importing_the_library_loads_no_other() -> None:
-    assert not loaded_after("import evaluators") & {"numpy", "numba", "geom3d", "tqdm"}
+    assert not loaded_after("import evaluators") & (HEAVY | {"numpy", "geom3d", "tqdm", "jaxtyping"})
 
 
-def test_importing_a_protocol_loads_no_compiler() -> None:
-    assert not loaded_after("from evaluators import kitti") & {"numba", "geom3d", "tqdm", "torch", "scipy"}
+@pytest.mark.parametrize("name", BENCHMARKS)
+def test_importing_a_benchmark_loads_no_compiler_and_no_other_benchmark(name: str) -> None:
+    loaded = loaded_after(f"import evaluators.{name}")
+    assert not loaded & (HEAVY | {"geom3d", "tqdm"})
+
+
+@pytest.mark.parametrize("name", BENCHMARKS)
+def test_importing_a_benchmark_takes_less_than_a_second(name: str) -> None:
+    # Processor time, which a busy machine does not stretch.
+    code = (
+        "import time\nstart = time.process_time()\nimport evaluators.{}\nprint(time.process_time() - start)"
+    )
+    assert float(run(code.format(name))) < 1.0
+
+
+@pytest.mark.parametrize("arguments", [[], *([name] for name in COMMANDS)], ids=lambda words: "".join(words))
+def test_help_loads_no_numbers_library(arguments: list[str]) -> None:
+    code = (
+        "import sys\nfrom evaluators._cli import main\n"
+        f"try:\n    main({[*arguments, '--help']})\nexcept SystemExit as end:\n    assert not end.code\n"
+        "print('LOADED', *sys.modules)"
+    )
+    text, _, loaded = run(code).rpartition("LOADED")
+    assert text.startswith("usage: evaluators")
+    assert not set(loaded.split()) & (HEAVY | {"numpy", "geom3d", "tqdm", "jaxtyping"})
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_help_fits_a_terminal_and_shows_examples(name: str) -> None:
+    environment = os.environ | {"COLUMNS": "110"}
+    command = [sys.executable, "-m", "evaluators", name, "--help"]
+    text = subprocess.run(command, check=True, capture_output=True, text=True, env=environment).stdout
+    assert max(map(len, text.splitlines())) <= 110
+    assert f"  evaluators {name} --" in text.partition("examples:")[2]

@@ -1,9 +1,13 @@
 import json
 import math
+import os
+import stat
 from pathlib import Path
 
 import pytest
-from evaluators._report import finite_json, write_json
+from evaluators._report import JsonValue, finite_json, replacing, write_json, write_text
+from hypothesis import given
+from hypothesis import strategies as st
 
 
 def test_what_is_not_a_number_becomes_null(tmp_path: Path) -> None:
@@ -28,3 +32,49 @@ def test_the_folder_must_exist(tmp_path: Path) -> None:
 
 def test_strings_are_not_taken_apart() -> None:
     assert finite_json(["ab", ("c",)]) == ["ab", ["c"]]
+
+
+def test_a_report_is_an_ordinary_file(tmp_path: Path) -> None:
+    path = tmp_path / "r.txt"
+    previous = os.umask(0o027)
+    try:
+        write_text(path, "ü\n")
+    finally:
+        os.umask(previous)
+    assert path.read_bytes() == "ü\n".encode()
+    assert stat.S_IMODE(path.stat().st_mode) == 0o640
+
+
+def test_a_reader_never_sees_a_part(tmp_path: Path) -> None:
+    path = tmp_path / "r.txt"
+    path.write_text("old")
+    with replacing(path) as temporary:
+        temporary.write_text("half of the n")
+        assert path.read_text() == "old"
+        assert temporary.parent == tmp_path
+        temporary.write_text("new")
+    assert path.read_text() == "new"
+
+
+def test_an_interrupted_write_leaves_nothing_behind(tmp_path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt), replacing(tmp_path / "r.txt"):
+        raise KeyboardInterrupt
+    assert list(tmp_path.iterdir()) == []
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(st.characters(codec="utf-8")),
+    lambda inner: st.lists(inner) | st.tuples(inner, inner) | st.dictionaries(st.text(), inner),
+    max_leaves=10,
+)
+
+
+@given(json_values)
+def test_every_value_can_be_written(value: JsonValue) -> None:
+    json.dumps(finite_json(value), allow_nan=False)
+
+
+def test_numbers_are_written_in_full(tmp_path: Path) -> None:
+    values = [0.1 + 0.2, 1e-300, 2.0**-1074]
+    write_json(tmp_path / "r.json", values)
+    assert json.loads((tmp_path / "r.json").read_text()) == values

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol, TypeAlias, runtime_checkable
@@ -49,8 +48,13 @@ def read_state(path: str | Path) -> dict[str, np.ndarray]:
         FileNotFoundError: There is no such file.
         ValueError: The file is not such an archive, or holds pickled objects.
     """
-    try:
-        with np.load(path, allow_pickle=False) as archive:
+    with Path(path).open("rb") as file:
+        try:
+            archive = np.load(file, allow_pickle=False)
+            if isinstance(archive, np.ndarray):
+                raise ValueError("it holds a single array")
             return {name: archive[name] for name in archive.files}
-    except (ValueError, EOFError, zipfile.BadZipFile, AttributeError) as error:
-        raise ValueError(f"{path} is not a state file of an evaluator ({error}); write one anew") from None
+        except Exception as error:  # a damaged archive can make zipfile and NumPy raise nearly anything
+            raise ValueError(
+                f"{path} is not a state file of an evaluator ({error}); write one anew"
+            ) from None
