@@ -1,0 +1,222 @@
+"""The evaluation itself: one call on arrays, or a class that collects scans."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+import numpy as np
+from jaxtyping import Float64
+
+from evaluators._state import State
+from evaluators._validation import Missing, first_names, require_choice
+from evaluators.panoptic._matching import COLUMNS
+from evaluators.panoptic.labels import Labels, count_labels
+from evaluators.panoptic.protocol import PanopticProtocol, panoptic_protocol
+from evaluators.panoptic.result import PanopticCounts, PanopticResult
+from evaluators.semantickitti.protocol import Unknown
+
+
+def evaluate(
+    gt: Mapping[str, Labels],
+    pred: Mapping[str, Labels],
+    *,
+    protocol: str | PanopticProtocol = "semantic-kitti-api",
+    min_points: int | None = None,
+    missing: Missing = "error",
+    unknown: Unknown = "error",
+) -> PanopticResult:
+    """Return the panoptic quality of `pred` against `gt`, both by scan name. See `PanopticEvaluator`.
+
+    Args:
+        missing: What to do with scans of `gt` that `pred` lacks; "empty" takes them as unlabeled everywhere.
+
+    Raises:
+        ValueError: No scans; scans that `gt` lacks; missing scans; labels that do not fit (see `update`).
+
+    Example:
+        >>> road, cars = np.full(600, 40), np.repeat([10 + (1 << 16), 10 + (2 << 16)], 100)
+        >>> gt = np.concatenate([road, cars]).astype(np.uint32)
+        >>> merged = gt & 0xFFFF  # one car where there are two
+        >>> result = evaluate({"08/000000": gt}, {"08/000000": merged})
+        >>> result.pq[9].item(), result.pq[1].item(), result.iou[1].item()
+        (1.0, 0.0, 1.0)
+    """
+    require_choice(missing, Missing, name="missing")
+    evaluator = PanopticEvaluator(protocol=protocol, min_points=min_points, unknown=unknown)
+    strange = pred.keys() - gt.keys()
+    if strange:
+        raise ValueError(
+            f"predictions hold {len(strange)} scans that the ground truth lacks: {first_names(strange)};"
+            " evaluate them against their own labels"
+        )
+    absent = gt.keys() - pred.keys()
+    if absent and missing == "error":
+        raise ValueError(
+            f"predictions lack {len(absent)} of {len(gt)} scans: {first_names(absent)};"
+            " pass missing='empty' to take them as unlabeled"
+        )
+    for frame_id, labels in gt.items():
+        evaluator.update(frame_id, labels, pred.get(frame_id))
+    return evaluator.compute()
+
+
+class PanopticEvaluator:
+    """Counts segments scan by scan, on one process or many.
+
+    Follows PanopticEval of the official tools. Points with ignored ground truth vanish first. A segment is
+    all points of a scan with one class and one label (packed: the whole number, so that two raw ids of one
+    class are two segments). A predicted and a true segment of a class with IoU above 0.5 match, however
+    small. Unmatched segments of `min_points` or more are errors, smaller ones are not. float64 throughout.
+
+    Holds the counts and one row of IoU sums per scan, which are added exactly: neither the order of scans nor
+    the split over processes changes a digit. About a millisecond for a scan of 120 000 points.
+
+    Args:
+        protocol: A name of `PROTOCOLS`, or a protocol of your own.
+        min_points: Replaces that of the protocol.
+        unknown: What to do with raw ids that the label map does not list.
+
+    Example:
+        >>> evaluator = PanopticEvaluator(min_points=1)
+        >>> scan = np.array([10, 10, 40], dtype=np.uint32)
+        >>> evaluator.update("08/000000", gt=scan, pred=scan)
+        >>> evaluator.compute().scores()["pq_mean"] == 2 / 19
+        True
+    """
+
+    def __init__(
+        self,
+        *,
+        protocol: str | PanopticProtocol = "semantic-kitti-api",
+        min_points: int | None = None,
+        unknown: Unknown = "error",
+    ) -> None:
+        require_choice(unknown, Unknown, name="unknown")
+        self._protocol = panoptic_protocol(protocol, min_points=min_points)
+        self._unknown: Unknown = unknown
+        self.reset()
+
+    def __len__(self) -> int:
+        return len(self._iou_sums)
+
+    def reset(self) -> None:
+        """Forget all scans."""
+        n_classes = len(self._protocol.label_map.classes)
+        self._iou_sums: dict[str, Float64[np.ndarray, " c"]] = {}
+        self._counts = np.zeros((len(COLUMNS), n_classes), dtype=np.int64)
+        self._confusion = np.zeros((n_classes, n_classes), dtype=np.int64)
+        self._missing: set[str] = set()
+        self._n_unknown = 0
+
+    def update(self, frame_id: str, gt: Labels, pred: Labels | None) -> None:
+        """Add one scan: packed labels as in the files, or `PanopticLabels`, in the order of the points.
+
+        `pred` None is a scan without predictions, counted as missing and taken as unlabeled everywhere.
+
+        Raises:
+            ValueError: The scan is there already; different numbers of points; unknown categories or classes;
+                numbers that do not fit into 32 bits.
+        """
+        if frame_id in self._iou_sums:
+            raise ValueError(f"scan {frame_id!r} was added before; every scan counts once (see reset)")
+        added, n_unknown = count_labels(
+            gt, pred, self._protocol, unknown=self._unknown, where=f"scan {frame_id!r}"
+        )
+        self._iou_sums[frame_id] = added.iou_sum
+        self._counts += added.counts
+        self._confusion += added.confusion
+        self._n_unknown += n_unknown
+        if pred is None:
+            self._missing.add(frame_id)
+
+    def merge(self, other: PanopticEvaluator) -> None:
+        """Add all scans of `other`, for example from another process; `other` is left as it is.
+
+        Raises:
+            ValueError: Both hold the same scan, or the settings differ.
+        """
+        self.merge_state(other.state())
+
+    def state(self) -> dict[str, np.ndarray]:
+        """Return everything gathered so far as arrays; see `evaluators._state`."""
+        frames = sorted(self._iou_sums)
+        n_classes = len(self._protocol.label_map.classes)
+        return {
+            "settings": np.array(self._settings()),
+            "frames": np.array(frames, dtype=np.str_),
+            "iou_sums": np.array([self._iou_sums[name] for name in frames]).reshape(-1, n_classes),
+            "missing": np.array([name in self._missing for name in frames], dtype=bool),
+            "counts": self._counts.copy(),
+            "confusion": self._confusion.copy(),
+            "n_unknown": np.array(self._n_unknown),
+        }
+
+    def merge_state(self, state: State) -> None:
+        """Add what the `state()` of an evaluator with the same settings holds.
+
+        Raises:
+            ValueError: Scans that are here already, other settings, or not such a state.
+        """
+        self._require_fitting(state)
+        frames: list[str] = state["frames"].tolist()
+        shared = self._iou_sums.keys() & set(frames)
+        if shared:
+            raise ValueError(
+                f"both evaluators hold {len(shared)} scans: {first_names(shared)};"
+                " split the scans so that each is evaluated once"
+            )
+        self._iou_sums.update(zip(frames, state["iou_sums"].astype(np.float64), strict=True))
+        self._missing.update(name for name, absent in zip(frames, state["missing"], strict=True) if absent)
+        self._counts += state["counts"]
+        self._confusion += state["confusion"]
+        self._n_unknown += int(state["n_unknown"])
+
+    def compute(self) -> PanopticResult:
+        """Return the scores of all scans so far.
+
+        Raises:
+            ValueError: No scans.
+        """
+        if not self._iou_sums:
+            raise ValueError("no scans to evaluate; add some with update(frame_id, gt, pred)")
+        per_class = np.array(list(self._iou_sums.values())).T
+        ignored = list(self._protocol.label_map.ignored)
+        n_points = int(self._confusion.sum())
+        return PanopticResult(
+            protocol=self._protocol,
+            counts=PanopticCounts(
+                n_frames=len(self._iou_sums),
+                n_points=n_points,
+                n_ignored_points=int(self._confusion[:, ignored].sum()),
+                n_missing=len(self._missing),
+                n_unknown_labels=self._n_unknown,
+            ),
+            confusion=self._confusion.copy(),
+            iou_sum=np.array([math.fsum(row) for row in per_class]),
+            **{name: self._counts[at].copy() for at, name in enumerate(COLUMNS)},
+        )
+
+    def _settings(self) -> list[str]:
+        """Name, size and policy for people; the last entry tells apart protocols that share a name."""
+        chosen = self._protocol
+        return [chosen.name, f"min_points {chosen.min_points}", f"unknown {self._unknown}", repr(chosen)]
+
+    def _require_fitting(self, state: State) -> None:
+        expected = self.state()
+        n_frames = len(state["frames"]) if "frames" in state and state["frames"].ndim == 1 else 0
+        for name, array in expected.items():
+            shape = (n_frames, *array.shape[1:]) if name in ("frames", "iou_sums", "missing") else array.shape
+            if name not in state or state[name].shape != shape or state[name].dtype.kind != array.dtype.kind:
+                raise ValueError(
+                    f"not the state of a PanopticEvaluator of this protocol: {name} is missing or of another"
+                    " shape or type"
+                )
+        theirs: list[str] = state["settings"].tolist()
+        if theirs != self._settings():
+            raise ValueError(
+                f"the other evaluator has other settings: {', '.join(theirs[:3])};"
+                f" this one has {', '.join(self._settings()[:3])}; make both alike"
+            )
+        if len(set(state["frames"].tolist())) != n_frames:
+            raise ValueError("not the state of a PanopticEvaluator: a scan is listed twice")

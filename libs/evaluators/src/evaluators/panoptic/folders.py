@@ -1,0 +1,188 @@
+"""Evaluate folders of label files, in one process or several."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Collection, Sequence
+from pathlib import Path
+from typing import TypeAlias
+
+import numpy as np
+from jaxtyping import UInt32
+
+from evaluators._parallel import Progress, gather
+from evaluators._validation import Missing, first_names, require_choice
+from evaluators.panoptic.evaluator import PanopticEvaluator
+from evaluators.panoptic.files import SUFFIX, list_tokens, npz_path, read_panoptic_npz
+from evaluators.panoptic.protocol import Packing, PanopticProtocol, panoptic_protocol
+from evaluators.panoptic.result import PanopticResult
+from evaluators.semantickitti.files import frame_path, pair_frames, read_label_file
+from evaluators.semantickitti.protocol import SPLITS, Unknown
+
+_Read: TypeAlias = Callable[[str], UInt32[np.ndarray, " n"]]
+
+
+def evaluate_folders(
+    gt_root: str | Path,
+    pred_root: str | Path,
+    *,
+    sequences: Sequence[str] = SPLITS["valid"],
+    protocol: str | PanopticProtocol = "semantic-kitti-api",
+    min_points: int | None = None,
+    missing: Missing = "error",
+    unknown: Unknown = "error",
+) -> PanopticResult:
+    """Return the panoptic quality of a SemanticKITTI tree of predictions. See `collect_folders`.
+
+    Example:
+        >>> evaluate_folders("dataset", "results", sequences=["08"])  # doctest: +SKIP
+    """
+    chosen = panoptic_protocol(protocol, min_points=min_points)
+    return collect_folders(
+        gt_root, pred_root, sequences=sequences, protocol=chosen, missing=missing, unknown=unknown
+    ).compute()
+
+
+def collect_folders(
+    gt_root: str | Path,
+    pred_root: str | Path,
+    *,
+    sequences: Sequence[str] = SPLITS["valid"],
+    protocol: str | PanopticProtocol = "semantic-kitti-api",
+    missing: Missing = "error",
+    unknown: Unknown = "error",
+    processes: int = 1,
+    progress: Progress = iter,
+) -> PanopticEvaluator:
+    """Return an evaluator that holds the scans of two SemanticKITTI trees.
+
+    Reads `sequences/SS/labels/FFFFFF.label` under `gt_root` and `sequences/SS/predictions/FFFFFF.label` under
+    `pred_root`; files are paired by name.
+
+    Raises:
+        FileNotFoundError: A sequence has no labels; predictions are missing.
+        ValueError: Predictions for unknown scans; files that do not fit (see `PanopticEvaluator.update`).
+    """
+    chosen = _with_packing(protocol, "low-16-bits", "collect_nuscenes_folders")
+    frames, absent = pair_frames(gt_root, pred_root, sequences, missing=missing)
+    collect = functools.partial(
+        _collect,
+        protocol=chosen,
+        unknown=unknown,
+        read_gt=functools.partial(_read_label, gt_root, "labels"),
+        read_pred=functools.partial(_read_label, pred_root, "predictions"),
+        absent=absent,
+    )
+    return gather(frames, collect, processes=processes, progress=progress)
+
+
+def evaluate_nuscenes_folders(
+    gt_dir: str | Path,
+    pred_dir: str | Path,
+    *,
+    tokens: Collection[str] | None = None,
+    min_points: int | None = None,
+    missing: Missing = "error",
+    unknown: Unknown = "error",
+) -> PanopticResult:
+    """Return the panoptic quality of a folder of nuScenes predictions. See `collect_nuscenes_folders`.
+
+    Example:
+        >>> evaluate_nuscenes_folders("panoptic/v1.0-mini", "results/panoptic/mini_val")  # doctest: +SKIP
+    """
+    chosen = panoptic_protocol("nuscenes-panoptic", min_points=min_points)
+    return collect_nuscenes_folders(
+        gt_dir, pred_dir, tokens=tokens, protocol=chosen, missing=missing, unknown=unknown
+    ).compute()
+
+
+def collect_nuscenes_folders(
+    gt_dir: str | Path,
+    pred_dir: str | Path,
+    *,
+    tokens: Collection[str] | None = None,
+    protocol: str | PanopticProtocol = "nuscenes-panoptic",
+    missing: Missing = "error",
+    unknown: Unknown = "error",
+    processes: int = 1,
+    progress: Progress = iter,
+) -> PanopticEvaluator:
+    """Return an evaluator that holds the scans of two folders of `<token>_panoptic.npz` files.
+
+    Args:
+        tokens: LIDAR_TOP sample data tokens of the split (the official tool takes them from its database);
+            all ground truth files if None.
+
+    Raises:
+        FileNotFoundError: A folder is not there; ground truth or predictions are missing.
+        ValueError: Predictions for unknown scans; files that do not fit (see `PanopticEvaluator.update`).
+    """
+    chosen = _with_packing(protocol, "thousands", "collect_folders")
+    frames, absent = _pair_tokens(gt_dir, pred_dir, tokens, missing)
+    collect = functools.partial(
+        _collect,
+        protocol=chosen,
+        unknown=unknown,
+        read_gt=functools.partial(_read_npz, gt_dir),
+        read_pred=functools.partial(_read_npz, pred_dir),
+        absent=absent,
+    )
+    return gather(frames, collect, processes=processes, progress=progress)
+
+
+def _with_packing(protocol: str | PanopticProtocol, packing: Packing, other: str) -> PanopticProtocol:
+    chosen = panoptic_protocol(protocol)
+    if chosen.packing != packing:
+        raise ValueError(f"protocol {chosen.name!r} packs labels as {chosen.packing!r}; use {other}")
+    return chosen
+
+
+def _collect(
+    frames: Sequence[str],
+    *,
+    protocol: PanopticProtocol,
+    unknown: Unknown,
+    read_gt: _Read,
+    read_pred: _Read,
+    absent: frozenset[str],
+) -> PanopticEvaluator:
+    evaluator = PanopticEvaluator(protocol=protocol, unknown=unknown)
+    for frame in frames:
+        evaluator.update(frame, read_gt(frame), None if frame in absent else read_pred(frame))
+    return evaluator
+
+
+def _read_label(root: str | Path, kind: str, frame: str) -> UInt32[np.ndarray, " n"]:
+    return read_label_file(frame_path(root, frame, "labels" if kind == "labels" else "predictions"))
+
+
+def _read_npz(folder: str | Path, token: str) -> UInt32[np.ndarray, " n"]:
+    return read_panoptic_npz(npz_path(folder, token))
+
+
+def _pair_tokens(
+    gt_dir: str | Path, pred_dir: str | Path, tokens: Collection[str] | None, missing: Missing
+) -> tuple[list[str], frozenset[str]]:
+    require_choice(missing, Missing, name="missing")
+    labelled, predicted = list_tokens(gt_dir), list_tokens(pred_dir)
+    chosen = frozenset(labelled if tokens is None else tokens)
+    if not chosen:
+        raise FileNotFoundError(f"gt_dir: no scans to evaluate in {gt_dir}; expected files <token>{SUFFIX}")
+    if chosen - labelled:
+        raise FileNotFoundError(
+            f"{gt_dir} lacks labels for {len(chosen - labelled)} of {len(chosen)} scans:"
+            f" {first_names(chosen - labelled)}; wrong tokens or wrong folder?"
+        )
+    if predicted - labelled:
+        raise ValueError(
+            f"{pred_dir} holds predictions for {len(predicted - labelled)} scans without labels in {gt_dir}:"
+            f" {first_names(predicted - labelled)}; wrong folder, or left over from another run?"
+        )
+    absent = chosen - predicted
+    if absent and missing == "error":
+        raise FileNotFoundError(
+            f"{pred_dir} lacks predictions for {len(absent)} of {len(chosen)} scans: {first_names(absent)};"
+            " name the scans of the split with tokens (--tokens FILE), or pass missing='empty'"
+            " (--missing empty) to take them as unlabeled"
+        )
+    return sorted(chosen), absent
