@@ -1,0 +1,192 @@
+"""What all benchmarks have in common, checked for every sub-package that is there."""
+
+import importlib
+import inspect
+import json
+import pickle
+from collections.abc import Callable, Mapping
+from importlib.util import find_spec
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pytest
+from evaluators._page import Heatmap, LineChart, Result, Table, write_page
+from evaluators._state import Evaluator, read_state, write_state
+
+PACKAGE = Path(str(find_spec("evaluators").origin)).parent
+BENCHMARKS = sorted(path.parent.name for path in PACKAGE.glob("[a-z]*/__init__.py"))
+
+
+def kitti_frame(rng: np.random.Generator) -> tuple[Any, ...]:
+    from evaluators.kitti import KittiObjects
+
+    fields: dict[str, Any] = {
+        "alpha": [0.1], "bbox": [[0, 0, 100, 60]], "size_hwl": [[1.5, 1.6, 4.0]],
+        "location": [[0, 1.6, 20 + rng.random()]], "rotation_y": [0.1],
+    }  # fmt: skip
+    found = KittiObjects.detections(["Car"], **fields, score=[rng.random()])
+    return found, found
+
+
+def indoor_frame(rng: np.random.Generator) -> tuple[Any, ...]:
+    from evaluators.indoor import IndoorBoxes
+
+    boxes = np.column_stack([rng.normal(size=(3, 3)), rng.uniform(1, 2, (3, 3)), np.zeros(3)])
+    names = ["chair", "table", "sofa"]
+    shifted = boxes + 0.02 * rng.normal(size=boxes.shape)
+    return IndoorBoxes(boxes, names), IndoorBoxes(shifted, names, rng.random(3))
+
+
+def segmentation_frame(rng: np.random.Generator) -> tuple[Any, ...]:
+    labels = rng.choice([10, 40, 50, 70], (2, 500)).astype(np.uint32)
+    return labels[0], labels[1]
+
+
+def panoptic_frame(rng: np.random.Generator) -> tuple[Any, ...]:
+    from evaluators.panoptic import PanopticLabels
+
+    semantic = rng.choice([1, 9, 13], 600)
+    found = np.where(rng.random(600) < 0.1, 9, semantic)
+    instance = np.zeros(600, np.int64)
+    return (
+        PanopticLabels(semantic=semantic, instance=instance),
+        PanopticLabels(semantic=found, instance=instance),
+    )
+
+
+def depth_frame(rng: np.random.Generator) -> tuple[Any, ...]:
+    true = rng.uniform(1, 80, (40, 60))
+    return true, true + rng.normal(size=true.shape) * 0.1
+
+
+def nuscenes_frame(rng: np.random.Generator) -> tuple[Any, ...]:
+    from evaluators.nuscenes import NuscenesBoxes, NuscenesSample, rotation_from_yaw
+
+    place = rng.uniform(-20, 20, (2, 3))
+    fields: dict[str, Any] = {
+        "size_wlh": np.full((2, 3), 2.0), "rotation": rotation_from_yaw([0.1, 0.2]),
+        "velocity": np.zeros((2, 2)),
+    }  # fmt: skip
+    names = ["car", "pedestrian"]
+    return (
+        NuscenesSample(boxes=NuscenesBoxes.ground_truth(names, translation=place, num_pts=[5, 5], **fields)),
+        NuscenesBoxes.detections(names, translation=place + 0.3, score=rng.random(2), **fields),
+    )
+
+
+FRAMES: Mapping[str, Callable[[np.random.Generator], tuple[Any, ...]]] = {
+    "kitti": kitti_frame,
+    "indoor": indoor_frame,
+    "semantickitti": segmentation_frame,
+    "panoptic": panoptic_frame,
+    "depth": depth_frame,
+    "nuscenes": nuscenes_frame,
+}
+
+
+@pytest.fixture(params=BENCHMARKS)
+def benchmark_module(request: pytest.FixtureRequest) -> ModuleType:
+    return importlib.import_module(f"evaluators.{request.param}")
+
+
+def the(module: ModuleType, ending: str) -> type:
+    """Return the one public class whose name is that of the benchmark and `ending`."""
+    short = module.__name__.rpartition(".")[2]
+    (found,) = [name for name in module.__all__ if name.lower() == f"{short}{ending}".lower()]
+    return getattr(module, found)
+
+
+def gathered(module: ModuleType, frames: range) -> Any:
+    evaluator = the(module, "Evaluator")()
+    for index in frames:
+        make = FRAMES[module.__name__.rpartition(".")[2]]
+        evaluator.update(f"{index:06d}", *make(np.random.default_rng(index)))
+    return evaluator
+
+
+def test_public_names_are_explained(benchmark_module: ModuleType) -> None:
+    names = benchmark_module.__all__
+    assert len(set(names)) == len(names)
+    assert benchmark_module.__doc__
+    for name in names:
+        public = getattr(benchmark_module, name)
+        if inspect.isclass(public) or inspect.isfunction(public):
+            assert inspect.getdoc(public), name
+            assert public.__module__.startswith(benchmark_module.__name__), name
+
+
+def test_every_benchmark_offers_the_same_calls(benchmark_module: ModuleType) -> None:
+    assert inspect.isfunction(benchmark_module.evaluate)
+    evaluator = the(benchmark_module, "Evaluator")
+    for method in ("update", "compute", "reset", "merge", "state", "merge_state"):
+        assert inspect.getdoc(getattr(evaluator, method)), method
+    assert isinstance(evaluator(), Evaluator)
+    result = the(benchmark_module, "Result")
+    for method in ("table", "notes", "to_json", "sections"):
+        assert inspect.getdoc(getattr(result, method)), method
+
+
+def test_every_evaluator_names_its_frame_first(benchmark_module: ModuleType) -> None:
+    first = list(inspect.signature(the(benchmark_module, "Evaluator").update).parameters)[1]
+    assert first in {"frame_id", "scene", "scene_id", "scan_id", "sample_token", "image_id"}
+
+
+def test_an_empty_evaluator_has_a_state_and_refuses_to_compute(benchmark_module: ModuleType) -> None:
+    evaluator, other = the(benchmark_module, "Evaluator")(), the(benchmark_module, "Evaluator")()
+    evaluator.merge_state(other.state())
+    evaluator.merge(other)
+    pickle.loads(pickle.dumps(evaluator)).reset()
+    with pytest.raises(ValueError, match=r"no .* to evaluate"):
+        evaluator.compute()
+
+
+def test_a_state_is_plain_arrays_that_a_file_keeps(benchmark_module: ModuleType, tmp_path: Path) -> None:
+    evaluator = gathered(benchmark_module, range(3))
+    state = evaluator.state()
+    assert all(type(array) is np.ndarray and not array.dtype.hasobject for array in state.values())
+    write_state(tmp_path / "part.npz", evaluator)
+    again = the(benchmark_module, "Evaluator")()
+    again.merge_state(read_state(tmp_path / "part.npz"))
+    assert again.compute().to_json() == evaluator.compute().to_json()
+
+
+def test_split_merged_or_sent_the_result_is_the_same(benchmark_module: ModuleType) -> None:
+    expected = json.dumps(gathered(benchmark_module, range(5)).compute().to_json())
+    late, early = gathered(benchmark_module, range(2, 5)), gathered(benchmark_module, range(2))
+    by_state = pickle.loads(pickle.dumps(late))
+    late.merge(early)
+    assert json.dumps(late.compute().to_json()) == expected
+    by_state.merge_state(early.state())
+    assert json.dumps(by_state.compute().to_json()) == expected
+
+
+def test_a_frame_counts_once_and_reset_forgets_it(benchmark_module: ModuleType) -> None:
+    evaluator, same = gathered(benchmark_module, range(1)), gathered(benchmark_module, range(1))
+    for repeat in (
+        lambda: evaluator.update("000000", *FRAMES[benchmark_module.__name__[11:]](np.random.default_rng(0))),
+        lambda: evaluator.merge(same),
+        lambda: evaluator.merge_state(same.state()),
+    ):
+        with pytest.raises(ValueError, match="000000"):
+            repeat()
+    expected = evaluator.compute().to_json()
+    evaluator.reset()
+    evaluator.merge(same)
+    assert evaluator.compute().to_json() == expected
+
+
+def test_results_are_shown_as_text_json_and_page(benchmark_module: ModuleType, tmp_path: Path) -> None:
+    result = gathered(benchmark_module, range(3)).compute()
+    assert isinstance(result, Result)
+    text = result.table()
+    # The notes may be wrapped in the text.
+    assert all("".join(note.split()) in "".join(text.split()) for note in result.notes())
+    json.dumps(result.to_json(), allow_nan=False)
+    sections = result.sections()
+    assert any(isinstance(section, Table) for section in sections)
+    assert all(isinstance(section, Table | LineChart | Heatmap) for section in sections)
+    assert len({section.title for section in sections}) == len(sections)
+    write_page(tmp_path / "page.html", "t", {"only": result})
+    assert pickle.loads(pickle.dumps(result)).to_json() == result.to_json()
