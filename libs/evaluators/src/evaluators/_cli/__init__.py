@@ -9,7 +9,7 @@ import argparse
 import sys
 from collections.abc import Callable, Sequence
 
-from evaluators._cli import kitti
+from evaluators._cli import depth, indoor, kitti
 
 _EPILOG = "Every protocol has its own help: python -m evaluators kitti --help"
 
@@ -23,6 +23,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     protocols = parser.add_subparsers(dest="protocol", required=True, metavar="PROTOCOL")
     kitti.add_parser(protocols)
+    depth.add_parser(protocols)
+    indoor.add_parser(protocols)
     options = parser.parse_args(arguments)
     run: Callable[[argparse.Namespace], None] = options.run
     try:
