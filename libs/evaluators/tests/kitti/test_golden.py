@@ -83,14 +83,3 @@ def test_nan_rows_can_be_dropped_and_are_counted(golden_kitti: Path, case: str) 
     lines = [line.split() for path in (folder / "det").iterdir() for line in path.read_text().splitlines()]
     assert result.counts.n_dropped_det == sum("nan" in line for line in lines) > 0
     assert any("invalid detections were dropped" in note for note in result.notes())
-
-
-def test_the_height_rule_is_the_current_one(golden_kitti: Path) -> None:
-    folder = golden_kitti / "height_boundary"
-    old = json.loads((folder / "expected.json").read_text())["old_devkit_min_height_lt_AP"]
-    result = kitti.evaluate_folders(folder / "label_2", folder / "det")
-    ours = {
-        f"{name.lower()}/{metric}/{level}": c.ap(11) for (name, metric, level), c in result.curves.items()
-    }
-    differing = [key for key, (r11, _) in old.items() if abs(ours.get(key, r11) - r11) > 1e-6]
-    assert differing, "the golden case separates the two rules"

@@ -7,20 +7,21 @@ import numpy as np
 import pytest
 from evaluators import kitti
 from evaluators.kitti import KittiObjects
-from evaluators.kitti._matching import detection_flags, ground_truth_flags, match
+from evaluators.kitti._matching import candidates, flags, match
 from evaluators.kitti._packing import Packed, pack
+from evaluators.kitti._rows import Rows
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 
 def slow_counts(
-    packed: Packed, metric: str, minimum: float, flags: tuple[np.ndarray, np.ndarray], threshold: float
+    packed: Packed, metric: str, minimum: float, flagged: tuple[np.ndarray, np.ndarray], threshold: float
 ) -> tuple[int, int, int, list[float]]:
     """Return tp, fp, fn at one threshold, and the scores recorded without one (threshold -inf, by score)."""
-    gt_flags, det_flags = flags
+    gt_flags, det_flags = flagged
     overlap = np.zeros((len(gt_flags), len(det_flags)))
-    overlap[packed.pair_gt, packed.pair_det] = packed.overlaps[:, {"2d": 0, "bev": 1, "3d": 2}[metric]]
-    scores = packed.det.scores
+    overlap[packed.pair_gt, packed.pair_det] = packed.overlaps[{"2d": 0, "bev": 1, "3d": 2}[metric]]
+    scores = packed.scores
     tp = fn = 0
     recorded: list[float] = []
     by_score: set[int] = set()
@@ -70,17 +71,18 @@ def test_compiled_counts_equal_the_transcription(
     score_levels: int,
 ) -> None:
     gt, det = make_frames(seed, 6, score_levels=score_levels)
-    packed = pack(list(gt.values()), list(det.values()))
+    packed = pack(Rows.of_objects(list(gt.values()), 14), Rows.of_objects(list(det.values()), 15))
     # Low overlaps, so that objects compete for detections.
     for rule in (replace(r, overlap_2d=0.1, overlap_bev=0.1, overlap_3d=0.05) for r in kitti.LOOSE.classes):
         level = replace(kitti.HARD, min_height_px=30.0)
-        flags = ground_truth_flags(packed, rule, level), detection_flags(packed, rule, level)
-        curve, _ = match(packed, rule, level, metric)
+        what_counts = flags(packed, rule, level)
+        flagged = what_counts.gt, what_counts.det
+        curve, _ = match(packed, candidates(packed, rule, metric), what_counts)
         minimum = rule.min_overlap(metric)
-        recorded = slow_counts(packed, metric, minimum, flags, -np.inf)[3]
+        recorded = slow_counts(packed, metric, minimum, flagged, -np.inf)[3]
         assert curve.thresholds.tolist() == slow_thresholds(recorded, curve.n_gt)
         for at, threshold in enumerate(curve.thresholds):
-            tp, fp, fn, _ = slow_counts(packed, metric, minimum, flags, threshold)
+            tp, fp, fn, _ = slow_counts(packed, metric, minimum, flagged, threshold)
             assert (curve.tp[at], curve.fp[at], curve.fn[at]) == (tp, fp, fn)
 
 

@@ -5,7 +5,8 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 from evaluators.kitti import KittiObjects
-from evaluators.kitti._packing import pack
+from evaluators.kitti._packing import Packed, pack
+from evaluators.kitti._rows import Rows
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -24,9 +25,13 @@ def objects(**changes: object) -> KittiObjects:
     return KittiObjects.detections(["Car"], **(columns | changes))
 
 
+def packed_frames(gt: list[KittiObjects], det: list[KittiObjects]) -> Packed:
+    return pack(Rows.of_objects(gt, 14), Rows.of_objects(det, 15))
+
+
 def overlaps(a: KittiObjects, b: KittiObjects) -> list[float]:
-    packed = pack([a], [b])
-    return packed.overlaps[0].tolist() if len(packed.overlaps) else [0.0, 0.0, 0.0]
+    packed = packed_frames([a], [b])
+    return packed.overlaps[:, 0].tolist() if len(packed.pair_gt) else [0.0, 0.0, 0.0]
 
 
 def test_an_object_overlaps_itself_completely() -> None:
@@ -67,8 +72,8 @@ def test_what_is_absent_overlaps_nothing(change: dict[str, object], expected: li
 
 
 def test_only_objects_of_one_frame_are_compared() -> None:
-    packed = pack([objects(), KittiObjects.empty()], [KittiObjects.empty(), objects()])
-    assert len(packed.overlaps) == 0
+    packed = packed_frames([objects(), KittiObjects.empty()], [KittiObjects.empty(), objects()])
+    assert packed.overlaps.shape == (3, 0)
 
 
 def test_cover_is_measured_against_the_detection() -> None:
@@ -81,7 +86,7 @@ def test_cover_is_measured_against_the_detection() -> None:
         rotation_y=[-10],
         score=[0],
     )
-    assert pack([region], [objects()]).covered.tolist() == [0.25]
+    assert packed_frames([region], [objects()]).covered.tolist() == [0.25]
 
 
 @pytest.mark.oracle
@@ -90,7 +95,7 @@ def test_cover_is_measured_against_the_detection() -> None:
 def test_ground_overlaps_equal_shapely(make_frames: Callable[..., tuple[Frames, Frames]], seed: int) -> None:
     shapely = pytest.importorskip("shapely")
     gt, det = make_frames(seed, 1)
-    packed = pack(list(gt.values()), list(det.values()))
+    packed = packed_frames(list(gt.values()), list(det.values()))
 
     def footprints(frame: KittiObjects) -> list[object]:
         shapes = []
@@ -108,7 +113,7 @@ def test_ground_overlaps_equal_shapely(make_frames: Callable[..., tuple[Frames, 
         return shapes
 
     ours = np.zeros((len(gt["000000"]), len(det["000000"])))
-    ours[packed.pair_gt, packed.pair_det] = packed.overlaps[:, 1]
+    ours[packed.pair_gt, packed.pair_det] = packed.overlaps[1]
     for row, a in enumerate(footprints(gt["000000"])):
         for column, b in enumerate(footprints(det["000000"])):
             expected = shapely.area(shapely.intersection(a, b)) / shapely.area(shapely.union(a, b))

@@ -1,14 +1,24 @@
-"""`evaluators kitti`: two folders in, a table and a JSON report out."""
+"""`evaluators kitti`: two folders in, tables and reports out."""
 
 from __future__ import annotations
 
 import argparse
-import functools
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING
+
+from evaluators._cli._common import (
+    Protocols,
+    add_missing,
+    add_on_invalid,
+    add_outputs,
+    add_processes,
+    check_outputs,
+    new_parser,
+    progress_bar,
+    publish,
+)
 
 if TYPE_CHECKING:
-    from evaluators._report import JsonValue
     from evaluators.kitti.result import KittiResult
 
 _DESCRIPTION = """\
@@ -21,32 +31,42 @@ A frame is one text file with the same name in both folders, one object per line
   detection:  the same fields and a score; truncated and occluded are not used (write -1)
 Angles are in radians, sizes and places in metres; x y z is the centre of the bottom face in the rectified
 camera frame, y pointing down. A frame in which nothing was found is an empty file.
+
+--protocol scores by the rules of another tool; its float32 arithmetic is not imitated:
+  kitti-devkit  the official kit of today
+  prclibo       old forks of it: ground truth exactly as high as the minimum counts
+  openpcdet     only "DontCare" spelled so is a region; every class is scored; the first detection decides
+                whether orientation is
+  mmdet3d       the same, but any detection with an alpha decides
 """
-_EPILOG = """\
-examples:
+_EXAMPLES = """\
   evaluators kitti --gt training/label_2 --pred results
   evaluators kitti --gt training/label_2 --pred results --split ImageSets/val.txt --json report.json
-  evaluators kitti --gt training/label_2 --pred results --explain Car/3d/moderate
+  evaluators kitti --gt training/label_2 --pred results --explain Car/3d/moderate --html report.html
 """
 
 
-# argparse has no public name for what add_subparsers returns.
-_Protocols: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"  # pyright: ignore[reportPrivateUsage]
-
-
-def add_parser(protocols: _Protocols) -> None:
+def add_parser(protocols: Protocols) -> None:
     """Add the options of this protocol."""
-    parser = protocols.add_parser(
+    parser = new_parser(
+        protocols,
         "kitti",
-        help="KITTI object detection: 2D, orientation, bird's eye view, 3D",
+        summary="KITTI object detection: 2D, orientation, bird's eye view, 3D",
         description=_DESCRIPTION,
-        epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        examples=_EXAMPLES,
     )
     add = parser.add_argument
     add("--gt", required=True, type=Path, metavar="DIR", help="folder of label files (label_2)")
     add("--pred", required=True, type=Path, metavar="DIR", help="folder of detection files")
     add("--split", type=Path, metavar="FILE", help="frame names, one per line (default: all label files)")
+    add(
+        "--protocol",
+        # The name of the command has the destination `protocol`.
+        dest="rules",
+        default="kitti-devkit",
+        choices=["kitti-devkit", "prclibo", "openpcdet", "mmdet3d"],
+        help="whose rules, see above (default: kitti-devkit)",
+    )
     add(
         "--overlaps",
         nargs="+",
@@ -57,18 +77,8 @@ def add_parser(protocols: _Protocols) -> None:
         " (Car 0.7, Pedestrian and Cyclist 0.5), loose lowers bev and 3d to 0.5 / 0.25, extended adds Van,"
         " Person_sitting and Truck (default: strict loose)",
     )
-    add(
-        "--missing",
-        default="error",
-        choices=["error", "empty"],
-        help="a frame without detection file: stop, or take it as empty and say so (default: error)",
-    )
-    add(
-        "--on-invalid",
-        default="error",
-        choices=["error", "drop"],
-        help="a row with a NaN or an impossible box: stop, or drop it and say so (default: error)",
-    )
+    add_missing(parser)
+    add_on_invalid(parser)
     add(
         "--aos",
         default="auto",
@@ -76,7 +86,8 @@ def add_parser(protocols: _Protocols) -> None:
         help="score orientation; auto leaves it out if any detection has alpha -10 (default: auto)",
     )
     add("--explain", metavar="C/M/L", help="also print thresholds and counts behind one figure, first table")
-    add("--json", type=Path, metavar="FILE", help="write everything, curves included, to this file")
+    add_processes(parser)
+    add_outputs(parser)
     parser.set_defaults(run=run)
 
 
@@ -87,28 +98,26 @@ def run(options: argparse.Namespace) -> None:
         ValueError: Bad files or frames.
         OSError: Missing files or folders.
     """
-    from tqdm import tqdm
-
     from evaluators.kitti.folders import collect_folders, read_frame_list
 
-    if options.json is not None and not options.json.parent.is_dir():
-        raise FileNotFoundError(f"--json: no folder {options.json.parent}; create it first")
+    check_outputs(options)
     evaluator = collect_folders(
         options.gt,
         options.pred,
         frame_ids=None if options.split is None else read_frame_list(options.split),
         missing=options.missing,
         on_invalid=options.on_invalid,
-        # disable=None: no bar when the output is not a terminal.
-        progress=functools.partial(tqdm, desc="reading", unit=" frames", disable=None),
+        processes=options.processes,
+        progress=progress_bar(),
     )
-    results = [evaluator.compute(overlaps=name, aos=options.aos) for name in options.overlaps]
-    explanation = None if options.explain is None else _explain(results[0], options.explain)
-    if options.json is not None:
-        _write(options.json, results)
-    print("\n\n".join(result.table() for result in results))  # noqa: T201 - a command line
-    if explanation is not None:
-        print(f"\n{explanation}")  # noqa: T201
+    results = {
+        name: evaluator.compute(protocol=options.rules, overlaps=name, aos=options.aos)
+        for name in options.overlaps
+    }
+    explanation = options.explain and _explain(next(iter(results.values())), options.explain)
+    publish(options, results, title="KITTI object detection")
+    if explanation:
+        print(f"\n{explanation}")  # noqa: T201 - a command line
 
 
 def _explain(result: KittiResult, request: str) -> str:
@@ -122,10 +131,3 @@ def _explain(result: KittiResult, request: str) -> str:
             " for example Car/3d/moderate"
         )
     return result.explain(parts[0], metric, parts[2])
-
-
-def _write(path: Path, results: list[KittiResult]) -> None:
-    from evaluators._report import write_json
-
-    reports: dict[str, JsonValue] = {result.overlaps.name: result.to_json() for result in results}
-    write_json(path, reports)

@@ -2,28 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from evaluators._validation import OnInvalid
-from evaluators.kitti.objects import ABSENT_SIZE, KittiObjects
+from evaluators.kitti._rows import BBOX, SIZE_HWL, Rows
+from evaluators.kitti.objects import ABSENT_SIZE
 
 
-def checked(objects: KittiObjects, on_invalid: OnInvalid, *, where: str) -> KittiObjects:
-    """Return the objects, without the invalid rows if the policy is "drop".
+def checked(rows: Rows, on_invalid: OnInvalid, *, frame_ids: Sequence[str], what: str) -> Rows:
+    """Return the rows, without the invalid ones if the policy is "drop".
 
     Raises:
-        ValueError: A row is invalid and the policy is "error"; names `where`, row (from 1) and reason.
+        ValueError: A row is invalid and the policy is "error"; names frame, row (from 1) and reason.
     """
-    not_finite = np.any(~np.isfinite(_numbers(objects)), axis=1)
-    size = objects.size_hwl
-    bad_size = np.any((size <= 0) & (size != ABSENT_SIZE), axis=1)
-    x1, y1, x2, y2 = objects.bbox.T
-    bad_image_box = (x2 < x1) | (y2 < y1)
-    invalid = not_finite | bad_size | bad_image_box
+    not_finite = np.any(~np.isfinite(rows.values), axis=1)
+    size = rows.values[:, SIZE_HWL]
+    bad_size = ((size <= 0) & (size != ABSENT_SIZE)).any(axis=1)
+    x1, y1, x2, y2 = rows.values[:, BBOX].T
+    invalid = not_finite | bad_size | (x2 < x1) | (y2 < y1)
     if not invalid.any():
-        return objects
+        return rows
     if on_invalid == "drop":
-        return objects.select(~invalid)
+        return rows.select(~invalid)
     row = int(np.argmax(invalid))
     if not_finite[row]:
         reason = "expected finite numbers, got a NaN or infinity"
@@ -34,16 +36,11 @@ def checked(objects: KittiObjects, on_invalid: OnInvalid, *, where: str) -> Kitt
             f" got height {height:g}, width {width:g}, length {length:g}"
         )
     else:
-        got = " ".join(f"{value:g}" for value in objects.bbox[row].tolist())
+        got = " ".join(f"{value:g}" for value in rows.values[row, BBOX].tolist())
         reason = f"expected an image box with x1 <= x2 and y1 <= y2, got {got}"
+    frame = int(rows.frames[row])
     raise ValueError(
-        f"{where}, row {row + 1} ({objects.names[row]}): {reason};"
+        f"frame {frame_ids[frame]!r}, {what}, row {row + 1 - rows.starts[frame]}"
+        f" ({rows.names[rows.codes[row]]}): {reason};"
         " repair it, or leave such rows out with on_invalid='drop'"
     )
-
-
-def _numbers(objects: KittiObjects) -> np.ndarray:
-    columns = [objects.truncated, objects.alpha, objects.rotation_y]
-    if objects.score is not None:
-        columns.append(objects.score)
-    return np.column_stack([*columns, objects.bbox, objects.size_hwl, objects.location])

@@ -27,27 +27,28 @@ def image_intersection(a, b):
 
 @njit(cache=True)
 @no_type_check
-def pair_overlaps(a_image, b_image, a, b, out):
-    """Write the overlaps 2d, bev, 3d of two objects to `out[3]`; return True if any is above zero.
+def image_area(box):
+    """Return the area of an image box x1 y1 x2 y2."""
+    return (box[2] - box[0]) * (box[3] - box[1])
+
+
+@njit(cache=True)
+@no_type_check
+def overlaps_in_space(a, b):
+    """Return the overlaps (bev, 3d) of two objects.
 
     `a` and `b` are x z length width yaw y height; length 0 means no ground box, height 0 no 3D box.
     """
-    out[:] = 0.0
-    shared = image_intersection(a_image, b_image)
-    if shared > 0.0:
-        area_a = (a_image[2] - a_image[0]) * (a_image[3] - a_image[1])
-        area_b = (b_image[2] - b_image[0]) * (b_image[3] - b_image[1])
-        out[0] = shared / (area_a + area_b - shared)
-    if a[2] > 0.0 and b[2] > 0.0:
-        ground = rotated_intersection_area(a[0], a[1], a[2], a[3], a[4], b[0], b[1], b[2], b[3], b[4])
-        if ground > 0.0:
-            out[1] = ground / (a[2] * a[3] + b[2] * b[3] - ground)
-            # y points down: a box reaches from y - height up to its bottom at y.
-            tall = min(a[5], b[5]) - max(a[5] - a[6], b[5] - b[6])
-            if a[6] > 0.0 and b[6] > 0.0 and tall > 0.0:
-                volume = ground * tall
-                out[2] = volume / (a[2] * a[3] * a[6] + b[2] * b[3] * b[6] - volume)
-    return out[0] > 0.0 or out[1] > 0.0
+    ground = rotated_intersection_area(a[0], a[1], a[2], a[3], a[4], b[0], b[1], b[2], b[3], b[4])
+    if ground <= 0.0:
+        return 0.0, 0.0
+    bev = ground / (a[2] * a[3] + b[2] * b[3] - ground)
+    # y points down: a box reaches from y - height up to its bottom at y.
+    tall = min(a[5], b[5]) - max(a[5] - a[6], b[5] - b[6])
+    if a[6] <= 0.0 or b[6] <= 0.0 or tall <= 0.0:
+        return bev, 0.0
+    volume = ground * tall
+    return bev, volume / (a[2] * a[3] * a[6] + b[2] * b[3] * b[6] - volume)
 
 
 @njit(cache=True)
@@ -64,16 +65,25 @@ def overlapping_pairs(gt_starts, det_starts, gt_image, det_image, gt_space, det_
     count = 0
     for frame in range(gt_starts.size - 1):
         for gt in range(gt_starts[frame], gt_starts[frame + 1]):
+            a_image, a = gt_image[gt], gt_space[gt]
             for det in range(det_starts[frame], det_starts[frame + 1]):
+                b_image, b = det_image[det], det_space[det]
+                shared = image_intersection(a_image, b_image)
+                bev, volume = overlaps_in_space(a, b)
+                if shared <= 0.0 and bev <= 0.0:
+                    continue
                 if count == capacity:
                     capacity *= 2
                     pair_gt = np.concatenate((pair_gt, np.empty_like(pair_gt)))
                     pair_det = np.concatenate((pair_det, np.empty_like(pair_det)))
                     overlaps = np.concatenate((overlaps, np.empty_like(overlaps)))
-                if pair_overlaps(gt_image[gt], det_image[det], gt_space[gt], det_space[det], overlaps[count]):
-                    pair_gt[count] = gt
-                    pair_det[count] = det
-                    count += 1
+                image = 0.0
+                if shared > 0.0:
+                    image = shared / (image_area(a_image) + image_area(b_image) - shared)
+                pair_gt[count] = gt
+                pair_det[count] = det
+                overlaps[count] = (image, bev, volume)
+                count += 1
     return pair_gt[:count].copy(), pair_det[:count].copy(), overlaps[:count].copy()
 
 
@@ -90,8 +100,7 @@ def covered_shares(gt_starts, det_starts, gt_image, det_image, gt_is_region):
                 box = det_image[det]
                 shared = image_intersection(gt_image[gt], box)
                 if shared > 0.0:
-                    share = shared / ((box[2] - box[0]) * (box[3] - box[1]))
-                    shares[det] = max(shares[det], share)
+                    shares[det] = max(shares[det], shared / image_area(box))
     return shares
 
 

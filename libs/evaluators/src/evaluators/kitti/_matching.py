@@ -5,41 +5,108 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from evaluators.kitti._packing import Packed
-from evaluators.kitti.protocol import RECALL_POSITIONS, ClassRule, Difficulty, Metric
+from evaluators.kitti.objects import ABSENT_ANGLE, ABSENT_LOCATION
+from evaluators.kitti.protocol import (
+    KITTI_DEVKIT,
+    RECALL_POSITIONS,
+    ClassRule,
+    Difficulty,
+    EvaluatedRule,
+    Metric,
+    OrientationRule,
+    Protocol,
+)
 from evaluators.kitti.result import KittiCurve
 
-_OVERLAP_COLUMN = {"2d": 0, "bev": 1, "3d": 2}
+_OVERLAP_ROW = {"2d": 0, "bev": 1, "3d": 2}
 
 
-def is_evaluated(packed: Packed, rule: ClassRule, metric: Metric) -> bool:
-    """Return whether any detection of the class has what `metric` compares, as the official kit asks."""
-    det = packed.det
-    usable = {"bev": det.has_ground_box, "3d": det.has_3d_box}.get(metric, det.image[:, 0] >= 0)
-    return bool(np.any(usable & (det.codes == packed.code(rule.name))))
+def is_evaluated(packed: Packed, rule: ClassRule, metric: Metric, evaluated: EvaluatedRule = "box") -> bool:
+    """Return whether `metric` is scored for the class, which depends on what its detections have."""
+    if evaluated == "always":
+        return True
+    of_class = packed.det.codes == packed.code(rule.name)
+    if metric not in ("bev", "3d"):
+        return bool(np.any(packed.det.image[of_class, 0] >= 0))
+    x, y, _ = packed.det.location[of_class].T
+    if evaluated == "location":
+        return bool(np.any((y if metric == "3d" else x) != ABSENT_LOCATION))
+    # Length and height of what has no complete ground box, or no complete 3D box, are 0 there.
+    _, _, length, _, _, _, height = packed.det.space[of_class].T
+    return bool(np.any((height if metric == "3d" else length) > 0))
 
 
-def ground_truth_flags(packed: Packed, rule: ClassRule, level: Difficulty) -> np.ndarray:
-    """Return int8 [ground truth]: 0 counts, 1 ignored, -1 irrelevant."""
-    gt = packed.gt
+def orientation_is_given(packed: Packed, rule: OrientationRule) -> bool:
+    """Return whether orientation is scored, which depends on the alphas of all classes."""
+    given = packed.det.alpha_rad != ABSENT_ANGLE
+    if rule == "all detections":
+        return bool(given.all())
+    if rule == "first detection":
+        return bool(given[:1].any())
+    starts = packed.gt.starts
+    first = starts[:-1][np.diff(starts) > 0]
+    return bool(given.any() and np.any(packed.gt.alpha_rad[first] != ABSENT_ANGLE))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Flags:
+    """What counts for one class at one level: 0 counts, 1 is ignored, -1 is irrelevant."""
+
+    gt: np.ndarray
+    """int8 [ground truth]."""
+    det: np.ndarray
+    """int8 [detections]; one that is too small is ignored whatever its class."""
+
+    def curve(self, thresholds: np.ndarray, counts: np.ndarray, curve: np.ndarray) -> KittiCurve:
+        """Return the curve with the numbers of objects; counts [3, k] are tp, fp, fn."""
+        tp, fp, fn = counts
+        return KittiCurve(
+            evaluated=True,
+            n_gt=self.n_gt,
+            n_gt_ignored=int(np.count_nonzero(self.gt == 1)),
+            n_det=int(np.count_nonzero(self.det == 0)),
+            n_det_ignored=int(np.count_nonzero(self.det == 1)),
+            thresholds=thresholds,
+            tp=tp,
+            fp=fp,
+            fn=fn,
+            curve=curve,
+        )
+
+    def no_curve(self) -> KittiCurve:
+        """Return the curve of a class that is not evaluated."""
+        return KittiCurve.not_evaluated(n_gt=self.n_gt, n_gt_ignored=int(np.count_nonzero(self.gt == 1)))
+
+    @property
+    def n_gt(self) -> int:
+        """Ground truth that counts."""
+        return int(np.count_nonzero(self.gt == 0))
+
+
+def flags(packed: Packed, rule: ClassRule, level: Difficulty, protocol: Protocol = KITTI_DEVKIT) -> Flags:
+    """Return what counts for the class at the level."""
+    gt, det = packed.gt, packed.det
     is_class = gt.codes == packed.code(rule.name)
     is_neighbour = np.isin(gt.codes, [packed.code(name) for name in rule.neighbours])
+    high_enough = gt.heights_px > level.min_height_px
+    if protocol.minimum_height_counts:
+        high_enough |= gt.heights_px == level.min_height_px
     fits = (
         (gt.occluded <= level.max_occlusion)
         & (gt.truncated <= level.max_truncation)
-        & (gt.heights_px > level.min_height_px)
-        & _in_range(gt.depth_m, level)
+        & high_enough
+        & _in_range(gt.location[:, 2], level)
     )
-    return np.where(is_class, np.where(fits, 0, 1), np.where(is_neighbour, 1, -1)).astype(np.int8)
-
-
-def detection_flags(packed: Packed, rule: ClassRule, level: Difficulty) -> np.ndarray:
-    """Return int8 [detections]: 0 counts, 1 ignored (too small, whatever its class), -1 irrelevant."""
-    det = packed.det
-    ignored = (det.heights_px < level.min_height_px) | ~_in_range(det.depth_m, level)
-    return np.where(ignored, 1, np.where(det.codes == packed.code(rule.name), 0, -1)).astype(np.int8)
+    ignored = (det.heights_px < level.min_height_px) | ~_in_range(det.location[:, 2], level)
+    return Flags(
+        gt=np.where(is_class, np.where(fits, 0, 1), np.where(is_neighbour, 1, -1)).astype(np.int8),
+        det=np.where(ignored, 1, np.where(det.codes == packed.code(rule.name), 0, -1)).astype(np.int8),
+    )
 
 
 def _in_range(depth_m: np.ndarray, level: Difficulty) -> np.ndarray:
@@ -47,51 +114,54 @@ def _in_range(depth_m: np.ndarray, level: Difficulty) -> np.ndarray:
     return (depth_m >= near) & (depth_m < far)
 
 
-def match(
-    packed: Packed, rule: ClassRule, level: Difficulty, metric: Metric
-) -> tuple[KittiCurve, KittiCurve]:
-    """Return the precision curve of `metric` (2d, bev or 3d) and the orientation curve of the same matching.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Candidates:
+    """The pairs that overlap enough for one class in one metric, sorted by ground truth, then detection."""
 
-    The second is the aos result if `metric` is 2d. Cost: 41 passes over the pairs above the minimum overlap.
+    gt: np.ndarray
+    det: np.ndarray
+    overlaps: np.ndarray
+    forgiven: np.ndarray
+    """bool [detections]: never a false positive."""
+
+
+def candidates(packed: Packed, rule: ClassRule, metric: Metric) -> Candidates:
+    """Return the pairs above the minimum overlap of `metric` (2d, bev or 3d)."""
+    minimum = rule.min_overlap(metric)
+    overlaps = packed.overlaps[_OVERLAP_ROW[metric]]
+    at = np.flatnonzero(overlaps > minimum)
+    # A false positive inside a DontCare region is forgiven in the image only: the regions have no 3D box.
+    forgiven = packed.covered > minimum if metric == "2d" else np.zeros(len(packed.scores), dtype=np.bool_)
+    return Candidates(
+        gt=packed.pair_gt[at], det=packed.pair_det[at], overlaps=overlaps[at], forgiven=forgiven
+    )
+
+
+def match(packed: Packed, pairs: Candidates, flagged: Flags) -> tuple[KittiCurve, KittiCurve]:
+    """Return the precision curve and the orientation curve of the same matching.
+
+    The second is the aos result if the pairs are those of 2d. Cost: 41 passes over the pairs.
     """
     from evaluators.kitti import _kernels
 
-    minimum = rule.min_overlap(metric)
-    gt_flags = ground_truth_flags(packed, rule, level)
-    det_flags = detection_flags(packed, rule, level)
-    overlaps = packed.overlaps[:, _OVERLAP_COLUMN[metric]]
-    kept = (gt_flags[packed.pair_gt] >= 0) & (det_flags[packed.pair_det] >= 0) & (overlaps > minimum)
-    pair_gt, pair_det = packed.pair_gt[kept], packed.pair_det[kept]
-    scores = packed.det.scores
-
-    n_gt = int(np.count_nonzero(gt_flags == 0))
-    found = np.sort(_kernels.matched_scores(pair_gt, pair_det, gt_flags, det_flags, scores))[::-1].copy()
-    thresholds = _kernels.sampled_thresholds(found, n_gt)
-    # A false positive inside a DontCare region is forgiven in the image only: the regions have no 3D box.
-    forgiven = packed.covered > minimum if metric == "2d" else np.zeros(len(scores), dtype=np.bool_)
-    alpha_gaps = packed.gt.alpha_rad[pair_gt] - packed.det.alpha_rad[pair_det]
+    kept = (flagged.gt[pairs.gt] >= 0) & (flagged.det[pairs.det] >= 0)
+    gt, det = pairs.gt[kept], pairs.det[kept]
+    scores, forgiven = packed.scores, pairs.forgiven
+    found = _kernels.matched_scores(gt, det, flagged.gt, flagged.det, scores)
+    thresholds = _kernels.sampled_thresholds(np.sort(found)[::-1].copy(), flagged.n_gt)
+    alpha_gaps = packed.gt.alpha_rad[gt] - packed.det.alpha_rad[det]
     counts, similarity = _kernels.count_matches(
-        pair_gt, pair_det, overlaps[kept], gt_flags, det_flags, scores, alpha_gaps, forgiven, thresholds
+        gt, det, pairs.overlaps[kept], flagged.gt, flagged.det, scores, alpha_gaps, forgiven, thresholds
     )
-    candidates = np.sort(scores[(det_flags == 0) & ~forgiven])
-    tp = counts[:, 0]
-    fp = len(candidates) - np.searchsorted(candidates, thresholds, side="left") - counts[:, 2]
-
-    def curve(numerator: np.ndarray) -> KittiCurve:
-        return KittiCurve(
-            evaluated=True,
-            n_gt=n_gt,
-            n_gt_ignored=int(np.count_nonzero(gt_flags == 1)),
-            n_det=int(np.count_nonzero(det_flags == 0)),
-            n_det_ignored=int(np.count_nonzero(det_flags == 1)),
-            thresholds=thresholds,
-            tp=tp,
-            fp=fp,
-            fn=n_gt - tp - counts[:, 1],
-            curve=_right_maximum(numerator, tp + fp),
-        )
-
-    return curve(tp), curve(similarity)
+    hits, absorbed, taken = counts.T
+    alarms = np.sort(scores[(flagged.det == 0) & ~forgiven])
+    above = len(alarms) - np.searchsorted(alarms, thresholds, side="left")
+    tp_fp_fn = np.stack([hits, above - taken, flagged.n_gt - hits - absorbed])
+    positives = tp_fp_fn[0] + tp_fp_fn[1]
+    return (
+        flagged.curve(thresholds, tp_fp_fn, _right_maximum(hits, positives)),
+        flagged.curve(thresholds, tp_fp_fn, _right_maximum(similarity, positives)),
+    )
 
 
 def _right_maximum(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from evaluators.kitti.protocol import METRICS, ClassRule, Metric
+import numpy as np
+
+from evaluators._page import LineChart, Section, Table
+from evaluators.kitti.protocol import KITTI_DEVKIT, METRICS, RECALL_POSITIONS, ClassRule, Metric
 from evaluators.kitti.result import KittiResult, Recall
 
 _ENOUGH_GT = 41
@@ -14,7 +17,7 @@ def table(result: KittiResult) -> str:
     width = max(9, *(len(name) + 1 for name in levels))
     counts = result.counts
     head = (
-        f"KITTI objects, {result.overlaps.name} overlaps: {counts.n_frames} frames,"
+        f"KITTI objects, {result.protocol.name}, {result.overlaps.name} overlaps: {counts.n_frames} frames,"
         f" {counts.n_gt} objects, {counts.n_det} detections. Average precision in percent."
     )
     group = width * len(levels)
@@ -41,10 +44,68 @@ def _row(result: KittiResult, rule: ClassRule, metric: Metric, width: int) -> st
     return f"{rule.name:15}{metric:>6}{overlap:>7.2f}{cells(40)}  {cells(11)}  {counted:>{width}}"
 
 
+def sections(result: KittiResult) -> list[Section]:
+    """Return a table per number of recall positions, the counts, and the curves of what was evaluated."""
+    levels = [level.name for level in result.difficulties]
+    counts = result.counts
+    counted = [
+        ("frames", counts.n_frames),
+        ("objects", counts.n_gt),
+        ("DontCare regions", counts.n_dont_care),
+        ("detections", counts.n_det),
+        ("frames without predictions", counts.n_missing),
+        ("invalid rows dropped", counts.n_dropped_gt + counts.n_dropped_det),
+    ]
+    recalls = np.arange(RECALL_POSITIONS) / (RECALL_POSITIONS - 1)
+    charts: list[Section] = []
+    for rule in result.overlaps.classes:
+        for metric in METRICS:
+            lines = {
+                level: (recalls, curve.curve)
+                for level in levels
+                if (curve := result.curves.get((rule.name, metric, level))) is not None and curve.evaluated
+            }
+            if lines:
+                title = f"{rule.name} {metric}, IoU > {rule.min_overlap(metric):g}"
+                label = "orientation similarity" if metric == "aos" else "precision"
+                charts.append(
+                    LineChart(
+                        title=title,
+                        x_label="recall",
+                        y_label=label,
+                        lines=lines,
+                        x_range=(0.0, 1.0),
+                        y_range=(0.0, 1.0),
+                    )
+                )
+    tables = [_ap_table(result, recall, levels) for recall in (40, 11)]
+    rows = [[name, str(number)] for name, number in counted]
+    return [*tables, Table(title="Counts", header=("what", "number"), rows=rows), *charts]
+
+
+def _ap_table(result: KittiResult, recall: Recall, levels: list[str]) -> Table:
+    def cell(rule: ClassRule, metric: Metric, level: str) -> str:
+        value = result.ap(rule.name, metric, level, recall=recall)
+        return "-" if value is None else f"{value:.4f}"
+
+    rows = [
+        [rule.name, metric, f"{rule.min_overlap(metric):g}", *(cell(rule, metric, level) for level in levels)]
+        for rule in result.overlaps.classes
+        for metric in METRICS
+    ]
+    title = f"R{recall}: average precision in percent over {recall} recall positions"
+    return Table(title=title, header=("class", "metric", "IoU >", *levels), rows=rows)
+
+
 def notes(result: KittiResult) -> list[str]:
     """Return the warnings of a result, most important first."""
     counts = result.counts
     found: list[str] = []
+    if result.protocol != KITTI_DEVKIT:
+        found.append(
+            f"scored by the rules of {result.protocol.tool}, not by those of the official kit (except that"
+            " overlaps are exact)."
+        )
     if counts.n_missing:
         found.append(f"{counts.n_missing} frames had no predictions and were taken as empty.")
     if counts.n_dropped_gt or counts.n_dropped_det:
@@ -62,7 +123,7 @@ def notes(result: KittiResult) -> list[str]:
     if missing:
         found.append(f"not evaluated, because nothing was detected: {', '.join(missing)}.")
     if not any(metric == "aos" for _, metric, _ in result.curves):
-        found.append("aos is not evaluated: it was not asked for, or a detection has alpha -10 (not given).")
+        found.append("aos is not evaluated: it was not asked for, or alphas are -10 (not given).")
     few = [
         f"{rule.name} {level.name} ({n_gt})"
         for rule in result.overlaps.classes

@@ -1,13 +1,28 @@
 """Read KITTI label and detection files; refuse every line that does not say what it must."""
 
+# The compiled kernels carry no types.
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
+
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal, NoReturn, TypeAlias
 
 import numpy as np
 
+from evaluators.kitti._rows import (
+    ALPHA,
+    BBOX,
+    LOCATION,
+    OCCLUDED,
+    ROTATION_Y,
+    SCORE,
+    SIZE_HWL,
+    TRUNCATED,
+    Rows,
+)
 from evaluators.kitti.objects import KittiObjects
 
 _BOX_FIELDS = ("x1", "y1", "x2", "y2", "height", "width", "length", "x", "y", "z", "rotation_y")
@@ -33,13 +48,13 @@ def read_labels(path: str | Path, *, non_finite: NonFinite = "error") -> KittiOb
     names, values = _read(Path(path), _LABEL_FIELDS, non_finite)
     return KittiObjects(
         names=names,
-        truncated=values[:, 0],
-        occluded=values[:, 1].astype(np.int64),
-        alpha=values[:, 2],
-        bbox=values[:, 3:7],
-        size_hwl=values[:, 7:10],
-        location=values[:, 10:13],
-        rotation_y=values[:, 13],
+        truncated=values[:, TRUNCATED],
+        occluded=values[:, OCCLUDED],
+        alpha=values[:, ALPHA],
+        bbox=values[:, BBOX],
+        size_hwl=values[:, SIZE_HWL],
+        location=values[:, LOCATION],
+        rotation_y=values[:, ROTATION_Y],
     )
 
 
@@ -56,46 +71,83 @@ def read_detections(path: str | Path, *, non_finite: NonFinite = "error") -> Kit
     names, values = _read(Path(path), _DETECTION_FIELDS, non_finite)
     return KittiObjects.detections(
         names,
-        alpha=values[:, 2],
-        bbox=values[:, 3:7],
-        size_hwl=values[:, 7:10],
-        location=values[:, 10:13],
-        rotation_y=values[:, 13],
-        score=values[:, 14],
+        alpha=values[:, ALPHA],
+        bbox=values[:, BBOX],
+        size_hwl=values[:, SIZE_HWL],
+        location=values[:, LOCATION],
+        rotation_y=values[:, ROTATION_Y],
+        score=values[:, SCORE],
     )
+
+
+def read_label_rows(paths: Sequence[Path], non_finite: NonFinite) -> Rows:
+    """Return the ground truth of several frames; see `read_labels`."""
+    read = [_read(path, _LABEL_FIELDS, non_finite) for path in paths]
+    return Rows.of([names for names, _ in read], [values for _, values in read], len(_LABEL_FIELDS) - 1)
+
+
+def read_detection_rows(paths: Sequence[Path | None], non_finite: NonFinite) -> Rows:
+    """Return the detections of several frames, none where the path is None; see `read_detections`."""
+    columns = len(_DETECTION_FIELDS) - 1
+    nothing: tuple[tuple[str, ...], np.ndarray] = (), np.empty((0, columns))
+    read = [nothing if path is None else _read(path, _DETECTION_FIELDS, non_finite) for path in paths]
+    return Rows.of([names for names, _ in read], [values for _, values in read], columns)
 
 
 def _read(path: Path, fields: tuple[str, ...], non_finite: NonFinite) -> tuple[tuple[str, ...], np.ndarray]:
     """Return names [n] and the numbers after the name [n, len(fields) - 1]."""
-    text = _decode(path)
-    rows = [row for line in text.split("\n") if (row := line.split())]
-    # float() also reads digits of other scripts and 1_000, which no other reader of the format does.
-    lenient = not text.isascii() or text.count("_") != sum(row[0].count("_") for row in rows)
-    if lenient or any(len(row) != len(fields) for row in rows):
-        _check_lines(path, text, fields)
-    try:
-        numbers = [[float(token) for token in row[1:]] for row in rows]
-    except ValueError:
-        _check_lines(path, text, fields)
-        raise
-    values = np.array(numbers, dtype=np.float64).reshape(len(rows), len(fields) - 1)
+    content = path.read_bytes()
+    names, values = _scan(content, fields) or _read_closely(path, content, fields)
     if non_finite == "error" and not np.isfinite(values).all():
-        _refuse_value(path, text, fields, "a finite number", "drop that object or repair its writer")
-    if fields is _LABEL_FIELDS and not np.array_equal(values[:, 1], np.floor(values[:, 1])):
-        _refuse_value(path, text, fields, "a whole number", "occlusion is 0, 1, 2, 3 or -1")
+        _refuse_value(path, content, fields, "a finite number", "drop that object or repair its writer")
+    occluded = values[:, OCCLUDED]
+    if fields is _LABEL_FIELDS and not (np.floor(occluded) == occluded).all():
+        _refuse_value(path, content, fields, "a whole number", "occlusion is 0, 1, 2, 3 or -1")
+    return names, values
+
+
+def _scan(content: bytes, fields: tuple[str, ...]) -> tuple[tuple[str, ...], np.ndarray] | None:
+    """Return names and numbers of a file that is as it should be, or None if it takes a closer look."""
+    from evaluators.kitti import _scanner
+
+    lines = content.count(b"\n") + 1
+    rows, spans, values, hard = _scanner.scan_lines(np.frombuffer(content, np.uint8), len(fields), lines)
+    if rows < 0:
+        return None
+    for row, column, start, end in hard.tolist():
+        token = content[start:end].decode("ascii")
+        if not _is_number(token):
+            return None
+        values[row, column] = float(token)
+    names = [content[start:end].decode("ascii") for start, end in spans[:rows].tolist()]
+    return tuple(names), values[:rows]
+
+
+def _read_closely(path: Path, content: bytes, fields: tuple[str, ...]) -> tuple[tuple[str, ...], np.ndarray]:
+    """Return names and numbers line by line; refuse the first line that is not as it should be."""
+    text = decoded(path, content)
+    _check_lines(path, text, fields)
+    rows = [row for line in text.split("\n") if (row := line.split())]
+    numbers = [[float(token) for token in row[1:]] for row in rows]
+    values = np.array(numbers, dtype=np.float64).reshape(len(rows), len(fields) - 1)
     return tuple(row[0] for row in rows), values
 
 
-def _decode(path: Path) -> str:
-    content = path.read_bytes()
+def decoded(path: Path, content: bytes) -> str:
+    """Return the content of the file as text; refuse bytes that are none."""
+    bad = [content.find(b"\0")] if b"\0" in content else []
     try:
-        return content.decode("utf-8-sig")
+        text = content.decode("utf-8-sig")
+        if not bad:
+            return text
     except UnicodeDecodeError as error:
-        line = content.count(b"\n", 0, error.start) + 1
-        raise ValueError(
-            f"{path}, line {line}: expected text, got the byte {content[error.start]:#04x};"
-            " is this a label file? Save it as plain text"
-        ) from None
+        bad.append(error.start)
+    at = min(bad)
+    line = content.count(b"\n", 0, at) + 1
+    raise ValueError(
+        f"{path}, line {line}: expected text, got the byte {content[at]:#04x};"
+        " is this the right file? Save it as plain text in UTF-8"
+    )
 
 
 def _check_lines(path: Path, text: str, fields: tuple[str, ...]) -> None:
@@ -133,10 +185,11 @@ def _field_cure(got: int, expected: int) -> str:
     return "repair the line or remove it"
 
 
-def _refuse_value(path: Path, text: str, fields: tuple[str, ...], expected: str, cure: str) -> NoReturn:
+def _refuse_value(path: Path, content: bytes, fields: tuple[str, ...], expected: str, cure: str) -> NoReturn:
     """Raise for the first number that is not finite, or the first occlusion that is not whole."""
-    for line, content in enumerate(text.split("\n"), start=1):
-        for name, token in zip(fields[1:], content.split()[1:], strict=False):
+    text = decoded(path, content)
+    for line, written in enumerate(text.split("\n"), start=1):
+        for name, token in zip(fields[1:], written.split()[1:], strict=False):
             value = float(token)
             wrong = not math.isfinite(value) if expected == "a finite number" else name == "occluded"
             if wrong and not value.is_integer():

@@ -2,30 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+import functools
+import itertools
+from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
 from pathlib import Path
-from typing import TypeAlias
 
+from evaluators._parallel import Progress, gather
 from evaluators._validation import Missing, OnInvalid, first_names, require_choice
 from evaluators.kitti.evaluator import AosMode, KittiEvaluator
-from evaluators.kitti.files import NonFinite, read_detections, read_labels
-from evaluators.kitti.protocol import DIFFICULTIES, Difficulty, OverlapTable
+from evaluators.kitti.files import NonFinite, decoded, read_detection_rows, read_label_rows
+from evaluators.kitti.protocol import DIFFICULTIES, Difficulty, OverlapTable, Protocol
 from evaluators.kitti.result import KittiResult
 
-Progress: TypeAlias = Callable[[Sequence[str]], Iterable[str]]
-"""Wraps the frame names while they are read, for example `tqdm.tqdm`."""
 
-
-def evaluate_folders(
+def evaluate_folders(  # noqa: PLR0913 - the options of collect_folders and of compute
     gt_dir: str | Path,
     pred_dir: str | Path,
     *,
     frame_ids: Sequence[str] | None = None,
+    protocol: str | Protocol = "kitti-devkit",
     overlaps: str | OverlapTable = "strict",
     difficulties: Sequence[Difficulty] = DIFFICULTIES,
     missing: Missing = "error",
     aos: AosMode = "auto",
     on_invalid: OnInvalid = "error",
+    processes: int = 1,
 ) -> KittiResult:
     """Return the scores of the prediction files in `pred_dir` against the label files in `gt_dir`.
 
@@ -35,8 +37,10 @@ def evaluate_folders(
     Example:
         >>> evaluate_folders("label_2", "predictions", missing="empty")  # doctest: +SKIP
     """
-    evaluator = collect_folders(gt_dir, pred_dir, frame_ids=frame_ids, missing=missing, on_invalid=on_invalid)
-    return evaluator.compute(overlaps=overlaps, difficulties=difficulties, aos=aos)
+    evaluator = collect_folders(
+        gt_dir, pred_dir, frame_ids=frame_ids, missing=missing, on_invalid=on_invalid, processes=processes
+    )
+    return evaluator.compute(protocol=protocol, overlaps=overlaps, difficulties=difficulties, aos=aos)
 
 
 def collect_folders(
@@ -46,6 +50,7 @@ def collect_folders(
     frame_ids: Sequence[str] | None = None,
     missing: Missing = "error",
     on_invalid: OnInvalid = "error",
+    processes: int = 1,
     progress: Progress = iter,
 ) -> KittiEvaluator:
     """Return an evaluator that holds the frames of two folders, ready to compute under several tables.
@@ -54,12 +59,15 @@ def collect_folders(
         frame_ids: The frames to evaluate; all label files if None. Prediction files of other labelled frames
             are left alone; a prediction file without a label file is always refused.
         missing: What to do with frames that have no prediction file.
+        processes: How many read files; more than one pays for slow disks and beyond some ten thousand frames.
+        progress: Wraps the frame names while they are read, for example `tqdm.tqdm`.
 
     Raises:
         FileNotFoundError: A folder or a label file is not there; prediction files are missing.
         ValueError: Predictions for unknown frames; a frame listed twice; bad lines (see `read_labels`).
     """
     require_choice(missing, Missing, name="missing")
+    require_choice(on_invalid, OnInvalid, name="on_invalid")
     labels, predictions = _frames(Path(gt_dir), "gt_dir"), _frames(Path(pred_dir), "pred_dir")
     chosen = _chosen(labels, frame_ids, Path(gt_dir))
     unknown = predictions - labels
@@ -75,13 +83,26 @@ def collect_folders(
             f" {first_names(absent)}; write an empty file where nothing was found, or pass missing='empty'"
             " (--missing empty)" + _hint(Path(pred_dir))
         )
-    evaluator = KittiEvaluator(on_invalid=on_invalid)
+    collect = functools.partial(_collect, Path(gt_dir), Path(pred_dir), absent, on_invalid)
+    return gather(chosen, collect, processes=processes, progress=progress)
+
+
+def _collect(
+    gt_dir: Path, pred_dir: Path, absent: AbstractSet[str], on_invalid: OnInvalid, frame_ids: Sequence[str]
+) -> KittiEvaluator:
+    """Return an evaluator with some of the frames."""
     non_finite: NonFinite = "error" if on_invalid == "error" else "keep"
-    for frame_id in progress(chosen):
-        gt = read_labels(Path(gt_dir) / f"{frame_id}.txt", non_finite=non_finite)
-        path = Path(pred_dir) / f"{frame_id}.txt"
-        det = None if frame_id in absent else read_detections(path, non_finite=non_finite)
-        evaluator.update(frame_id, gt, det)
+    files = [f"{frame_id}.txt" for frame_id in frame_ids]
+    frames = {frame_id: frame_id in absent for frame_id in frame_ids}
+    found = [
+        None if is_absent else pred_dir / file for file, is_absent in zip(files, frames.values(), strict=True)
+    ]
+    evaluator = KittiEvaluator(on_invalid=on_invalid)
+    evaluator.update_rows(
+        frames,
+        read_label_rows([gt_dir / file for file in files], non_finite),
+        read_detection_rows(found, non_finite),
+    )
     return evaluator
 
 
@@ -90,8 +111,18 @@ def read_frame_list(path: str | Path) -> list[str]:
 
     Raises:
         FileNotFoundError: There is no such file.
+        ValueError: It is not text, or a line holds more than one word; names file and line.
     """
-    return [name for line in Path(path).read_text(encoding="utf-8").splitlines() if (name := line.strip())]
+    names: list[str] = []
+    for line, content in enumerate(decoded(Path(path), Path(path).read_bytes()).split("\n"), start=1):
+        words = content.split()
+        if len(words) > 1:
+            raise ValueError(
+                f"{path}, line {line}: expected one frame name, got {len(words)} words;"
+                " keep the name of the label file without .txt"
+            )
+        names += words
+    return names
 
 
 def _frames(folder: Path, argument: str) -> set[str]:
@@ -105,7 +136,7 @@ def _chosen(labels: set[str], frame_ids: Sequence[str] | None, gt_dir: Path) -> 
     if not chosen:
         raise FileNotFoundError(f"gt_dir: no frames to evaluate in {gt_dir}{_hint(gt_dir)}")
     if len(set(chosen)) != len(chosen):
-        twice = {name for name in chosen if chosen.count(name) > 1}
+        twice = {name for name, following in itertools.pairwise(chosen) if name == following}
         raise ValueError(f"frame_ids lists {len(twice)} frames more than once: {first_names(twice)}")
     unlabelled = set(chosen) - labels
     if unlabelled:

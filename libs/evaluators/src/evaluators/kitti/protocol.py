@@ -1,8 +1,9 @@
-"""The KITTI object protocol as data: classes, neighbours, minimum overlaps, difficulty levels.
+"""The KITTI object protocol as data: classes, neighbours, overlaps, levels, and what tools do differently.
 
 Source of every number: the official development kit (`evaluate_object.cpp`: MIN_OVERLAP, MIN_HEIGHT,
 MAX_OCCLUSION, MAX_TRUNCATION, N_SAMPLE_PTS); the loose overlaps and the extra classes are those of the
-second table that papers print (SECOND, OpenPCDet).
+second table that papers print (SECOND, OpenPCDet). The rules of a `Protocol` were read in the sources that it
+names and checked by running them.
 """
 
 from __future__ import annotations
@@ -23,13 +24,90 @@ PROTOCOL_VERSION: Final = "devkit-2017"
 """The current official kit: ground truth whose height equals the minimum is too small."""
 
 
+DontCareRule: TypeAlias = Literal["any case", "exact"]
+"""Which names mark a region to forgive in: DontCare in any letter case, or spelled exactly so."""
+EvaluatedRule: TypeAlias = Literal["box", "location", "always"]
+"""Which classes a metric scores: those of which a detection has x1 >= 0 (2d) or a complete box (bev, 3d);
+those of which one has x1 >= 0 (2d), an x (bev), a y (3d); all."""
+OrientationRule: TypeAlias = Literal["all detections", "first detection", "any detection"]
+"""When orientation is scored: every detection has an alpha; the very first one has; one has, and so does the
+first ground truth of a frame. An alpha of -10 is none."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Protocol:
+    """What public evaluators do differently; everything else they share."""
+
+    name: str
+    tool: str
+    minimum_height_counts: bool
+    """True: ground truth exactly as high as the minimum counts; False: it is too small."""
+    dont_care: DontCareRule
+    evaluated: EvaluatedRule
+    orientation: OrientationRule
+
+
+KITTI_DEVKIT: Final = Protocol(
+    name="kitti-devkit",
+    tool="the official development kit (evaluate_object.cpp, 2017 and later)",
+    minimum_height_counts=False,
+    dont_care="any case",
+    evaluated="box",
+    orientation="all detections",
+)
+PRCLIBO: Final = Protocol(
+    name="prclibo",
+    tool="the old offline forks of the kit (prclibo/kitti_eval, evaluate_object_3d_offline.cpp)",
+    minimum_height_counts=True,
+    dont_care="any case",
+    evaluated="location",
+    orientation="all detections",
+)
+OPENPCDET: Final = Protocol(
+    name="openpcdet",
+    tool="OpenPCDet (pcdet/datasets/kitti/kitti_object_eval_python/eval.py)",
+    minimum_height_counts=False,
+    dont_care="exact",
+    evaluated="always",
+    orientation="first detection",
+)
+MMDET3D: Final = Protocol(
+    name="mmdet3d",
+    tool="mmdetection3d (mmdet3d/evaluation/functional/kitti_utils/eval.py)",
+    minimum_height_counts=False,
+    dont_care="exact",
+    evaluated="always",
+    orientation="any detection",
+)
+ProtocolName: TypeAlias = Literal["kitti-devkit", "prclibo", "openpcdet", "mmdet3d"]
+PROTOCOLS: Final = {item.name: item for item in (KITTI_DEVKIT, PRCLIBO, OPENPCDET, MMDET3D)}
+
+
+def protocol_named(protocol: str | Protocol) -> Protocol:
+    """Return the protocol of that name, or the protocol itself.
+
+    Raises:
+        ValueError: The name is not in `PROTOCOLS`.
+
+    Example:
+        >>> protocol_named("openpcdet").dont_care
+        'exact'
+    """
+    if isinstance(protocol, Protocol):
+        return protocol
+    if protocol not in PROTOCOLS:
+        known = ", ".join(PROTOCOLS)
+        raise ValueError(f"protocol must be one of {known} or a Protocol, got {protocol!r}")
+    return PROTOCOLS[protocol]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Difficulty:
     """Which ground truth counts at one level; what fails a limit is ignored, neither hit nor miss."""
 
     name: str
     min_height_px: float
-    """Ground truth must be higher than this in the image, a detection at least as high."""
+    """Ground truth must be higher than this in the image, a detection at least as high (see `Protocol`)."""
     max_occlusion: int
     """0 visible, 1 partly, 2 largely occluded, 3 unknown; the limit itself counts."""
     max_truncation: float

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Literal
 
 import numpy as np
 from jaxtyping import Float64, Int64
 
+from evaluators._page import Section
 from evaluators._report import JsonValue, finite_json
 from evaluators.kitti.protocol import (
     METRICS,
@@ -18,6 +19,7 @@ from evaluators.kitti.protocol import (
     Difficulty,
     Metric,
     OverlapTable,
+    Protocol,
 )
 
 Recall = Literal[11, 40]
@@ -97,6 +99,7 @@ class KittiCounts:
 class KittiResult:
     """The evaluation of one set of frames under one overlap table."""
 
+    protocol: Protocol
     overlaps: OverlapTable
     difficulties: tuple[Difficulty, ...]
     curves: Mapping[CurveKey, KittiCurve]
@@ -133,6 +136,12 @@ class KittiResult:
 
         return table(self)
 
+    def sections(self) -> list[Section]:
+        """Return the figures as tables and charts for a page: one chart per class and metric."""
+        from evaluators.kitti._text import sections
+
+        return sections(self)
+
     def explain(self, cls: str, metric: Metric, level: str) -> str:
         """Return the thresholds and counts behind one figure, and how they lead to it.
 
@@ -142,7 +151,9 @@ class KittiResult:
         from evaluators.kitti._text import explain
 
         if self.ap(cls, metric, level) is None:
-            raise ValueError("aos was not evaluated; a detection has alpha -10, or aos='never' was asked for")
+            raise ValueError(
+                "aos was not evaluated; alphas are -10 (not given), or aos='never' was asked for"
+            )
         return explain(self, cls, metric, level)
 
     def to_json(self) -> dict[str, JsonValue]:
@@ -167,7 +178,12 @@ class KittiResult:
             for level in self.difficulties
         }
         return {
-            "protocol": {"name": PROTOCOL_NAME, "version": PROTOCOL_VERSION, "overlaps": self.overlaps.name},
+            "protocol": {
+                "name": PROTOCOL_NAME,
+                "version": PROTOCOL_VERSION,
+                "rules": asdict(self.protocol),
+                "overlaps": self.overlaps.name,
+            },
             "classes": classes,
             "levels": levels,
             "counts": counts,

@@ -51,12 +51,15 @@ def test_the_options_are_these(capsys: pytest.CaptureFixture[str]) -> None:
         "--gt",
         "--pred",
         "--split",
+        "--protocol",
         "--overlaps",
         "--missing",
         "--on-invalid",
         "--aos",
         "--explain",
+        "--processes",
         "--json",
+        "--html",
     }
 
 
@@ -65,6 +68,37 @@ def test_the_tables_are_those_of_the_library(capsys: pytest.CaptureFixture[str])
         main(["kitti", "--gt", "x", "--pred", "y", "--overlaps", "medium"])
     message = capsys.readouterr().err
     assert all(repr(name) in message for name in kitti.TABLES)
+
+
+def test_the_rules_are_those_of_the_library(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["kitti", "--gt", "x", "--pred", "y", "--protocol", "mine"])
+    message = capsys.readouterr().err
+    assert all(repr(name) in message for name in kitti.PROTOCOLS)
+
+
+def test_rules_of_another_tool_and_a_page(
+    golden_kitti: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder, page, report = golden_kitti / "height_boundary", tmp_path / "page.html", tmp_path / "r.json"
+    more = ["--protocol", "prclibo", "--overlaps", "strict", "--html", str(page), "--json", str(report)]
+    assert main(kitti_arguments(folder, *more)) == 0
+    assert "scored by the rules of the old offline forks" in capsys.readouterr().out
+    written = json.loads(report.read_text())
+    assert written["protocol"]["rules"]["name"] == "prclibo"
+    old = json.loads((folder / "expected.json").read_text())["old_devkit_min_height_lt_AP"]
+    assert written["results"]["Car/3d/easy"]["R11"] == pytest.approx(old["car/3d/easy"][0], abs=1e-6)
+    text = page.read_text()
+    assert "Car 3d, IoU &gt; 0.7" in text
+    assert f"{old['car/3d/easy'][0]:.4f}" in text
+
+
+def test_several_processes_print_the_same(golden_kitti: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = kitti_arguments(golden_kitti / "tied_scores")
+    assert main(arguments) == 0
+    alone = capsys.readouterr().out
+    assert main([*arguments, "--processes", "2"]) == 0
+    assert capsys.readouterr().out == alone
 
 
 def test_bad_input_ends_with_a_sentence_and_status_2(
