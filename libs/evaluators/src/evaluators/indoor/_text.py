@@ -1,0 +1,130 @@
+"""The printed forms of a result."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from evaluators._page import LineChart, Section, Table
+from evaluators.indoor.result import IndoorResult
+
+_LINES_A_CHART = 9
+_POINTS_A_LINE = 200
+
+
+def table(result: IndoorResult) -> str:
+    """Return the result as text: one line per class and mean, AP and recall per threshold."""
+    counts = result.counts
+    lines = [
+        f"Indoor detection, {result.classes.name}, {result.protocol} overlaps: {counts.n_scenes} scenes,"
+        f" {counts.n_gt} objects, {counts.n_det} predictions. Shares from 0 to 1.",
+        "",
+    ]
+    header, *rows = [_header(result), *_class_rows(result), *_mean_rows(result)]
+    first = max(len(row[0]) for row in (header, *rows))
+    lines += ["".join([f"{row[0]:{first}}", *(f"{cell:>12}" for cell in row[1:])]) for row in (header, *rows)]
+    return "\n".join(lines + [f"Note: {note}" for note in notes(result)])
+
+
+def notes(result: IndoorResult) -> list[str]:
+    """Return the warnings of a result, most important first."""
+    counts = result.counts
+    found: list[str] = []
+    if result.protocol == "votenet":
+        found.append("overlaps are VoteNet's, which are wrong where edges of boxes coincide.")
+    if counts.n_missing:
+        found.append(f"{counts.n_missing} scenes had no predictions and were taken as empty.")
+    if counts.n_dropped_gt or counts.n_dropped_det:
+        found.append(
+            f"{counts.n_dropped_gt} invalid ground truth boxes and {counts.n_dropped_det} invalid predictions"
+            " were dropped."
+        )
+    firsts = {name: result.curves[name, result.thresholds[0]] for name in result.classes.classes}
+    unfounded = [
+        f"{name} ({curve.n_det})" for name, curve in firsts.items() if curve.n_det and not curve.n_gt
+    ]
+    if unfounded:
+        effect = {
+            "gt": "they enter no mean",
+            "listed": "they enter the means as 0",
+            "reference": "they make the mean NaN, as in the reference tools",
+        }[result.mean_over]
+        found.append(f"predicted, but without any ground truth: {', '.join(unfounded)}; {effect}.")
+    absent = [name for name, curve in firsts.items() if not curve.n_det and not curve.n_gt]
+    if absent:
+        effect = "enter the means as 0" if result.mean_over == "listed" else "enter no mean"
+        found.append(f"neither in the ground truth nor predicted: {', '.join(absent)}; they {effect}.")
+    if counts.n_tied_scores:
+        found.append(
+            f"{counts.n_tied_scores} predictions share their score with another one of their class; the scene"
+            " that comes first by name goes first, then the earlier row."
+        )
+    return found
+
+
+def sections(result: IndoorResult) -> list[Section]:
+    """Return the table and, per threshold, the precision-recall curves of the classes with ground truth."""
+    head = Table(
+        title=f"Average precision (AP) and recall, {result.classes.name}",
+        header=_header(result),
+        rows=[*_class_rows(result), *_mean_rows(result)],
+    )
+    found: list[Section] = [head]
+    for threshold in result.thresholds:
+        names = [name for name in result.classes.classes if result.curves[name, threshold].evaluated]
+        for start in range(0, len(names), _LINES_A_CHART):
+            chosen = names[start : start + _LINES_A_CHART]
+            found.append(
+                LineChart(
+                    title=f"Precision at a recall or beyond, IoU > {threshold:g}, {chosen[0]} to {chosen[-1]}",
+                    x_label="recall",
+                    y_label="precision",
+                    lines={name: _line(result, name, threshold) for name in chosen},
+                    x_range=(0.0, 1.0),
+                    y_range=(0.0, 1.0),
+                )
+            )
+    return found
+
+
+def _header(result: IndoorResult) -> list[str]:
+    figures = [f"{name}_{threshold:g}" for threshold in result.thresholds for name in ("AP", "recall")]
+    return ["class", *figures, "objects", "predicted"]
+
+
+def _class_rows(result: IndoorResult) -> list[list[str]]:
+    rows: list[list[str]] = []
+    for name in result.classes.classes:
+        curves = [result.curves[name, threshold] for threshold in result.thresholds]
+        figures = [figure for curve in curves for figure in (curve.ap(), curve.final_recall())]
+        rows.append([name, *_cells(figures), str(curves[0].n_gt), str(curves[0].n_det)])
+    return rows
+
+
+def _mean_rows(result: IndoorResult) -> list[list[str]]:
+    rows: list[list[str]] = []
+    for subset in (None, *(item.name for item in result.classes.subsets)):
+        figures = [
+            figure(threshold, subset=subset)
+            for threshold in result.thresholds
+            for figure in (result.mean_ap, result.mean_recall)
+        ]
+        rows.append(["mean" if subset is None else f"mean_{subset}", *_cells(figures), "", ""])
+    return rows
+
+
+def _cells(figures: Sequence[float | None]) -> list[str]:
+    return ["-" if figure is None else f"{figure:.4f}" for figure in figures]
+
+
+def _line(result: IndoorResult, name: str, threshold: float) -> tuple[np.ndarray, np.ndarray]:
+    """Return recall and envelope of one class, at most some hundred points, from recall 0 to its end."""
+    curve = result.curves[name, threshold]
+    hits = curve.hits
+    if not len(hits):
+        return np.zeros(2), np.zeros(2)
+    shown = hits[np.unique(np.linspace(0, len(hits) - 1, _POINTS_A_LINE).astype(np.int64))]
+    recall, precision = curve.recall[shown], curve.envelope[shown]
+    # The envelope starts at recall 0 and drops to 0 where recall ends.
+    return np.r_[0.0, recall, recall[-1]], np.r_[precision[0], precision, 0.0]
