@@ -9,7 +9,7 @@ import argparse
 import sys
 from collections.abc import Callable, Sequence
 
-from evaluators._cli import depth, indoor, kitti
+from evaluators._cli import depth, indoor, kitti, nuscenes, panoptic, semantickitti
 
 _EPILOG = "Every protocol has its own help: python -m evaluators kitti --help"
 
@@ -25,6 +25,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     kitti.add_parser(protocols)
     depth.add_parser(protocols)
     indoor.add_parser(protocols)
+    panoptic.add_parser(protocols)
+    nuscenes.add_parser(protocols)
+    semantickitti.add_parser(protocols)
     options = parser.parse_args(arguments)
     run: Callable[[argparse.Namespace], None] = options.run
     try:

@@ -70,7 +70,7 @@ class PanopticEvaluator:
     small. Unmatched segments of `min_points` or more are errors, smaller ones are not. float64 throughout.
 
     Holds the counts and one row of IoU sums per scan, which are added exactly: neither the order of scans nor
-    the split over processes changes a digit. About a millisecond for a scan of 120 000 points.
+    the split over processes changes a digit. Under a millisecond for a scan of 120 000 points.
 
     Args:
         protocol: A name of `PROTOCOLS`, or a protocol of your own.

@@ -42,7 +42,7 @@ class PanopticLabels:
         _require_32_bits(self.instance, "instance")
 
 
-Labels: TypeAlias = Integer[np.ndarray, " n"] | PanopticLabels
+Labels: TypeAlias = Integer[np.ndarray, " _"] | PanopticLabels
 """Packed labels as the protocol's files hold them (any integer type, 0..4294967295), or both parts."""
 
 
