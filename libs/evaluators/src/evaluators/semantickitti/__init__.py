@@ -1,5 +1,6 @@
 """SemanticKITTI segmentation of single scans, several scans and moving objects, as the official tool does."""
 
+from evaluators.semantickitti._checker import check_submission
 from evaluators.semantickitti.confusion import SegmentationScores, confusion_matrix, segmentation_scores
 from evaluators.semantickitti.evaluator import SemanticKittiEvaluator, evaluate
 from evaluators.semantickitti.files import (
@@ -25,6 +26,12 @@ from evaluators.semantickitti.protocol import (
     plain_map,
 )
 from evaluators.semantickitti.result import SemanticKittiCounts, SemanticKittiResult
+from evaluators.semantickitti.submission import (
+    SubmissionReport,
+    expected_scans,
+    write_prediction,
+    zip_submission,
+)
 
 __all__ = [
     "ABSENT_RULES",
@@ -40,10 +47,13 @@ __all__ = [
     "SemanticKittiCounts",
     "SemanticKittiEvaluator",
     "SemanticKittiResult",
+    "SubmissionReport",
+    "check_submission",
     "collect_folders",
     "confusion_matrix",
     "evaluate",
     "evaluate_folders",
+    "expected_scans",
     "frame_path",
     "label_map",
     "list_frames",
@@ -53,4 +63,6 @@ __all__ = [
     "read_points",
     "segmentation_scores",
     "write_label_file",
+    "write_prediction",
+    "zip_submission",
 ]

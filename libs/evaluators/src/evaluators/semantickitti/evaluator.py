@@ -134,7 +134,7 @@ class SemanticKittiEvaluator:
         side = len(self._map.classes) + 1
         # The last row and column hold the raw ids that the map does not know.
         self._counts = np.zeros((1 + len(self._ranges_m), side, side), dtype=np.int64)
-        self._scratch = np.zeros((4, side, side), dtype=np.int64)
+        self._scratch = np.zeros((4, side, side), dtype=np.uint32)
         self._frames: set[str] = set()
         self._missing: set[str] = set()
 

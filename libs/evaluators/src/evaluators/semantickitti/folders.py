@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -54,8 +55,8 @@ def collect_folders(
         gt_root: Holds sequences/SS/labels/FFFFFF.label, and sequences/SS/velodyne/FFFFFF.bin for range bins.
         pred_root: Holds sequences/SS/predictions/FFFFFF.label; may be the same folder.
         like: An evaluator with the settings to use; it is left as it is. Default: single scan, no bins.
-        processes: One reads with two threads and is as fast as the files come from memory; a pool of
-            processes takes seconds to start.
+        processes: One works with two threads and keeps pace with a loop that only reads the files; more of
+            them pay for the seconds they take to start only with range bins or on a slow file system.
 
     Raises:
         FileNotFoundError: A folder, labels, predictions or points are not there.
@@ -63,23 +64,58 @@ def collect_folders(
     """
     frames, absent = pair_frames(gt_root, pred_root, sequences, missing=missing)
     like = SemanticKittiEvaluator() if like is None else like.empty()
-    collect = functools.partial(_collect, str(gt_root), str(pred_root), like, absent)
-    return gather(frames, collect, processes=processes, progress=progress)
+    count = functools.partial(_count, str(gt_root), str(pred_root), like, absent)
+    if processes != 1:
+        return gather(frames, count, processes=processes, progress=progress)
+    return _on_threads(count, progress(frames))
 
 
-def _collect(
-    gt_root: str, pred_root: str, like: SemanticKittiEvaluator, absent: frozenset[str], frames: Sequence[str]
+class _Shared:
+    """An iterator that several threads draw from."""
+
+    def __init__(self, items: Iterable[str]) -> None:
+        self._items = iter(items)
+        self._lock = threading.Lock()
+
+    def __iter__(self) -> Iterator[str]:
+        return self
+
+    def __next__(self) -> str:
+        with self._lock:
+            return next(self._items)
+
+    def close(self) -> None:
+        """Have no more items, so that all threads come to an end."""
+        with self._lock:
+            self._items = iter(())
+
+
+def _on_threads(
+    count: Callable[[Iterable[str]], SemanticKittiEvaluator], frames: Iterable[str]
 ) -> SemanticKittiEvaluator:
-    """Count the scans on two threads: while one waits for the disk or copies, the other one counts."""
-    count = functools.partial(_count, gt_root, pred_root, like, absent)
+    """Count on two threads: while one waits for the disk or copies, the other one counts."""
+    shared = _Shared(frames)
+
+    def work() -> SemanticKittiEvaluator:
+        try:
+            return count(shared)
+        except BaseException:
+            shared.close()
+            raise
+
     with ThreadPoolExecutor(2) as pool:
-        first, second = pool.map(count, (frames[::2], frames[1::2]))
+        running = [pool.submit(work) for _ in range(2)]
+        try:
+            first, second = (future.result() for future in running)
+        except BaseException:
+            shared.close()
+            raise
     first.merge(second)
     return first
 
 
 def _count(
-    gt_root: str, pred_root: str, like: SemanticKittiEvaluator, absent: frozenset[str], frames: Sequence[str]
+    gt_root: str, pred_root: str, like: SemanticKittiEvaluator, absent: frozenset[str], frames: Iterable[str]
 ) -> SemanticKittiEvaluator:
     evaluator = like.empty()
     gt_reader, pred_reader, point_reader = ScanReader(), ScanReader(), ScanReader()
