@@ -1,0 +1,114 @@
+"""`evaluators nuscenes`: a submission file in, mAP, NDS and everything behind them out."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from evaluators._cli._common import (
+    Protocols,
+    add_missing,
+    add_on_invalid,
+    add_outputs,
+    check_outputs,
+    new_parser,
+    publish,
+)
+
+_DESCRIPTION = """\
+nuScenes detection, exactly as the official kit scores it (detection_cvpr_2019): average precision over four
+centre distances, the errors of the hits (place, size, yaw, velocity, attribute), mAP and NDS.
+
+--pred is a submission, a JSON object:
+  {"meta": {"use_camera": false, "use_lidar": true, "use_radar": false, "use_map": false,
+            "use_external": false},
+   "results": {SAMPLE_TOKEN: [BOX, ...], ...}}
+with every sample of the split, an empty list where nothing was found, at most 500 boxes each. A BOX:
+  {"sample_token": "...", "translation": [x, y, z], "size": [width, length, height],
+   "rotation": [w, x, y, z], "velocity": [vx, vy], "detection_name": "car",
+   "detection_score": 0.9, "attribute_name": "vehicle.parked"}
+in the global frame, metres and metres per second; attribute_name is "" for none.
+
+--gt is the folder of the data set; its tables (--version, the folder with sample.json and so on) are read,
+the sensor data are not.
+"""
+_EXAMPLES = """\
+  evaluators nuscenes --gt /data/nuscenes --version v1.0-trainval --split val --pred results_nusc.json
+  evaluators nuscenes --gt /data/nuscenes --split mini_val --pred results_nusc.json --html report.html
+  evaluators nuscenes --check --pred results_nusc.json
+  evaluators nuscenes --check --pred results_nusc.json --gt /data/nuscenes --version v1.0-test --split test
+"""
+
+
+def add_parser(protocols: Protocols) -> None:
+    """Add the options of this protocol."""
+    parser = new_parser(
+        protocols,
+        "nuscenes",
+        summary="nuScenes detection: mAP, NDS, true positive errors",
+        description=_DESCRIPTION,
+        examples=_EXAMPLES,
+    )
+    add = parser.add_argument
+    add("--gt", type=Path, metavar="DIR", help="folder of the data set; needed unless --check is given")
+    add("--pred", required=True, type=Path, metavar="FILE", help="submission (JSON)")
+    add(
+        "--version",
+        default="v1.0-mini",
+        metavar="NAME",
+        help="sub-folder of the tables: v1.0-mini, v1.0-trainval, v1.0-test (default: v1.0-mini)",
+    )
+    add(
+        "--split",
+        metavar="NAME",
+        help="train, val, test, mini_train, mini_val, or a name in splits.json beside the tables"
+        " (default: all samples of the tables)",
+    )
+    add(
+        "--check",
+        action="store_true",
+        help="only say whether the submission is valid; with --gt, also whether its samples are the split's",
+    )
+    add_missing(parser)
+    add_on_invalid(parser)
+    add_outputs(parser)
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> None:
+    """Evaluate, or check, and print.
+
+    Raises:
+        ValueError: Bad files or samples.
+        OSError: Missing files or folders.
+    """
+    if options.check:
+        _check(options)
+        return
+    if options.gt is None:
+        raise ValueError("--gt is needed to score a submission; --check does without")
+    check_outputs(options)
+    from evaluators.nuscenes.files import evaluate_submission
+
+    result = evaluate_submission(
+        options.gt,
+        options.pred,
+        version=options.version,
+        split=options.split,
+        missing=options.missing,
+        on_invalid=options.on_invalid,
+    )
+    publish(options, {"nuscenes": result}, title="nuScenes detection")
+
+
+def _check(options: argparse.Namespace) -> None:
+    from evaluators.nuscenes.submission import read_submission
+    from evaluators.nuscenes.tables import read_sample_tokens
+
+    tokens = None
+    if options.gt is not None:
+        tokens = read_sample_tokens(options.gt, version=options.version, split=options.split)
+    found = read_submission(options.pred, samples=tokens)
+    boxes = sum(map(len, found.boxes.values()))
+    compared = "" if tokens is None else ", exactly those of the split"
+    print(f"{options.pred}: valid; {boxes} boxes in {len(found.boxes)} samples{compared}")  # noqa: T201

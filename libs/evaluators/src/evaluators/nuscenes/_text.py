@@ -1,0 +1,135 @@
+"""The printed forms of a result."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from evaluators._page import LineChart, Section, Table
+from evaluators.nuscenes.protocol import MEAN_NAMES, RECALL_POSITIONS, TP_ERRORS, TpError
+from evaluators.nuscenes.result import NuscenesResult
+
+_AXIS: dict[TpError, str] = {
+    "trans_err": "place error (m)",
+    "scale_err": "size error (1 - overlap)",
+    "orient_err": "yaw error (rad)",
+    "vel_err": "velocity error (m/s)",
+    "attr_err": "share of wrong attributes",
+}
+
+
+def table(result: NuscenesResult) -> str:
+    """Return the result as text: the means, one line per class, the notes."""
+    counts, header = result.counts, _class_header(result)
+    means = "   ".join(f"{MEAN_NAMES[error]} {value:.4f}" for error, value in result.tp_errors.items())
+    lines = [
+        f"nuScenes detection, {result.config.name}: {counts.n_samples} samples, {counts.n_gt} objects,"
+        f" {counts.n_pred} detections. Fractions, not percent.",
+        "",
+        f"mAP {result.mean_ap:.4f}   NDS {result.nds:.4f}   {means}",
+        "",
+        _line(header),
+        *(_line(row) for row in _class_rows(result)),
+    ]
+    return "\n".join(lines + [f"Note: {note}" for note in notes(result)])
+
+
+def _line(cells: Sequence[str]) -> str:
+    return f"{cells[0]:21}" + "".join(f"{cell:>9}" for cell in cells[1:])
+
+
+def _class_header(result: NuscenesResult) -> list[str]:
+    distances = [f"AP {distance:g}m" for distance in result.config.dist_thresholds_m]
+    return ["class", "AP", *distances, *(MEAN_NAMES[error][1:] for error in TP_ERRORS), "objects", "found"]
+
+
+def _class_rows(result: NuscenesResult) -> list[list[str]]:
+    rows: list[list[str]] = []
+    for name in result.config.class_names:
+        curve = result.curve(name)
+        aps = [result.ap(name), *(result.ap(name, dist) for dist in result.config.dist_thresholds_m)]
+        errors = [result.tp_error(name, error) for error in TP_ERRORS]
+        rows.append(
+            [
+                name,
+                *(f"{value:.4f}" for value in aps),
+                *("-" if value is None else f"{value:.4f}" for value in errors),
+                str(curve.n_gt),
+                str(curve.n_tp),
+            ]
+        )
+    return rows
+
+
+def notes(result: NuscenesResult) -> list[str]:
+    """Return the warnings of a result, most important first."""
+    counts = result.counts
+    found: list[str] = []
+    if counts.n_missing:
+        found.append(f"{counts.n_missing} samples had no predictions and were taken as empty.")
+    if counts.n_dropped_gt or counts.n_dropped_pred:
+        found.append(
+            f"{counts.n_dropped_gt} invalid ground truth rows and {counts.n_dropped_pred} invalid detections"
+            " were dropped."
+        )
+    absent = [name for name in result.config.class_names if not result.curve(name).evaluated]
+    if absent:
+        found.append(
+            f"no ground truth of {', '.join(absent)}: AP 0 and errors 1 by the protocol, means included."
+        )
+    aside = counts.n_gt_out_of_range + counts.n_gt_without_points + counts.n_gt_in_racks
+    if aside:
+        found.append(
+            f"{aside} of {counts.n_gt} objects do not count: {counts.n_gt_out_of_range} out of range,"
+            f" {counts.n_gt_without_points} without LiDAR or radar points, {counts.n_gt_in_racks} in racks."
+        )
+    if counts.n_tied_scores:
+        found.append(
+            f"{counts.n_tied_scores} detections share their score with another one of their class;"
+            " the later one goes first, so the order of the samples matters."
+        )
+    return found
+
+
+def sections(result: NuscenesResult) -> list[Section]:
+    """Return the tables, the precision of all classes at every distance, and the errors over recall."""
+    recall = np.linspace(0.0, 1.0, RECALL_POSITIONS)
+    config = result.config
+    means = [["mAP", f"{result.mean_ap:.4f}"], ["NDS", f"{result.nds:.4f}"]]
+    means += [[MEAN_NAMES[error], f"{value:.4f}"] for error, value in result.tp_errors.items()]
+    found: list[Section] = [
+        Table(title="Means", header=["figure", "value"], rows=means),
+        Table(title="Classes", header=_class_header(result), rows=_class_rows(result)),
+    ]
+    for dist in config.dist_thresholds_m:
+        lines = {name: (recall, result.curve(name, dist).precision) for name in config.class_names}
+        found.append(
+            LineChart(
+                title=f"Precision, hits within {dist:g} m",
+                x_label="recall",
+                y_label="precision",
+                lines=lines,
+                x_range=(0.0, 1.0),
+                y_range=(0.0, 1.0),
+            )
+        )
+    for error in result.tp_errors:
+        # Beyond the recall that was reached there is nothing to show.
+        curves = {
+            rule.name: (recall[reached], result.curve(rule.name).errors[error][reached])
+            for rule in config.classes
+            if error not in rule.unscored
+            and len(reached := np.flatnonzero(result.curve(rule.name).confidence)) > 0
+        }
+        if curves:
+            found.append(
+                LineChart(
+                    title=f"{MEAN_NAMES[error]}: mean {_AXIS[error]} of the hits",
+                    x_label="recall",
+                    y_label=_AXIS[error],
+                    lines=curves,
+                    x_range=(0.0, 1.0),
+                )
+            )
+    return found
