@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from evaluators._state import Evaluator, read_state, write_state
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 
@@ -133,6 +133,7 @@ def state_or_refusal(path: Path, content: bytes) -> None:
         assert all(isinstance(array, np.ndarray) and not array.dtype.hasobject for array in read.values())
 
 
+@settings(max_examples=200)
 @given(st.binary(max_size=200))
 @example(b"")
 @example(b"PK\x05\x06" + bytes(18))
@@ -144,6 +145,7 @@ def test_random_bytes_are_refused(damaged: Path, content: bytes) -> None:
 WHOLE = {True: archive(), False: archive(compressed=False)}
 
 
+@settings(max_examples=500)
 @given(st.booleans(), st.data())
 def test_a_damaged_file_is_refused_or_read(damaged: Path, compressed: bool, data: st.DataObject) -> None:
     content = bytearray(WHOLE[compressed])
