@@ -94,8 +94,12 @@ def test_help_teaches_the_formats_and_knows_all_choices(capsys: pytest.CaptureFi
     text = capsys.readouterr().out
     assert "sequences/08/labels/000000.label" in text
     assert "1000 * category + instance" in text
-    assert "{" + ",".join(panoptic.PROTOCOLS) + "}" in text
+    assert set(panoptic.PROTOCOLS) <= set(text.replace(":", " ").split())
     assert "{" + ",".join(SPLITS) + "}" in text
+    with pytest.raises(SystemExit):
+        main(["panoptic", "--gt", "x", "--pred", "y", "--protocol", "kitti"])
+    message = capsys.readouterr().err
+    assert all(name in message for name in panoptic.PROTOCOLS)
 
 
 def test_help_loads_no_numbers_library() -> None:

@@ -1,5 +1,8 @@
 """Label arrays: every integer type, and what cannot be evaluated."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 from evaluators import panoptic
@@ -107,3 +110,24 @@ def test_a_category_that_cannot_be_is_refused() -> None:
         ValueError, match=r"'t', ground truth: no label 1000 \* category \+ instance can be 65536001"
     ):
         panoptic.evaluate(gt, gt, protocol="nuscenes-panoptic")
+
+
+def test_other_arrays_are_refused_where_annotations_are_not_checked() -> None:
+    code = """
+import numpy as np
+from evaluators.panoptic import PanopticEvaluator, PanopticLabels
+whole = np.zeros(3, dtype=np.uint32)
+for bad in (np.zeros(3), np.zeros(3, dtype=bool), np.zeros((3, 1), dtype=np.uint32), np.array(["a"] * 3)):
+    for call in (
+        lambda: PanopticEvaluator().update("a", bad, whole),
+        lambda: PanopticEvaluator().update("a", whole, bad),
+        lambda: PanopticLabels(semantic=bad, instance=whole),
+        lambda: PanopticLabels(semantic=whole, instance=bad),
+    ):
+        try:
+            call()
+        except ValueError as error:
+            print("expected one row of whole numbers, got" in str(error))
+"""
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert done.stdout == "True\n" * 16

@@ -59,6 +59,7 @@ def add_parser(protocols: Protocols) -> None:
     add(
         "--protocol",
         dest="variant",
+        metavar="NAME",
         default="semantic-kitti-api",
         choices=[
             "semantic-kitti-api",
@@ -66,8 +67,9 @@ def add_parser(protocols: Protocols) -> None:
             "semantic-kitti-api-multi",
             "nuscenes-panoptic",
         ],
-        help="semantic-kitti-api: the official script, 50 points (default); -class: the class behind it, as"
-        " other code uses it, 30 points; -multi: moving classes apart; nuscenes-panoptic: 15 points",
+        help="semantic-kitti-api: the official script, 50 points (default); semantic-kitti-api-class: the class"
+        " behind it, as other code uses it, 30 points; semantic-kitti-api-multi: moving classes apart;"
+        " nuscenes-panoptic: 15 points",
     )
     add("--min-points", type=int, metavar="N", help="smallest unmatched segment that is an error")
     add(

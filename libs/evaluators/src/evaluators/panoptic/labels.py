@@ -33,13 +33,13 @@ class PanopticLabels:
     """Ids that count within their class; stuff needs one constant id (normally 0), or it falls to pieces."""
 
     def __post_init__(self) -> None:
+        _require_32_bits(self.semantic, "semantic")
+        _require_32_bits(self.instance, "instance")
         if len(self.semantic) != len(self.instance):
             raise ValueError(
                 f"expected one class and one instance per point, got {len(self.semantic)} classes and"
                 f" {len(self.instance)} instances"
             )
-        _require_32_bits(self.semantic, "semantic")
-        _require_32_bits(self.instance, "instance")
 
 
 Labels: TypeAlias = Integer[np.ndarray, " _"] | PanopticLabels
@@ -52,7 +52,8 @@ def count_labels(
     """Return what one scan adds, and how many of its labels were unknown; `pred` None: all unlabeled.
 
     Raises:
-        ValueError: Different numbers of points; unknown categories or classes; numbers beyond 32 bits.
+        ValueError: Different numbers of points; unknown categories or classes; numbers beyond 32 bits, or
+            no whole numbers.
     """
     gt_side = _Reader(
         gt, protocol.gt_label_map or protocol.label_map, protocol.packing, f"{where}, ground truth"
@@ -139,6 +140,10 @@ class _Reader:
 
 
 def _require_32_bits(values: Integer[np.ndarray, " n"], where: str) -> None:
+    if values.ndim != 1 or values.dtype.kind not in "iu":
+        raise ValueError(
+            f"{where}: expected one row of whole numbers, got {values.dtype} of shape {values.shape}"
+        )
     # Small and unsigned types need no look at the values.
     if np.can_cast(values.dtype, np.uint32) or not values.size:
         return
