@@ -1,13 +1,13 @@
 """Build the official KITTI object development kit, to time it and to compare its numbers with ours.
 
-The kit is not part of this project: get `evaluate_object.cpp` and `mail.h` from the KITTI web site (development
-kit of the object benchmark, folder cpp) and the headers of Boost (`pip install boost-headers` brings them), then
+The kit is not part of this project: get `evaluate_object.cpp` and `mail.h` from the KITTI web site (folder
+cpp of the development kit of the object benchmark) and the headers of Boost (pip install boost-headers):
 
     python benchmarks/kitti_devkit/build.py evaluate_object.cpp --boost DIR --out kitti_devkit
     KITTI_DEVKIT=./kitti_devkit python benchmarks/bench_kitti_eval.py
 
-Only input and output are changed: the number of frames comes from the environment variable KITTI_FRAMES, curves
-are written with all digits, and no other program is started (the kit calls gnuplot and pdf tools).
+Only input and output are changed: the number of frames comes from the environment variable KITTI_FRAMES,
+curves are written with all digits, and no other program is started (the kit calls gnuplot and pdf tools).
 """
 
 from __future__ import annotations

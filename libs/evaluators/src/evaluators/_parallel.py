@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import multiprocessing
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from typing import TypeAlias, TypeVar
 
 from evaluators._state import Evaluator
@@ -29,10 +27,11 @@ def gather(
         frame_ids: At least one.
         collect: Takes some of the frame names, returns an evaluator with them in it. With several processes
             it is pickled: give a module-level function or a `functools.partial` of one.
-        processes: 1 reads in this process.
+        processes: 1 reads in this process. More are started anew, so a script that asks for them needs the
+            usual `if __name__ == "__main__":`.
 
     Raises:
-        ValueError: No frames, or fewer than one process.
+        ValueError: No frames, or fewer than one process. What `collect` raises comes through as it is.
     """
     if not frame_ids:
         raise ValueError("no frames to evaluate")
@@ -41,6 +40,9 @@ def gather(
     chunks = [frame_ids[start : start + _CHUNK] for start in range(0, len(frame_ids), _CHUNK)]
     if processes == 1:
         return _joined(map(collect, chunks), frame_ids, progress)
+    import multiprocessing
+    from concurrent.futures import ProcessPoolExecutor
+
     # Not fork: a forked child may inherit locks that threads of this process hold.
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(min(processes, len(chunks)), mp_context=context) as pool:

@@ -56,6 +56,38 @@ def test_order_of_updates_and_merging_change_no_digit(
 
 @given(seed=SEEDS)
 @settings(max_examples=20)
+def test_the_order_of_detections_changes_nothing_when_scores_are_unique(
+    make_frames: MakeFrames, seed: int
+) -> None:
+    gt, det = make_frames(seed, 8)
+    rng = np.random.default_rng(seed)
+    # The protocol takes the first of several ignored (too small) detections; here none is too small.
+    levels = (replace(kitti.HARD, min_height_px=0.0),)
+    assert min(float((item.bbox[:, 3] - item.bbox[:, 1]).min(initial=9.0)) for item in det.values()) > 0.0
+    shuffled = {frame: reordered(objects, rng.permutation(len(objects))) for frame, objects in det.items()}
+    before, after = (
+        kitti.evaluate(gt, found, difficulties=levels, aos="always") for found in (det, shuffled)
+    )
+    for key, curve in before.curves.items():
+        for column in ("thresholds", "tp", "fp", "fn", "curve"):
+            np.testing.assert_array_equal(getattr(after.curves[key], column), getattr(curve, column))
+
+
+def reordered(objects: KittiObjects, order: np.ndarray) -> KittiObjects:
+    assert objects.score is not None
+    return KittiObjects.detections(
+        [objects.names[row] for row in order],
+        alpha=objects.alpha[order],
+        bbox=objects.bbox[order],
+        size_hwl=objects.size_hwl[order],
+        location=objects.location[order],
+        rotation_y=objects.rotation_y[order],
+        score=objects.score[order],
+    )
+
+
+@given(seed=SEEDS)
+@settings(max_examples=20)
 def test_a_monotone_change_of_scores_changes_nothing(make_frames: MakeFrames, seed: int) -> None:
     gt, det = make_frames(seed, 8)
     changed = with_scores(det, lambda scores: -1.0 / (scores + 0.01))

@@ -4,6 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from evaluators.kitti import KittiObjects, read_detections, read_labels
+from evaluators.kitti.files import _DETECTION_FIELDS, _LABEL_FIELDS, _read_closely, _scan
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -95,6 +96,12 @@ def test_binary_files_are_refused_by_line(tmp_path: Path) -> None:
         read_labels(path)
 
 
+def test_zero_bytes_are_no_text(tmp_path: Path) -> None:
+    path = write(tmp_path, f"{LABEL}\nC\0{LABEL}")
+    with pytest.raises(ValueError, match=r"000007\.txt, line 2: expected text, got the byte 0x00; is this"):
+        read_labels(path)
+
+
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="000009"):
         read_labels(tmp_path / "000009.txt")
@@ -130,6 +137,51 @@ def test_any_content_is_read_or_refused_by_line(
         assert f"{path}, line " in str(error)
     else:
         assert np.isfinite(objects.bbox).all()
+
+
+@given(at=st.integers(0, 3 * len(DETECTION) + 2), byte=st.integers(0, 255), kept=st.booleans())
+@pytest.mark.parametrize("read", [read_labels, read_detections])
+def test_one_wrong_byte_is_read_or_refused_by_line(
+    tmp_path_factory: pytest.TempPathFactory, read: Reader, at: int, byte: int, kept: bool
+) -> None:
+    good = "\n".join([LABEL if read is read_labels else DETECTION] * 3).encode()
+    # In place of the byte that is there, or before it.
+    content = good[:at] + bytes([byte]) + good[at + (not kept) :]
+    path = write(tmp_path_factory.getbasetemp(), content)
+    try:
+        assert len(read(path)) in (2, 3, 4)
+    except ValueError as error:
+        assert f"{path}, line " in str(error)
+
+
+@given(content=LINES.map(str.encode))
+@pytest.mark.parametrize("width", [15, 16])
+def test_the_fast_reader_agrees_with_the_careful_one(content: bytes, width: int) -> None:
+    fields = _LABEL_FIELDS if width == 15 else _DETECTION_FIELDS
+    fast = _scan(content, fields)
+    try:
+        names, values = _read_closely(Path("x.txt"), content, fields)
+    except ValueError:
+        assert fast is None
+    else:
+        if fast is not None:
+            assert fast[0] == names
+            np.testing.assert_array_equal(fast[1].view(np.int64), values.view(np.int64))
+
+
+DECIMALS = st.one_of(
+    st.builds(lambda x, n: f"{x:.{n}f}", st.floats(-1e7, 1e7), st.integers(0, 12)),
+    st.from_regex(r"[-+]?[0-9]{0,9}\.?[0-9]{0,9}", fullmatch=True).filter(lambda s: any(map(str.isdigit, s))),
+)
+
+
+@given(tokens=st.lists(DECIMALS, min_size=14, max_size=14))
+def test_decimals_are_read_to_the_last_bit(tokens: list[str]) -> None:
+    content = " ".join(["Car", *tokens]).encode()
+    read = _scan(content, _LABEL_FIELDS)
+    assert read is not None
+    expected = np.array([[float(token) for token in tokens]])
+    np.testing.assert_array_equal(read[1].view(np.int64), expected.view(np.int64))
 
 
 @given(

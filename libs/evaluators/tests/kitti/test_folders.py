@@ -2,6 +2,8 @@ from pathlib import Path
 
 import pytest
 from evaluators.kitti import collect_folders, evaluate_folders, read_frame_list
+from hypothesis import given
+from hypothesis import strategies as st
 
 LABEL = "Car 0.00 0 -1.60 100.00 120.00 200.00 180.00 1.50 1.60 3.90 1.00 1.70 20.00 -1.50"
 
@@ -51,6 +53,27 @@ def test_a_split_chooses_the_frames(folders: tuple[Path, Path], tmp_path: Path) 
     assert evaluate_folders(*folders, frame_ids=frame_ids).counts.n_frames == 1
 
 
+def test_a_split_file_holds_one_name_per_line(tmp_path: Path) -> None:
+    (tmp_path / "val.txt").write_text("000001\r\n000002 1\n")
+    with pytest.raises(ValueError, match=r"val\.txt, line 2: expected one frame name, got 2 words; keep"):
+        read_frame_list(tmp_path / "val.txt")
+    (tmp_path / "val.txt").write_bytes(b"000001\n\xff\n")
+    with pytest.raises(ValueError, match=r"val\.txt, line 2: expected text, got the byte 0xff"):
+        read_frame_list(tmp_path / "val.txt")
+
+
+@given(content=st.one_of(st.binary(max_size=60), st.text(max_size=60).map(str.encode)))
+def test_any_split_file_is_read_or_refused(tmp_path_factory: pytest.TempPathFactory, content: bytes) -> None:
+    path = tmp_path_factory.getbasetemp() / "fuzz.txt"
+    path.write_bytes(content)
+    try:
+        names = read_frame_list(path)
+    except ValueError as error:
+        assert f"{path}, line " in str(error)
+    else:
+        assert all(name and name.split() == [name] for name in names)
+
+
 def test_a_split_without_labels_is_refused(folders: tuple[Path, Path]) -> None:
     with pytest.raises(FileNotFoundError, match="lacks label files for 1 of 2 frames: 000009; wrong split"):
         evaluate_folders(*folders, frame_ids=["000000", "000009"])
@@ -92,3 +115,23 @@ def test_progress_sees_every_frame_in_order(folders: tuple[Path, Path]) -> None:
 
     collect_folders(*folders, missing="empty", progress=watch)
     assert seen == ["000000", "000001", "000002"]
+
+
+def test_invalid_rows_are_named_by_frame_and_row(folders: tuple[Path, Path]) -> None:
+    bad = LABEL.replace("100.00 120.00 200.00", "300.00 120.00 200.00")
+    (folders[1] / "000001.txt").write_text(f"{LABEL} 0.5\n{bad} 0.4\n")
+    with pytest.raises(ValueError, match=r"frame '000001', detections, row 2 \(Car\): expected an image box"):
+        evaluate_folders(*folders, missing="empty")
+    counts = evaluate_folders(*folders, missing="empty", on_invalid="drop").counts
+    assert (counts.n_det, counts.n_dropped_det) == (2, 1)
+
+
+def test_rules_and_processes_reach_the_evaluation(folders: tuple[Path, Path]) -> None:
+    result = evaluate_folders(*folders, missing="empty", protocol="openpcdet", processes=2)
+    assert result.protocol.name == "openpcdet"
+    assert result.counts.n_frames == 3
+
+
+def test_fewer_than_one_process_are_refused(folders: tuple[Path, Path]) -> None:
+    with pytest.raises(ValueError, match="processes must be at least 1, got 0"):
+        evaluate_folders(*folders, missing="empty", processes=0)

@@ -1,8 +1,10 @@
 import json
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from evaluators import kitti
+from evaluators._page import LineChart, Table, write_page
 from evaluators.kitti import KittiObjects, KittiResult
 
 Frames = dict[str, KittiObjects]
@@ -64,6 +66,37 @@ def test_json_holds_the_curves_and_survives_a_round_trip(result: KittiResult) ->
     assert len(report["results"]) == 36
     assert report["counts"]["n_frames"] == 30
     assert report["protocol"]["overlaps"] == "loose"
+    assert report["protocol"]["rules"]["orientation"] == "all detections"
+
+
+def test_sections_hold_tables_and_a_chart_per_class_and_metric(result: KittiResult, tmp_path: Path) -> None:
+    sections = result.sections()
+    tables = [section for section in sections if isinstance(section, Table)]
+    charts = {section.title: section for section in sections if isinstance(section, LineChart)}
+    assert len(tables) + len(charts) == len(sections)
+    assert [len(table.rows) for table in tables] == [12, 12, 6]
+    for table, recall in zip(tables, (40, 11), strict=False):
+        row = next(row for row in table.rows if row[:2] == ["Car", "3d"])
+        levels = ("easy", "moderate", "hard")
+        assert row[2:] == [
+            "0.5",
+            *(f"{result.ap('Car', '3d', level, recall=recall):.4f}" for level in levels),
+        ]
+    assert ["frames", "30"] in tables[2].rows
+    assert len(charts) == 12
+    chart = charts["Pedestrian bev, IoU > 0.25"]
+    recalls, precision = chart.lines["hard"]
+    assert (recalls[0], recalls[-1], len(recalls)) == (0.0, 1.0, 41)
+    assert precision is result.curves["Pedestrian", "bev", "hard"].curve
+    assert charts["Pedestrian aos, IoU > 0.5"].y_label == "orientation similarity"
+    write_page(tmp_path / "page.html", "KITTI", {"loose": result})
+    assert "Pedestrian bev" in (tmp_path / "page.html").read_text()
+
+
+def test_what_is_not_evaluated_has_no_chart(car: KittiObjects) -> None:
+    sections = kitti.evaluate({"a": car}, {"a": car}, aos="never").sections()
+    titles = [section.title for section in sections if isinstance(section, LineChart)]
+    assert titles == ["Car 2d, IoU > 0.7", "Car bev, IoU > 0.7", "Car 3d, IoU > 0.7"]
 
 
 def test_explain_lists_all_recall_positions(result: KittiResult) -> None:

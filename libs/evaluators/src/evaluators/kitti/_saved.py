@@ -9,7 +9,7 @@ from typing import Final
 import numpy as np
 
 from evaluators._state import State
-from evaluators._validation import OnInvalid
+from evaluators._validation import OnInvalid, require_choice
 from evaluators.kitti._rows import DETECTION_COLUMNS, LABEL_COLUMNS, Rows
 
 _KIND: Final = "kitti-object state 1"
@@ -61,7 +61,8 @@ def load(arrays: State) -> Loaded:
     try:
         if str(arrays["kind"]) != _KIND:
             raise ValueError(f"kind is {str(arrays['kind'])!r}, expected {_KIND!r}")
-        on_invalid: OnInvalid = "drop" if arrays["on_invalid"] == "drop" else "error"
+        require_choice(str(arrays["on_invalid"]), OnInvalid, name="on_invalid")
+        on_invalid: OnInvalid = "drop" if str(arrays["on_invalid"]) == "drop" else "error"
         names = [str(name) for name in _array(arrays, "frames", "U", (None,))]
         missing = _array(arrays, "missing", "b", (len(names),))
         dropped = _array(arrays, "dropped", "i", (2,))

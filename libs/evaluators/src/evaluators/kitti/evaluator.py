@@ -45,7 +45,7 @@ def evaluate(
     """Return the KITTI object scores of `det` against `gt`, both by frame name.
 
     Follows the official development kit exactly (see README), or another tool: 2D, orientation, bird's eye
-    view and 3D, per class and level. float64 throughout; ties go to the earlier row. Cost: about half a
+    view and 3D, per class and level. float64 throughout; ties go to the earlier row. Cost: less than a
     second for 3769 frames.
 
     Args:

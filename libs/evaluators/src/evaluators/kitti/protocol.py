@@ -63,6 +63,7 @@ PRCLIBO: Final = Protocol(
     evaluated="location",
     orientation="all detections",
 )
+"""These forks print R11 only, from a float32 sum, and score just the frames that have a detection file."""
 OPENPCDET: Final = Protocol(
     name="openpcdet",
     tool="OpenPCDet (pcdet/datasets/kitti/kitti_object_eval_python/eval.py)",
@@ -71,6 +72,7 @@ OPENPCDET: Final = Protocol(
     evaluated="always",
     orientation="first detection",
 )
+"""The tool computes overlaps in float32 and loses those of identical boxes; here they are exact."""
 MMDET3D: Final = Protocol(
     name="mmdet3d",
     tool="mmdetection3d (mmdet3d/evaluation/functional/kitti_utils/eval.py)",
@@ -79,6 +81,7 @@ MMDET3D: Final = Protocol(
     evaluated="always",
     orientation="any detection",
 )
+"""Overlaps as for OpenPCDet. The tool stops at a frame without ground truth; here such frames are passed over."""
 ProtocolName: TypeAlias = Literal["kitti-devkit", "prclibo", "openpcdet", "mmdet3d"]
 PROTOCOLS: Final = {item.name: item for item in (KITTI_DEVKIT, PRCLIBO, OPENPCDET, MMDET3D)}
 
