@@ -4,6 +4,7 @@ from evaluators import indoor
 from evaluators.indoor import IndoorBoxes
 
 BOX = [[0.0, 0.0, 0.5, 1.0, 1.0, 1.0]]
+FIRST_CLASSES = indoor.SCANNET.classes[:3]
 
 
 def test_six_columns_are_boxes_without_yaw() -> None:
@@ -98,3 +99,14 @@ def test_invalid_rows_are_named_or_dropped_and_counted(column: int, value: float
             indoor.evaluate(bad, {"a": IndoorBoxes.empty()})
         dropped = indoor.evaluate(bad, {"a": IndoorBoxes.empty()}, on_invalid="drop").counts
         assert (dropped.n_gt, dropped.n_dropped_gt) == (1, 1)
+
+
+def test_dropping_a_row_keeps_the_others_whole() -> None:
+    boxes = np.array([[np.nan] * 7, [0, 0, 0.5, 1, 1, 1, 0], [9, 9, 0.5, 1, 1, 1, 0]])
+    found = {"a": IndoorBoxes(boxes, [1, 0, 2], [0.9, 0.8, 0.7])}
+    truth = {"a": IndoorBoxes(boxes[[0, 2, 1]], [2, 2, 0])}
+    result = indoor.evaluate(truth, found, on_invalid="drop")
+    figures = {
+        name: (result.ap(name, 0.5), result.curves[name, 0.5].scores.tolist()) for name in FIRST_CLASSES
+    }
+    assert figures == {"cabinet": (1.0, [0.8]), "bed": (None, []), "chair": (1.0, [0.7])}

@@ -253,11 +253,25 @@ def test_the_overlap_must_exceed_the_threshold() -> None:
     assert (result.ap("cabinet", 0.5), result.ap("cabinet", 0.4999999)) == (0.0, 1.0)
 
 
-def test_the_first_object_wins_ties_and_the_second_best_does_not_count() -> None:
-    gt = {"a": IndoorBoxes(BOX * 2, [0, 0])}
-    pred = {"a": IndoorBoxes(BOX * 2, [0, 0], [0.9, 0.8])}
+def at(*places: float) -> list[list[float]]:
+    return [[place, *BOX[0][1:]] for place in places]
+
+
+def test_the_second_best_object_does_not_count() -> None:
+    gt = {"a": IndoorBoxes(at(0.0, 0.25), [0, 0])}
+    pred = {"a": IndoorBoxes(at(0.0, 0.0625), [0, 0], [0.9, 0.8])}
     result = indoor.evaluate(gt, pred)
     assert (result.ap("cabinet", 0.5), result.recall("cabinet", 0.5)) == (0.5, 0.5)
+
+
+@pytest.mark.parametrize(("places", "ap"), [((-0.25, 0.25), 0.5), ((0.25, -0.25), 1.0)])
+def test_the_first_of_two_objects_that_overlap_equally_is_taken(
+    places: tuple[float, float], ap: float
+) -> None:
+    # The first prediction lies between the objects, the second one on the left object.
+    gt = {"a": IndoorBoxes(at(*places), [0, 0])}
+    pred = {"a": IndoorBoxes(at(0.0, -0.25), [0, 0], [0.9, 0.8])}
+    assert indoor.evaluate(gt, pred).ap("cabinet", 0.5) == ap
 
 
 @pytest.mark.parametrize(("first", "ap"), [("a", 1.0), ("b", 0.5)])

@@ -60,5 +60,6 @@ def test_clipping_is_right_where_no_edges_coincide(seed: int) -> None:
 def test_clipping_never_leaves_its_buffers(cells: list[int]) -> None:
     # Corners on a coarse grid: many parallel and coinciding edges, also polygons that are no boxes.
     corners = np.array(cells, dtype=np.float64).reshape(2, 4, 2)
-    area = clipped_area(corners[0], corners[1])
-    assert math.isnan(area) or 0.0 <= area <= 1e6 or area > 0
+    # Interpreted, where an index out of range raises.
+    area = clipped_area.py_func(corners[0], corners[1])
+    assert math.isnan(area) or area >= 0.0

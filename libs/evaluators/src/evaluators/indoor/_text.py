@@ -23,7 +23,8 @@ def table(result: IndoorResult) -> str:
     ]
     header, *rows = [_header(result), *_class_rows(result), *_mean_rows(result)]
     first = max(len(row[0]) for row in (header, *rows))
-    lines += ["".join([f"{row[0]:{first}}", *(f"{cell:>12}" for cell in row[1:])]) for row in (header, *rows)]
+    for row in (header, *rows):
+        lines.append((f"{row[0]:{first}}" + "".join(f"{cell:>12}" for cell in row[1:])).rstrip())
     return "\n".join(lines + [f"Note: {note}" for note in notes(result)])
 
 
@@ -77,9 +78,9 @@ def sections(result: IndoorResult) -> list[Section]:
             chosen = names[start : start + _LINES_A_CHART]
             found.append(
                 LineChart(
-                    title=f"Precision at a recall or beyond, IoU > {threshold:g}, {chosen[0]} to {chosen[-1]}",
+                    title=f"Precision by recall, IoU > {threshold:g}, {chosen[0]} to {chosen[-1]}",
                     x_label="recall",
-                    y_label="precision",
+                    y_label="precision at this recall or beyond",
                     lines={name: _line(result, name, threshold) for name in chosen},
                     x_range=(0.0, 1.0),
                     y_range=(0.0, 1.0),
