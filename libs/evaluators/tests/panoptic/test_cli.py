@@ -94,7 +94,8 @@ def test_help_teaches_the_formats_and_knows_all_choices(capsys: pytest.CaptureFi
     text = capsys.readouterr().out
     assert "sequences/08/labels/000000.label" in text
     assert "1000 * category + instance" in text
-    assert set(panoptic.PROTOCOLS) <= set(text.replace(":", " ").split())
+    # The help may be broken at hyphens.
+    assert all(name in "".join(text.split()) for name in panoptic.PROTOCOLS)
     assert "{" + ",".join(SPLITS) + "}" in text
     with pytest.raises(SystemExit):
         main(["panoptic", "--gt", "x", "--pred", "y", "--protocol", "kitti"])

@@ -67,8 +67,8 @@ def add_parser(protocols: Protocols) -> None:
             "semantic-kitti-api-multi",
             "nuscenes-panoptic",
         ],
-        help="semantic-kitti-api: the official script, 50 points (default); semantic-kitti-api-class: the class"
-        " behind it, as other code uses it, 30 points; semantic-kitti-api-multi: moving classes apart;"
+        help="semantic-kitti-api: the official script, 50 points (default); semantic-kitti-api-class: the"
+        " class behind it, as other code uses it, 30 points; semantic-kitti-api-multi: moving classes apart;"
         " nuscenes-panoptic: 15 points",
     )
     add("--min-points", type=int, metavar="N", help="smallest unmatched segment that is an error")
