@@ -167,7 +167,7 @@ class KittiEvaluator:
         """Return everything gathered so far as plain arrays; how the frames came in leaves no trace."""
         if not self._frames:
             return _saved.empty_state(self._on_invalid)
-        ((gt, det),) = self._sorted_blocks()
+        gt, det = self._sorted_rows()
         return _saved.state(self._on_invalid, self._frames, gt, det, self._dropped)
 
     def merge_state(self, state: State) -> None:
@@ -205,7 +205,7 @@ class KittiEvaluator:
         if not self._frames:
             raise ValueError("no frames to evaluate; add some with update(frame_id, gt, det)")
         if rules.dont_care not in self._packed:
-            ((gt, det),) = self._sorted_blocks()
+            gt, det = self._sorted_rows()
             self._packed[rules.dont_care] = pack(gt, det, rules.dont_care)
         packed = self._packed[rules.dont_care]
         with_aos = aos == "always" or (aos == "auto" and orientation_is_given(packed, rules.orientation))
@@ -229,15 +229,15 @@ class KittiEvaluator:
         self._dropped = self._dropped + dropped
         self._packed.clear()
 
-    def _sorted_blocks(self) -> list[tuple[Rows, Rows]]:
-        """Join the blocks to one, in the order of the frame names, and return it in a list."""
+    def _sorted_rows(self) -> tuple[Rows, Rows]:
+        """Join the blocks to one, in the order of the frame names, and return it."""
         names = list(self._frames)
         order = np.array(sorted(range(len(names)), key=names.__getitem__), dtype=np.int64)
         if len(self._blocks) > 1 or np.any(np.diff(order) < 0):
             gt, det = (Rows.joined(parts, order) for parts in zip(*self._blocks, strict=True))
             self._blocks = [(gt, det)]
             self._frames = dict(sorted(self._frames.items()))
-        return self._blocks
+        return self._blocks[0]
 
     def _counts(self, packed: Packed) -> KittiCounts:
         n_dont_care = int(np.count_nonzero(packed.gt.codes == packed.code("DontCare")))

@@ -81,7 +81,7 @@ MMDET3D: Final = Protocol(
     evaluated="always",
     orientation="any detection",
 )
-"""Overlaps as for OpenPCDet. The tool stops at a frame without ground truth; here such frames are passed over."""
+"""Overlaps as for OpenPCDet. The tool stops at a frame without ground truth; here it is passed over."""
 ProtocolName: TypeAlias = Literal["kitti-devkit", "prclibo", "openpcdet", "mmdet3d"]
 PROTOCOLS: Final = {item.name: item for item in (KITTI_DEVKIT, PRCLIBO, OPENPCDET, MMDET3D)}
 
