@@ -9,7 +9,7 @@ import argparse
 import sys
 from collections.abc import Callable, Sequence
 
-from evaluators._cli import depth, indoor, kitti, nuscenes, panoptic, semantickitti
+from evaluators._cli import depth, indoor, kitti, nuscenes, panoptic, semantickitti, waymo
 
 _EPILOG = "Every protocol has its own help: python -m evaluators kitti --help"
 
@@ -28,6 +28,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     panoptic.add_parser(protocols)
     nuscenes.add_parser(protocols)
     semantickitti.add_parser(protocols)
+    waymo.add_parser(protocols)
     options = parser.parse_args(arguments)
     run: Callable[[argparse.Namespace], None] = options.run
     try:

@@ -1,0 +1,28 @@
+"""Waymo Open Dataset 3D detection: AP and APH per type, level and range, on arrays."""
+
+from evaluators.waymo.evaluator import WaymoEvaluator, evaluate
+from evaluators.waymo.folders import collect_folders, evaluate_folders, read_detections, read_ground_truth
+from evaluators.waymo.objects import WaymoDetections, WaymoGroundTruth
+from evaluators.waymo.protocol import LEVELS, RANGES, SCORE_CUTOFFS, TYPE_NAMES, TYPES, ObjectType
+from evaluators.waymo.result import WaymoCounts, WaymoCurve, WaymoResult, average_precision
+
+__all__ = [
+    "LEVELS",
+    "RANGES",
+    "SCORE_CUTOFFS",
+    "TYPES",
+    "TYPE_NAMES",
+    "ObjectType",
+    "WaymoCounts",
+    "WaymoCurve",
+    "WaymoDetections",
+    "WaymoEvaluator",
+    "WaymoGroundTruth",
+    "WaymoResult",
+    "average_precision",
+    "collect_folders",
+    "evaluate",
+    "evaluate_folders",
+    "read_detections",
+    "read_ground_truth",
+]
