@@ -81,6 +81,17 @@ def test_the_state_of_nothing_adds_nothing(car: KittiObjects) -> None:
     assert len(evaluator) == 1
 
 
+def test_a_state_shares_no_memory(car: KittiObjects) -> None:
+    evaluator = KittiEvaluator()
+    evaluator.update("a", car, car)
+    before = evaluator.compute().to_json()
+    for array in evaluator.state().values():
+        array[...] = np.zeros((), array.dtype)
+    fresh = KittiEvaluator()
+    fresh.merge(evaluator)
+    assert fresh.compute().to_json() == before
+
+
 def test_merging_leaves_the_other_as_it_was(car: KittiObjects) -> None:
     one, other = KittiEvaluator(), KittiEvaluator()
     one.update("a", car, car)

@@ -31,18 +31,18 @@ class Loaded:
 def state(
     on_invalid: OnInvalid, frames: Mapping[str, bool], gt: Rows, det: Rows, dropped: np.ndarray
 ) -> dict[str, np.ndarray]:
-    """Return the state of frames in the order of their names."""
+    """Return the state of frames in the order of their names, as arrays of its own."""
     arrays = {
         "kind": np.array(_KIND),
         "on_invalid": np.array(on_invalid),
         "frames": np.array(list(frames), dtype=np.str_),
         "missing": np.array(list(frames.values()), dtype=np.bool_),
-        "dropped": dropped,
+        "dropped": dropped.copy(),
     }
     for side, rows in (("gt", gt), ("det", det)):
-        arrays[f"{side}_counts"] = rows.counts
+        arrays[f"{side}_counts"] = rows.counts.copy()
         arrays[f"{side}_names"] = np.array([*rows.names, ""], dtype=np.str_)[rows.codes]
-        arrays[f"{side}_values"] = rows.values
+        arrays[f"{side}_values"] = rows.values.copy()
     return arrays
 
 
