@@ -274,4 +274,26 @@ def test_the_labels_of_a_real_frame_are_nearly_perfect_detections(real_nuscenes:
     assert all(result.ap(name) == pytest.approx(1.0) for name in present)
     # None of the frame's objects has a neighbour in time or an attribute.
     assert result.tp_error("car", "vel_err") == result.tp_error("car", "attr_err") == 1.0
-    assert isinstance(found, NuscenesBoxes)
+
+
+@pytest.mark.real_data
+def test_a_real_frame_scores_as_with_the_official_kit(real_nuscenes: Path) -> None:
+    gt = read_ground_truth(real_nuscenes)
+    ((token, sample),) = gt.items()
+    rng, boxes = np.random.default_rng(0), sample.boxes
+    rows = np.tile(np.arange(len(boxes)), 2)
+    found = NuscenesBoxes.detections(
+        [boxes.names[row] for row in rows],
+        translation=boxes.translation[rows] + rng.normal(0, 0.7, (len(rows), 3)),
+        size_wlh=boxes.size_wlh[rows] * rng.uniform(0.8, 1.2, (len(rows), 3)),
+        rotation=boxes.rotation[rows],
+        velocity=rng.normal(0, 1, (len(rows), 2)),
+        score=np.round(rng.random(len(rows)), 1),
+    )
+    result = nuscenes.evaluate(gt, {token: found})
+    # What nuscenes-devkit 1.2.0 wrote for this submission, read from a file, and the same tables.
+    assert result.mean_ap == pytest.approx(0.28774071887877367, abs=1e-9)
+    assert result.nds == pytest.approx(0.2307644401171789, abs=1e-9)
+    assert result.tp_errors["trans_err"] == pytest.approx(0.9403702764299018, abs=1e-9)
+    assert result.tp_errors["scale_err"] == pytest.approx(0.6346524562764655, abs=1e-9)
+    assert result.tp_errors["orient_err"] == pytest.approx(0.5560364605157121, abs=1e-9)

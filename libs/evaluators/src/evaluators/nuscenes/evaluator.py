@@ -118,7 +118,7 @@ class NuscenesEvaluator:
             raise ValueError(f"{where} was added before; every sample counts once (see reset)")
         check_surroundings(gt, where=where)
         # Scores of ground truth mean nothing; with them its velocities could not be unknown.
-        true = replace(gt.boxes, score=None)
+        true = gt.boxes if gt.boxes.score is None else replace(gt.boxes, score=None)
         check_names(true, self._config, where=f"{where}, ground truth", is_gt=True)
         kept_gt = checked(true, self._on_invalid, where=f"{where}, ground truth")
         kept_pred = None if pred is None else self._checked_predictions(pred, where=f"{where}, predictions")

@@ -89,7 +89,8 @@ class _Table:
         try:
             # Unwanted records are let go while parsing: some tables hold millions.
             rows: Any = json.loads(
-                self.path.read_bytes(), object_hook=lambda record: record if wanted(record) else _UNWANTED
+                self.path.read_bytes().decode("utf-8-sig"),
+                object_hook=lambda record: record if wanted(record) else _UNWANTED,
             )
         except (ValueError, RecursionError) as error:
             raise ValueError(f"{self.path}: not a JSON file ({error}); unpack the metadata anew") from None
