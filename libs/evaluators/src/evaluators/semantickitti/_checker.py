@@ -14,7 +14,7 @@ import numpy as np
 
 from evaluators._parallel import Progress
 from evaluators.semantickitti.files import frame_path
-from evaluators.semantickitti.protocol import SINGLE_SCAN, LabelMap, label_map
+from evaluators.semantickitti.protocol import LabelMap, label_map
 from evaluators.semantickitti.submission import (
     MAX_POINTS,
     SubmissionReport,
@@ -55,7 +55,7 @@ def check_submission(
     path: str | Path,
     *,
     dataset: str | Path | None = None,
-    task: str | LabelMap = SINGLE_SCAN,
+    task: str | LabelMap = "single-scan",
     progress: Progress = iter,
 ) -> SubmissionReport:
     """Return all that is wrong with a submission: a .zip, or the folder that would be packed.

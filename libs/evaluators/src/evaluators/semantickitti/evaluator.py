@@ -14,7 +14,7 @@ from jaxtyping import Float, Integer, UInt32
 
 from evaluators._state import State
 from evaluators._validation import Missing, first_names, require_choice
-from evaluators.semantickitti.protocol import RANGES_M, SINGLE_SCAN, LabelMap, Unknown, absent_rule, label_map
+from evaluators.semantickitti.protocol import RANGES_M, LabelMap, Unknown, absent_rule, label_map
 from evaluators.semantickitti.result import SemanticKittiCounts, SemanticKittiResult
 
 Ranges = Sequence[tuple[float, float]]
@@ -25,7 +25,7 @@ def evaluate(
     gt: Mapping[str, Integer[np.ndarray, " n"]],
     pred: Mapping[str, Integer[np.ndarray, " m"]],
     *,
-    task: str | LabelMap = SINGLE_SCAN,
+    task: str | LabelMap = "single-scan",
     points: Mapping[str, Float[np.ndarray, "p d"]] | None = None,
     limit: int | None = None,
     missing: Missing = "error",
@@ -97,7 +97,7 @@ class SemanticKittiEvaluator:
 
     def __init__(
         self,
-        task: str | LabelMap = SINGLE_SCAN,
+        task: str | LabelMap = "single-scan",
         *,
         ranges_m: Ranges = (),
         limit: int | None = None,

@@ -12,7 +12,7 @@ from evaluators._parallel import Progress, gather
 from evaluators._validation import Missing
 from evaluators.semantickitti.evaluator import SemanticKittiEvaluator
 from evaluators.semantickitti.files import ScanReader, frame_file, pair_frames
-from evaluators.semantickitti.protocol import SINGLE_SCAN, SPLITS, LabelMap, Unknown
+from evaluators.semantickitti.protocol import SPLITS, LabelMap, Unknown
 from evaluators.semantickitti.result import SemanticKittiResult
 
 
@@ -20,7 +20,7 @@ def evaluate_folders(
     gt_root: str | Path,
     pred_root: str | Path,
     *,
-    task: str | LabelMap = SINGLE_SCAN,
+    task: str | LabelMap = "single-scan",
     sequences: Sequence[str] = SPLITS["valid"],
     limit: int | None = None,
     missing: Missing = "error",

@@ -13,7 +13,7 @@ from jaxtyping import Integer
 from evaluators._report import replacing
 from evaluators._validation import first_names
 from evaluators.semantickitti.files import frame_path, list_frames, write_label_file
-from evaluators.semantickitti.protocol import SINGLE_SCAN, SPLITS, TEST_SCANS, LabelMap, label_map
+from evaluators.semantickitti.protocol import SPLITS, TEST_SCANS, LabelMap, label_map
 
 MAX_POINTS = 1 << 18
 """No scan of a 64-beam sensor at ten turns per second comes near; a larger entry is not read."""
@@ -25,7 +25,7 @@ def write_prediction(
     frame_id: str,
     train_ids: Integer[np.ndarray, " n"],
     *,
-    task: str | LabelMap = SINGLE_SCAN,
+    task: str | LabelMap = "single-scan",
 ) -> Path:
     """Write the classes of one scan as raw ids to `sequences/SS/predictions/FFFFFF.label`; return the path.
 
