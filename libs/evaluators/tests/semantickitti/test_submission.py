@@ -173,6 +173,21 @@ def test_hostile_entries_are_refused(packed: Path, dataset: Path, name: str, mod
     assert report.n_checked == 22
 
 
+def test_an_entry_without_a_name_and_an_unusual_method(packed: Path, dataset: Path) -> None:
+    content = bytearray(packed.read_bytes())
+    with zipfile.ZipFile(packed) as archive:
+        start = archive.start_dir
+    first, second = (content.index(name.encode(), start) - 46 for name in (FIRST, FIRST.replace("11", "12")))
+    # The extra field takes over what was the name; the method becomes LZMA.
+    content[first + 28 : first + 32] = b"\0\0" + len(FIRST).to_bytes(2, "little")
+    content[first + 46 : first + 50] = b"xx" + (len(FIRST) - 4).to_bytes(2, "little")
+    content[second + 10] = zipfile.ZIP_LZMA
+    packed.write_bytes(content)
+    problems = check_submission(packed, dataset=dataset).problems
+    assert problems["no name"] == ("",)
+    assert problems["packed by another method than deflate"] == (FIRST.replace("11", "12"),)
+
+
 def test_superfluous_entries_are_remarked(packed: Path, dataset: Path) -> None:
     report = check_submission(add(packed, "__MACOSX/x\nproblem: forged"), dataset=dataset)
     assert report.ok

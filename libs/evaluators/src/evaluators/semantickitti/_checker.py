@@ -142,6 +142,8 @@ def _fit_files(entries: list[_Entry], findings: _Findings) -> dict[str, _Entry]:
 
 
 def _name_flaw(name: str) -> str | None:
+    if not name:
+        return "no name"
     if name.startswith("/") or name[1:2] == ":" or "\\" in name:
         return "absolute or foreign path"
     if ".." in name.split("/"):
@@ -192,10 +194,12 @@ def _zip_entries(archive: zipfile.ZipFile) -> Iterator[_Entry]:
             flaw = "link or device"
         elif info.flag_bits & 1:
             flaw = "encrypted"
+        elif info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+            flaw = "packed by another method than deflate"
         yield _Entry(
             name=info.filename,
             size=info.file_size,
-            folder=info.is_dir(),
+            folder=info.filename.endswith("/"),
             flaw=flaw,
             read=lambda info=info: _read_member(archive, info),
         )
