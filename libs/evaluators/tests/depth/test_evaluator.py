@@ -251,6 +251,18 @@ def test_states_that_do_not_fit_are_refused() -> None:
     assert len(evaluator) == 1
 
 
+def test_a_state_shares_no_memory() -> None:
+    evaluator = DepthEvaluator()
+    evaluator.update("a", np.full((3, 4), 10.0), np.full((3, 4), 11.0))
+    before = evaluator.compute().to_json()
+    state = evaluator.state()
+    twin = DepthEvaluator()
+    twin.merge_state(state)
+    for array in state.values():
+        array[...] = np.zeros((), array.dtype)
+    assert evaluator.compute().to_json() == twin.compute().to_json() == before
+
+
 def test_memory_does_not_grow_with_pixels() -> None:
     def size(shape: tuple[int, int]) -> int:
         evaluator = DepthEvaluator()

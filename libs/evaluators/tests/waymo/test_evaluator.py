@@ -295,6 +295,17 @@ def test_states_that_do_not_fit_are_refused() -> None:
     assert evaluator.compute().curve("VEHICLE", "LEVEL_2").n_gt == 1
 
 
+def test_a_state_shares_no_memory() -> None:
+    evaluator, twin = WaymoEvaluator(), WaymoEvaluator()
+    evaluator.update("a", truth(CAR), found(CAR, [0.5]))
+    before = evaluator.compute().to_json()
+    state = evaluator.state()
+    twin.merge_state(state)
+    for array in state.values():
+        array[...] = np.zeros((), array.dtype)
+    assert evaluator.compute().to_json() == twin.compute().to_json() == before
+
+
 def test_forms_of_a_result(crowded: tuple) -> None:
     result = waymo.evaluate(*crowded)
     assert isinstance(result, Result)

@@ -113,20 +113,23 @@ def fill_holes(depth):
 
 @njit(cache=True)
 @no_type_check
-def row_ripples(pred, top, bottom, columns, step, least_columns):
-    """Return each row's median bend of inverse depth over `step` rows, NaN where it cannot be told [rows]."""
+def row_ripples(inverse, top, bottom, step):
+    """Return each row's median bend over `step` rows, NaN where it cannot be told [bottom - top].
+
+    Args:
+        inverse: Inverse depth [h, columns], 0 for none.
+    """
+    height, width = inverse.shape
     ripples = np.full(bottom - top, np.nan)
-    bends = np.empty(columns.size)
-    for v in range(top, bottom):
-        if v - step < 0 or v + step >= pred.shape[0]:
-            continue
+    bends = np.empty(width)
+    for v in range(max(top, step), min(bottom, height - step)):
         count = 0
-        for u in columns:
-            above, here, below = pred[v - step, u], pred[v, u], pred[v + step, u]
+        for u in range(width):
+            above, here, below = inverse[v - step, u], inverse[v, u], inverse[v + step, u]
             if above > 0.0 and here > 0.0 and below > 0.0:
-                bends[count] = bend(1.0 / here, 0.5 / above + 0.5 / below)
+                bends[count] = bend(here, 0.5 * (above + below))
                 count += 1
-        if count >= least_columns:
+        if 2 * count >= width > 0:
             ripples[v - top] = np.median(bends[:count])
     return ripples
 

@@ -36,7 +36,7 @@ def evaluate(
     """Return the depth errors of `pred` against `gt`, both by image name, in metres.
 
     True depth 0 is "none"; only pixels with true depth count. float64 throughout.
-    Cost: about 10 ms for an image of KITTI's size.
+    Cost: about 3 ms for an image of KITTI's size, and 10 ms for its stripes.
 
     Args:
         protocol: "kitti-devkit" (all figures, no cap), "sparse-beats-dense" (MAE and RMSE up to 50, 70, 80 m)
@@ -92,7 +92,7 @@ class DepthEvaluator:
 
     The arguments are those of `evaluate`, and:
         range_edges_m: Upper ends of the bins of the range table.
-        stripes: Also measure stripes, see `row_ripple` and `beam_contrast`; about half of the time.
+        stripes: Also measure stripes, see `row_ripple` and `beam_contrast`; most of the time.
 
     Example:
         >>> evaluator = DepthEvaluator(protocol="sparse-beats-dense", caps_m=(50, 80))
@@ -158,18 +158,19 @@ class DepthEvaluator:
         if gt.ndim != 2 or pred.shape != gt.shape or (mask is not None and mask.shape != gt.shape):
             shapes = [list(array.shape) for array in (gt, pred, mask) if array is not None]
             raise ValueError(f"image {image_id!r}: gt, pred and mask must be equal [h, w], got {shapes}")
-        true, guess = np.array(gt, dtype=np.float64, order="C"), np.array(pred, dtype=np.float64, order="C")
+        true = np.ascontiguousarray(gt, dtype=np.float64)
+        guess = np.ascontiguousarray(pred, dtype=np.float64)
         if mask is not None:
-            true[~mask] = 0.0
-        n_dropped = self._clean(image_id, true, guess)
+            true = np.where(mask, true, 0.0)
+        true, guess, n_dropped = self._clean(image_id, true, guess)
         counts = true > self._protocol.min_gt_m
         n_filled = 0
         if self._fill == "kitti":
-            holes = counts & ~(guess > 0)
-            _kernels.fill_holes(guess)
-            n_filled = int(np.count_nonzero(holes & (guess > 0)))
+            filled = fill_kitti(guess)
+            n_filled = int(np.count_nonzero(counts & ~(guess > 0) & (filled > 0)))
+            guess = filled
         if self._clamp_min_m is not None:
-            np.maximum(guess, self._clamp_min_m, out=guess)
+            guess = np.maximum(guess, self._clamp_min_m)
         elif self._fill == "none" and self._protocol.needs_positive:
             _require_positive(image_id, counts, guess)
         protocol = self._protocol
@@ -247,11 +248,13 @@ class DepthEvaluator:
                 " split the images so that each is evaluated once"
             )
         shapes = (len(names), len(self._edges_m), len(COLUMNS)), (len(names), 2), (len(names), 2)
-        if (state["sums"].shape, state["stripes"].shape, state["counts"].shape) != shapes:
+        arrays = (state["sums"], state["stripes"], state["counts"])
+        if tuple(a.shape for a in arrays) != shapes or [a.dtype.kind for a in arrays] != ["f", "f", "i"]:
             raise ValueError("not the state of a depth evaluator: its arrays do not fit together")
         for row, name in enumerate(names):
             dropped, filled = state["counts"][row].tolist()
-            self._images[name] = _Image(state["sums"][row], state["stripes"][row], dropped, filled)
+            sums, stripes = state["sums"][row].copy(), state["stripes"][row].copy()
+            self._images[name] = _Image(sums, stripes, dropped, filled)
 
     def _settings(self) -> str:
         return json.dumps(
@@ -266,12 +269,14 @@ class DepthEvaluator:
             }
         )
 
-    def _clean(self, image_id: str, true: np.ndarray, guess: np.ndarray) -> int:
-        """Set invalid pixels to 0 in both maps if the policy allows; return how many had true depth."""
+    def _clean(
+        self, image_id: str, true: np.ndarray, guess: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray, int]:
+        """Return both maps with invalid pixels at 0 if the policy allows, and how many had true depth."""
         bad_true = ~(np.isfinite(true) & (true >= 0))
         bad = bad_true | ~np.isfinite(guess)
         if not bad.any():
-            return 0
+            return true, guess, 0
         if self._on_invalid == "error":
             v, u = np.argwhere(bad)[0].tolist()
             what = "a finite true depth, 0 for none" if bad_true[v, u] else "a finite prediction"
@@ -281,8 +286,7 @@ class DepthEvaluator:
                 " repair it, or leave such pixels out with on_invalid='drop'"
             )
         n_dropped = int(np.count_nonzero(bad & (true != 0)))
-        true[bad] = guess[bad] = 0.0
-        return n_dropped
+        return np.where(bad, 0.0, true), np.where(bad, 0.0, guess), n_dropped
 
 
 def fill_kitti(depth: Real[np.ndarray, "h w"]) -> Float64[np.ndarray, "h w"]:

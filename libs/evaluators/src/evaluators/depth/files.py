@@ -44,7 +44,7 @@ def read_depth(path: str | Path) -> Float64[np.ndarray, "h w"]:
         raise ValueError(f"{path}: a depth map is a {', '.join(SUFFIXES)} file")
     content = path.read_bytes()
     if path.suffix == ".png":
-        return _decode_png(path, content) / PNG_UNITS_PER_METRE
+        return np.multiply(_decode_png(path, content), 1.0 / PNG_UNITS_PER_METRE, dtype=np.float64)
     array = _decode_numpy(path, content)
     if array.ndim != 2 or not np.issubdtype(array.dtype, np.floating):
         raise ValueError(
@@ -81,7 +81,7 @@ def _decode_png(path: Path, content: bytes) -> np.ndarray:
             f"{path}: expected one channel of 16 bits, metres times 256, got mode {mode} {list(array.shape)};"
             " is this a picture of depth in colours or 8 bits?"
         )
-    return array.astype(np.float64)
+    return array
 
 
 def _pillow() -> Any:

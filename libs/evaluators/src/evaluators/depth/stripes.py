@@ -60,17 +60,14 @@ def row_ripple(pred: Real[np.ndarray, "h w"], *, rows: tuple[int, int] | None = 
     """
     from evaluators.depth import _kernels
 
-    depth = np.ascontiguousarray(pred, dtype=np.float64)
-    height, width = depth.shape
+    height, width = pred.shape
     top, bottom = (0, height) if rows is None else rows
     if not 0 <= top <= bottom <= height:
         raise ValueError(f"rows must be (first, end) inside 0 to {height}, got {rows}")
     used = min(width, _COLUMNS)
-    columns = np.array([index * width // used for index in range(used)], dtype=np.int64)
-    values = [
-        _trimmed_mean(_kernels.row_ripples(depth, top, bottom, columns, step, max(1, used // 2)))
-        for step in STEPS_PX
-    ]
+    depth = pred[:, [index * width // used for index in range(used)]].astype(np.float64)
+    inverse = np.divide(1.0, depth, out=np.zeros(depth.shape), where=depth > 0)
+    values = [_trimmed_mean(_kernels.row_ripples(inverse, top, bottom, step)) for step in STEPS_PX]
     known = [value for value in values if value == value]
     return max(known, default=float("nan"))
 
