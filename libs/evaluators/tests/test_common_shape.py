@@ -76,6 +76,17 @@ def nuscenes_frame(rng: np.random.Generator) -> tuple[Any, ...]:
     )
 
 
+def waymo_frame(rng: np.random.Generator) -> tuple[Any, ...]:
+    from evaluators.waymo import WaymoDetections, WaymoGroundTruth
+
+    boxes = np.column_stack([rng.normal(size=(4, 3)) * 20, rng.uniform(2, 4, (4, 3)), np.zeros(4)])
+    types = np.array([1, 1, 2, 4])
+    return (
+        WaymoGroundTruth(boxes=boxes, types=types, difficulty=np.array([1, 2, 1, 1])),
+        WaymoDetections(boxes=boxes + 0.05, types=types, scores=rng.random(4)),
+    )
+
+
 FRAMES: Mapping[str, Callable[[np.random.Generator], tuple[Any, ...]]] = {
     "kitti": kitti_frame,
     "indoor": indoor_frame,
@@ -83,6 +94,7 @@ FRAMES: Mapping[str, Callable[[np.random.Generator], tuple[Any, ...]]] = {
     "panoptic": panoptic_frame,
     "depth": depth_frame,
     "nuscenes": nuscenes_frame,
+    "waymo": waymo_frame,
 }
 
 
