@@ -163,6 +163,9 @@ def test_predictions_of_zero_or_less() -> None:
     kept = depth.evaluate(gt, pred, protocol="sparse-beats-dense")
     assert kept.value("mae_m") == (2 + 24) / 2
     assert kept.notes() == ["1 counted pixels have a prediction of zero or less."]
+    nlspn = depth.evaluate(gt, pred, protocol="nlspn")
+    assert nlspn.value("imae_per_km") == pytest.approx(1000 * (1 / 10 - 1 / 12 + 1 / 20) / 2)
+    assert nlspn.value("delta_1_25") == 1.0, "a negative ratio is below every limit, as in that tool"
 
 
 def test_invalid_numbers_are_refused_or_left_out() -> None:

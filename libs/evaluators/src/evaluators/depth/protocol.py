@@ -2,7 +2,8 @@
 
 Sources: `kitti-devkit` is the KITTI depth development kit (`evaluate_depth`, its figures and its rule for
 holes); `sparse-beats-dense` is `eval.py` of megvii-research/Sparse-Beats-Dense; `nlspn` is
-`src/metric/nlspnmetric.py` of zzangjinsun/NLSPN_ECCV20, the pattern of many completion code bases.
+`src/metric/nlspnmetric.py` of zzangjinsun/NLSPN_ECCV20, the pattern of many completion code bases. It never
+refuses a prediction: the inverse of zero or less is 0, and a negative depth even passes its delta limits.
 """
 
 from __future__ import annotations
