@@ -45,12 +45,20 @@ def test_commands_that_are_named_are_understood(page: Path, capsys: pytest.Captu
 
 def test_the_list_of_what_is_fuzzed_is_true() -> None:
     text = (DOCS / "lib_evaluators.md").read_text(encoding="utf-8")
-    rows = re.findall(r"\| (\d+) \| `([\w/.]+)::(\w+)` \|", text)
-    assert len(rows) > 10
-    for examples, path, name in rows:
-        source = (Path(__file__).parent / path).read_text(encoding="utf-8")
-        found = re.search(rf"((?:^@.*\n(?:[ )].*\n)*)+)def {name}\(", source, re.MULTILINE)
-        assert found, f"{path} has no property test {name}"
-        assert "@given" in found[1], name
-        limit = re.search(r"max_examples=(\d+)", found[1])
-        assert int(limit[1] if limit else 100) == int(examples), name
+    listed = {
+        (path, name): int(examples)
+        for examples, path, name in re.findall(r"\| (\d+) \| `([\w/.]+)::(\w+)` \|", text)
+    }
+    properties: dict[tuple[str, str], int] = {}
+    for path in Path(__file__).parent.rglob("test_*.py"):
+        decorated = r"^((?:@.*\n(?:[ )].*\n)*)+)def (\w+)\("
+        for decorators, name in re.findall(decorated, path.read_text(encoding="utf-8"), re.MULTILINE):
+            if "@given" in decorators:
+                limit = re.search(r"max_examples=(\d+)", decorators)
+                where = path.relative_to(Path(__file__).parent).as_posix()
+                properties[where, name] = int(limit[1]) if limit else 100
+    assert {test: properties.get(test) for test in listed} == listed
+    unlisted = [
+        test for test in properties.keys() - listed.keys() if re.search("refuse|value_error", test[1])
+    ]
+    assert not unlisted
