@@ -120,9 +120,26 @@ def test_ranges_leave_the_ends_of_bins_out() -> None:
 
 
 def test_float64_points_are_measured_in_float64() -> None:
-    evaluator = SemanticKittiEvaluator(ranges_m=((1.0, 2.0), (1.5, 3.0)))
-    evaluator.update("s", np.array([40, 40]), np.array([40, 40]), np.array([[1 + 1e-12, 0, 0], [1.75, 0, 0]]))
-    assert [int(matrix.sum()) for matrix in evaluator.compute().range_confusions] == [2, 1]
+    evaluator = SemanticKittiEvaluator(ranges_m=((1.0, 2.0), (3.0, 4.0)))
+    points = np.array([[1 + 1e-12, 0, 0], [1, 0, 0], [2.5, 0, 0], [3.5, 0, 0], [0.5, 0, 0], [4, 0, 0]])
+    evaluator.update("s", np.full(6, 40), np.full(6, 40), points)
+    assert [int(matrix.sum()) for matrix in evaluator.compute().range_confusions] == [1, 1]
+
+
+@given(st.integers(0, 100), st.lists(st.integers(0, 60), min_size=2, max_size=8, unique=True))
+def test_bins_equal_masks(seed: int, edges: list[int]) -> None:
+    edges = sorted(edges[: len(edges) // 2 * 2])
+    ranges = tuple((float(near), float(far)) for near, far in zip(edges[::2], edges[1::2], strict=True))
+    rng = np.random.default_rng(seed)
+    points = rng.integers(-30, 30, (50, 3)).astype(np.float32)
+    gt, pred = (rng.choice([10, 40, 70], 50).astype(np.uint32) for _ in range(2))
+    evaluator = SemanticKittiEvaluator(ranges_m=ranges)
+    evaluator.update("s", gt, pred, points)
+    distance = np.linalg.norm(points, 2, axis=1)
+    for (near, far), matrix in zip(ranges, evaluator.compute().range_confusions, strict=True):
+        mask = (distance > near) & (distance < far)
+        true, found = (SINGLE_SCAN.train_ids(labels[mask]) for labels in (gt, pred))
+        assert matrix.tolist() == confusion_matrix(found, true, 20).tolist()
 
 
 def test_limit_takes_the_first_points() -> None:
@@ -283,8 +300,13 @@ def test_wrong_arrays_are_refused(gt: np.ndarray, pred: np.ndarray, points: np.n
 def test_wrong_settings_are_refused() -> None:
     with pytest.raises(ValueError, match="limit must be at least 1 point, got 0"):
         SemanticKittiEvaluator(limit=0)
-    with pytest.raises(ValueError, match=r"ranges_m must hold \(near, far\)"):
-        SemanticKittiEvaluator(ranges_m=((5.0, 5.0),))
+    for ranges in (((5.0, 5.0),), ((-1.0, 5.0),), ((5.0, 9.0), (1.0, 2.0)), ((1.0, 5.0), (4.0, 6.0))):
+        with pytest.raises(
+            ValueError, match=r"ranges_m must hold \(near, far\).*in order and without overlap"
+        ):
+            SemanticKittiEvaluator(ranges_m=ranges)
+    with pytest.raises(ValueError, match="ranges_m must hold"):
+        SemanticKittiEvaluator(ranges_m=((0.0, float("nan")),))
     with pytest.raises(ValueError, match="unknown must be one of 'error', 'unlabeled', got 'zero'"):
         SemanticKittiEvaluator(unknown="zero")
     with pytest.raises(ValueError, match="task must be one of"):

@@ -47,18 +47,25 @@ def count_pairs(pred, gt, train_ids, counts):
 @njit(cache=True, nogil=True)
 @no_type_check
 def count_ranges(pred, gt, points, train_ids, limits, counts):
-    """Add the pairs of classes to `counts` [r, side, side] by distance; return the first bad row, or -1.
+    """Add the pairs of classes to `counts` [r + 1, side, side] by distance; return the first bad row, or -1.
 
-    A point belongs to every bin whose `limits` [r, 2] lie strictly below and above its distance. `limits`
-    and `points` share a type: the official script computes distances in the float32 of the files, and
-    a point that it takes as lying on a limit must lie there for us.
+    A point belongs to the bin whose `limits` [r, 2] lie strictly below and above its distance; the last
+    matrix takes the points of no bin. Bins are in order and do not overlap, so the number of bins that
+    begin before the point tells which one it can be in, without a branch that would be guessed wrong.
+
+    `limits` and `points` share a type: the official script computes distances in the float32 of the files,
+    and a point that it takes as lying on a limit must lie there for us.
     """
+    outside = limits.shape[0]
     for i in range(pred.shape[0]):
         x, y, z = points[i, 0], points[i, 1], points[i, 2]
         distance = np.sqrt(x * x + y * y + z * z)
         if not np.isfinite(distance):
             return i
-        for k in range(limits.shape[0]):
-            if limits[k, 0] < distance < limits[k, 1]:
-                counts[k, train_ids[np.uint16(pred[i])], train_ids[np.uint16(gt[i])]] += 1
+        begun = 0
+        for k in range(outside):
+            begun += limits[k, 0] < distance
+        inside = begun > 0 and distance < limits[max(begun - 1, 0), 1]
+        layer = begun - 1 if inside else outside
+        counts[layer, train_ids[np.uint16(pred[i])], train_ids[np.uint16(gt[i])]] += 1
     return -1

@@ -18,7 +18,7 @@ from evaluators.semantickitti.protocol import RANGES_M, LabelMap, Unknown, absen
 from evaluators.semantickitti.result import SemanticKittiCounts, SemanticKittiResult
 
 Ranges = Sequence[tuple[float, float]]
-"""Bins on the distance to the sensor: (near, far) in metres, both ends outside."""
+"""Bins on the distance to the sensor: (near, far) in metres, both ends outside; in order, no overlap."""
 
 
 def evaluate(
@@ -106,8 +106,16 @@ class SemanticKittiEvaluator:
         require_choice(unknown, Unknown, name="unknown")
         self._map = label_map(task)
         self._ranges_m = tuple((float(near), float(far)) for near, far in ranges_m)
-        if any(not 0.0 <= near < far for near, far in self._ranges_m):
-            raise ValueError(f"ranges_m must hold (near, far) with 0 <= near < far, got {self._ranges_m}")
+        edges = [edge for limits in self._ranges_m for edge in limits]
+        if (
+            any(not near < far for near, far in self._ranges_m)
+            or edges != sorted(edges)
+            or min(edges, default=0) < 0
+        ):
+            raise ValueError(
+                "ranges_m must hold (near, far) with 0 <= near < far, in order and without overlap,"
+                f" got {self._ranges_m}"
+            )
         if limit is not None and limit < 1:
             raise ValueError(f"limit must be at least 1 point, got {limit}")
         self._limit = limit
@@ -207,13 +215,13 @@ class SemanticKittiEvaluator:
                 f"scan {frame_id!r}: range bins need the points [{len(gt)}, 3 or more] of the scan,"
                 f" got {None if points is None else points.shape}"
             )
-        counts = np.zeros_like(self._counts[1:])
+        counts = np.zeros_like(self._counts)
         points = np.require(points, requirements=["C", "W"])
         limits = np.array(self._ranges_m, dtype=points.dtype)
         bad = count_ranges(pred, gt, points, self._train_ids, limits, counts)
         if bad >= 0:
             raise ValueError(f"scan {frame_id!r}: point {bad} is not finite: {points[bad, :3].tolist()}")
-        return counts
+        return counts[:-1]
 
     def _unlabeled(self, n: int) -> UInt32[np.ndarray, " n"]:
         return np.full(n, self._map.train_to_raw[self._map.unlabeled], dtype=np.uint32)
