@@ -89,7 +89,7 @@ th, td { padding: .15rem .7rem; border-bottom: 1px solid var(--faint); text-alig
 tbody th { font-weight: normal; }
 .num { text-align: right; }
 .notes { background: var(--note); padding: .6rem 1rem .6rem 2rem; border-left: 4px solid #e69f00; }
-.legend { list-style: none; margin: 0; padding: 0; max-width: 35rem; font-size: 13px; }
+.legend { list-style: none; margin: 0; padding: 0; max-width: 33rem; font-size: 13px; }
 .legend li { display: inline-block; margin-right: 1rem; }
 .legend svg { vertical-align: middle; margin-right: .3rem; }
 svg { font: 12px system-ui, sans-serif; max-width: 100%; height: auto; }

@@ -15,7 +15,7 @@ from jaxtyping import Float64, Real
 _COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
 _DASHES = ("", "7 3", "2 2", "9 3 2 3")
 
-_WIDTH, _HEIGHT = 560, 330
+_WIDTH, _HEIGHT = 530, 330
 _LEFT, _TOP, _RIGHT, _BOTTOM = 58, 10, 14, 44
 _PLOT_WIDTH, _PLOT_HEIGHT = _WIDTH - _LEFT - _RIGHT, _HEIGHT - _TOP - _BOTTOM
 _CELL = 30
