@@ -202,3 +202,20 @@ def test_results_are_shown_as_text_json_and_page(benchmark_module: ModuleType, t
     assert len({section.title for section in sections}) == len(sections)
     write_page(tmp_path / "page.html", "t", {"only": result})
     assert pickle.loads(pickle.dumps(result)).to_json() == result.to_json()
+
+
+def test_as_a_metric_two_processes_equal_one(benchmark_module: ModuleType) -> None:
+    pytest.importorskip("torchmetrics", reason="the adapter needs torchmetrics")
+    from evaluators.torchmetrics import EvaluatorMetric
+
+    computed: list[Any] = []
+
+    def figures(evaluator: Any) -> float:
+        computed.append(evaluator.compute().to_json())
+        return 0.0
+
+    here = EvaluatorMetric(gathered(benchmark_module, range(2, 5)), figures)
+    there = EvaluatorMetric(gathered(benchmark_module, range(2)), figures)
+    here.sync(lambda mine, group: [mine, there._packed()], distributed_available=lambda: True)
+    figures(here.evaluator)
+    assert computed == [gathered(benchmark_module, range(5)).compute().to_json()]
