@@ -269,6 +269,8 @@ def test_wrong_scans_are_refused() -> None:
         evaluate({}, {})
     with pytest.raises(ValueError, match="missing must be one of"):
         evaluate(one, one, missing="skip")
+    with pytest.raises(ValueError, match=r"scan 'a': range bins need the points .* got None"):
+        evaluate(one, one, points={})
 
 
 @pytest.mark.usefixtures("unchecked_shapes")

@@ -72,7 +72,9 @@ def evaluate(
     ranges_m = () if points is None else RANGES_M
     evaluator = SemanticKittiEvaluator(task, ranges_m=ranges_m, limit=limit, unknown=unknown)
     for frame_id, labels in gt.items():
-        evaluator.update(frame_id, labels, pred.get(frame_id), None if points is None else points[frame_id])
+        evaluator.update(
+            frame_id, labels, pred.get(frame_id), None if points is None else points.get(frame_id)
+        )
     return evaluator.compute(protocol=protocol)
 
 
