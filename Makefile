@@ -37,9 +37,11 @@ isolated: $(addprefix isolated-,$(LIBS)) ## test every library in an environment
 
 isolated-%: $(UV)
 	$(UV) venv -q --clear --python $(ISOLATED_PYTHON) .venv-isolated/$*
-	$(UV) pip install -q --resolution $(RESOLUTION) --python .venv-isolated/$*/bin/python "./libs/$*$(if $(filter datasets3d,$*),[synth])" $(TEST_TOOLS)
+	$(UV) pip install -q --resolution $(RESOLUTION) --python .venv-isolated/$*/bin/python "./libs/$*$(EXTRAS_$*)" $(TEST_TOOLS)
 	.venv-isolated/$*/bin/python -m pytest libs/$* -q -m "not gpu and not triton and not slow"
-TEST_TOOLS := "beartype>=0.20" "hypothesis>=6.100" "pytest>=8.3" "pytest-benchmark>=5.1" "scipy>=1.13" "shapely>=2.0.4"
+EXTRAS_datasets3d := [synth]
+EXTRAS_evaluators := [depth]
+TEST_TOOLS := "beartype>=0.23" "hypothesis>=6.100" "pytest>=8.3" "pytest-benchmark>=5.1" "scipy>=1.13" "shapely>=2.0.4"
 
 bench: .venv/.synced ## time everything against its peers, results to benchmarks/results
 	for file in benchmarks/bench_*.py benchmarks/sparse; do $(RUN) $$file || exit 1; done

@@ -64,7 +64,7 @@ def test_other_content_is_refused_with_a_cure(tmp_path: Path) -> None:
         ({"types": np.array([{}, {}])}, r"cannot be read as .npz .*write it anew"),
     ):
         arrays = {key: value for key, value in {**good, **change}.items() if value is not None}
-        np.savez(tmp_path / "a.npz", allow_pickle=True, **arrays)
+        np.savez(tmp_path / "a.npz", **arrays)
         with pytest.raises(ValueError, match=rf"a\.npz.*{message}"):
             waymo.read_detections(tmp_path / "a.npz")
     with pytest.raises(FileNotFoundError):
