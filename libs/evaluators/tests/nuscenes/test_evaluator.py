@@ -153,6 +153,19 @@ def test_ground_truth_that_is_taken_is_passed_over(parked: NuscenesBoxes) -> Non
     assert result.curve("car", 0.5).n_tp == 1
 
 
+def test_the_first_of_two_equally_near_objects_is_taken(parked: NuscenesBoxes) -> None:
+    columns = ("rotation", "velocity", "num_pts")
+    gt = NuscenesBoxes(
+        names=("car", "car"),
+        attributes=("", ""),
+        translation=np.array([[9.0, 0, 1], [11.0, 0, 1]]),
+        size_wlh=parked.size_wlh * np.array([[1.0], [2.0]]),
+        **{name: np.repeat(getattr(parked, name), 2, axis=0) for name in columns},
+    )
+    result = nuscenes.evaluate({"a": NuscenesSample(boxes=gt)}, {"a": parked})
+    assert result.tp_error("car", "scale_err") == pytest.approx(0.0)
+
+
 def test_a_hit_is_strictly_nearer_than_the_threshold(parked: NuscenesBoxes) -> None:
     moved = replace(parked, translation=parked.translation + np.array([2.0, 0.0, 0.0]))
     result = nuscenes.evaluate({"a": NuscenesSample(boxes=parked)}, {"a": moved})
