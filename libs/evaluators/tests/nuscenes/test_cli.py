@@ -61,6 +61,8 @@ def test_check_needs_no_labels(
     assert "boxes in 16 samples, exactly those of the split" in capsys.readouterr().out
     assert main(["nuscenes", "--check", "--pred", results, "--gt", str(folder)]) == 2
     assert "1 of 17 samples are missing: 0061-00" in capsys.readouterr().err
+    assert main(["nuscenes", "--check", "--pred", results, "--json", str(tmp_path / "x.json")]) == 2
+    assert "--check computes nothing to report" in capsys.readouterr().err
     broken = tmp_path / "r.json"
     broken.write_text((folder / "results.json").read_text().replace('"car"', '"van"', 1))
     assert main(["nuscenes", "--check", "--pred", str(broken)]) == 2

@@ -105,6 +105,8 @@ def _check(options: argparse.Namespace) -> None:
     from evaluators.nuscenes.submission import read_submission
     from evaluators.nuscenes.tables import read_sample_tokens
 
+    if options.json is not None or options.html is not None:
+        raise ValueError("--check computes nothing to report: leave out --json and --html, or --check")
     tokens = None
     if options.gt is not None:
         tokens = read_sample_tokens(options.gt, version=options.version, split=options.split)
