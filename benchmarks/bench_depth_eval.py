@@ -115,7 +115,7 @@ def one_run(root: Path, processes: int) -> dict[str, float]:
     empty = depth.DepthEvaluator(caps_m=CAPS_M)
     for count in dict.fromkeys((1, processes)):
         start = time.perf_counter()
-        depth.collect_folders(root / "gt", root / "pred", empty, processes=count).compute()
+        depth.collect_folders(root / "gt", root / "pred", like=empty, processes=count).compute()
         seconds[f"files_to_result_{count}_processes_s"] = time.perf_counter() - start
     return seconds
 

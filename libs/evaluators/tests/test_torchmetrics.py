@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from evaluators._state import State
+from evaluators.state import State
 
 torch = pytest.importorskip("torch", reason="the adapter needs torch")
 torchmetrics = pytest.importorskip("torchmetrics", reason="the adapter needs torchmetrics")

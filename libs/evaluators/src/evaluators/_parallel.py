@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import TypeAlias, TypeVar
 
-from evaluators._state import Evaluator
+from evaluators.state import Evaluator
 
 Progress: TypeAlias = Callable[[Sequence[str]], Iterable[str]]
 """Wraps the frame names while they are read, for example `tqdm.tqdm`."""

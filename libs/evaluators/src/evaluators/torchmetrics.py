@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from evaluators._state import Evaluator
+from evaluators.state import Evaluator
 
 try:
     import torch

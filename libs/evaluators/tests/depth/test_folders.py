@@ -24,7 +24,7 @@ def test_folders_equal_arrays_on_one_process_or_two(folders: Path, make_maps: Ca
     expected = depth.evaluate(*make_maps(0, 40), caps_m=(30, 80)).to_json()
     assert depth.evaluate_folders(folders / "gt", folders / "pred", caps_m=(30, 80)).to_json() == expected
     empty = depth.DepthEvaluator(caps_m=(30, 80))
-    two = depth.collect_folders(folders / "gt", folders / "pred", empty, processes=2)
+    two = depth.collect_folders(folders / "gt", folders / "pred", like=empty, processes=2)
     assert two.compute().to_json() == expected
     assert len(empty) == 0
 
@@ -50,17 +50,17 @@ def test_folders_that_do_not_fit(folders: Path, tmp_path: Path) -> None:
     (tmp_path / "void").mkdir()
     with pytest.raises(FileNotFoundError, match=r"gt_dir: no folder .*absent"):
         depth.evaluate_folders(folders / "absent", pred)
-    with pytest.raises(FileNotFoundError, match="gt_dir: no depth maps"):
+    with pytest.raises(FileNotFoundError, match="gt_dir: no images to evaluate"):
         depth.evaluate_folders(tmp_path / "void", tmp_path / "void")
-    with pytest.raises(FileNotFoundError, match="void lacks predictions for 40 of 40 images: 000, 001"):
+    with pytest.raises(FileNotFoundError, match="void lacks prediction files for 40 of 40 images: 000, 001"):
         depth.evaluate_folders(gt, tmp_path / "void")
-    with pytest.raises(FileNotFoundError, match="gt lacks true depth for 1 of 2 images: 777"):
+    with pytest.raises(FileNotFoundError, match="gt lacks ground truth files for 1 of 2 images: 777"):
         depth.evaluate_folders(gt, pred, image_ids=["000", "777"])
     with pytest.raises(ValueError, match="more than once: 000"):
         depth.evaluate_folders(gt, pred, image_ids=["000", "000"])
     np.save(pred / "000.npy", np.ones((2, 2)))
-    with pytest.raises(ValueError, match="are the same image; keep one"):
+    with pytest.raises(ValueError, match=r"holds .* twice, as .*; keep one"):
         depth.evaluate_folders(gt, pred)
     (pred / "000.npy").rename(pred / "extra.npy")
-    with pytest.raises(ValueError, match=r"1 images that .* lacks: extra; files pair by name"):
+    with pytest.raises(ValueError, match=r"1 images without ground truth in .*: extra; wrong folder"):
         depth.evaluate_folders(gt, pred)

@@ -44,7 +44,9 @@ def test_json_and_npz_may_be_mixed_but_not_for_one_scene(folders: tuple[Path, Pa
     (folders[1] / "scene0002_00.json").write_text(text)
     assert evaluate_folders(*folders).counts.n_missing == 0
     (folders[1] / "scene0000_00.json").write_text(text)
-    with pytest.raises(ValueError, match=r"pred holds scene scene0000_00 twice, as \.json and as \.npz"):
+    with pytest.raises(
+        ValueError, match=r"pred holds scene0000_00 twice, as scene0000_00\.json and as scene0000_00\.npz"
+    ):
         evaluate_folders(*folders)
 
 
@@ -60,13 +62,14 @@ def test_a_split_chooses_the_scenes(folders: tuple[Path, Path]) -> None:
     assert evaluate_folders(*folders, scenes=["scene0001_00"]).counts.n_scenes == 1
     with pytest.raises(FileNotFoundError, match="lacks ground truth files for 1 of 1 scenes: scene0009_00"):
         evaluate_folders(*folders, scenes=["scene0009_00"])
-    with pytest.raises(ValueError, match="scenes lists 1 scenes more than once: scene0001_00"):
+    with pytest.raises(ValueError, match="1 scenes are listed more than once: scene0001_00"):
         evaluate_folders(*folders, scenes=["scene0001_00", "scene0001_00"])
 
 
 def test_folders_must_be_there_and_hold_scenes(folders: tuple[Path, Path], tmp_path: Path) -> None:
     with pytest.raises(
-        FileNotFoundError, match=r"pred_dir: no folder .*nowhere; expected one file per scene"
+        FileNotFoundError,
+        match=r"pred_dir: no folder .*nowhere; expected scenes in it, one file each, .npz or .json",
     ):
         evaluate_folders(folders[0], tmp_path / "nowhere")
     with pytest.raises(FileNotFoundError, match=r"gt_dir: no scenes to evaluate in .*\.npz or \.json"):

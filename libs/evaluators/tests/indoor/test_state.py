@@ -4,8 +4,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from evaluators._state import Evaluator, read_state, write_state
 from evaluators.indoor import ClassTable, IndoorBoxes, IndoorEvaluator
+from evaluators.state import Evaluator, read_state, write_state
 
 MakeScenes = Callable[..., tuple[dict[str, IndoorBoxes], dict[str, IndoorBoxes]]]
 BOX = [[0.0, 0.0, 0.5, 1.0, 1.0, 1.0]]
@@ -44,9 +44,9 @@ def test_an_empty_state_can_be_merged(three: ClassTable) -> None:
     ],
 )
 def test_other_settings_are_refused(other: IndoorEvaluator) -> None:
-    with pytest.raises(ValueError, match="the other evaluator was made with other settings"):
+    with pytest.raises(ValueError, match="the other evaluator has other settings"):
         IndoorEvaluator().merge(other)
-    with pytest.raises(ValueError, match="the other evaluator was made with other settings"):
+    with pytest.raises(ValueError, match="the other evaluator has other settings"):
         IndoorEvaluator().merge_state(other.state())
 
 
@@ -85,5 +85,5 @@ def test_a_broken_state_is_refused(name: str) -> None:
         del state[name]
     else:
         state[name] = BROKEN[name]
-    with pytest.raises(ValueError, match=r"pass what IndoorEvaluator\.state"):
+    with pytest.raises(ValueError, match=r"what IndoorEvaluator\.state"):
         IndoorEvaluator().merge_state(state)

@@ -200,7 +200,7 @@ def test_reset_forgets_everything(car: KittiObjects) -> None:
 
 
 def test_missing_frames_are_refused_by_name(car: KittiObjects) -> None:
-    with pytest.raises(ValueError, match=r"detections lack 1 of 2 frames: b; give KittiObjects\.empty"):
+    with pytest.raises(ValueError, match=r"predictions lack 1 of 2 frames: b; give KittiObjects\.empty"):
         kitti.evaluate({"a": car, "b": car}, {"a": car})
 
 

@@ -41,7 +41,7 @@ def test_an_empty_file_is_a_frame_without_detections(folders: tuple[Path, Path])
 def test_unknown_prediction_frames_are_refused(folders: tuple[Path, Path]) -> None:
     (folders[1] / "000077.txt").touch()
     with pytest.raises(
-        ValueError, match=r"predictions for 1 frames without a label file in .*: 000077; wrong folder"
+        ValueError, match=r"predictions for 1 frames without ground truth in .*: 000077; wrong folder"
     ):
         evaluate_folders(*folders, missing="empty")
 
@@ -75,25 +75,27 @@ def test_any_split_file_is_read_or_refused(tmp_path_factory: pytest.TempPathFact
 
 
 def test_a_split_without_labels_is_refused(folders: tuple[Path, Path]) -> None:
-    with pytest.raises(FileNotFoundError, match="lacks label files for 1 of 2 frames: 000009; wrong split"):
+    with pytest.raises(
+        FileNotFoundError, match="lacks ground truth files for 1 of 2 frames: 000009; wrong split"
+    ):
         evaluate_folders(*folders, frame_ids=["000000", "000009"])
 
 
 def test_a_frame_is_listed_once(folders: tuple[Path, Path]) -> None:
-    with pytest.raises(ValueError, match="frame_ids lists 1 frames more than once: 000001"):
+    with pytest.raises(ValueError, match="1 frames are listed more than once: 000001"):
         evaluate_folders(*folders, frame_ids=["000001", "000001"])
 
 
 def test_missing_folders_are_named(folders: tuple[Path, Path], tmp_path: Path) -> None:
     with pytest.raises(
-        FileNotFoundError, match=r"pred_dir: no folder .*nowhere; expected one text file per frame"
+        FileNotFoundError, match=r"pred_dir: no folder .*nowhere; expected frames in it, one file each, .txt"
     ):
         evaluate_folders(folders[0], tmp_path / "nowhere")
 
 
 def test_a_folder_without_frames_points_to_the_sub_folder(folders: tuple[Path, Path]) -> None:
     with pytest.raises(
-        FileNotFoundError, match=r"no frames to evaluate in .* sub-folder 'label_2' holds text files"
+        FileNotFoundError, match=r"no frames to evaluate in .* sub-folder 'label_2' holds such files"
     ):
         evaluate_folders(folders[0].parent, folders[1])
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from evaluators._state import read_state, write_state
 from evaluators.kitti import KittiEvaluator, KittiObjects
+from evaluators.state import read_state, write_state
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

@@ -179,9 +179,12 @@ def test_bytes_that_are_no_text_are_refused(tmp_path: Path) -> None:
 
 def test_samples_must_be_those_of_the_split(tmp_path: Path) -> None:
     path = submission(tmp_path / "r.json", BOX)
-    with pytest.raises(ValueError, match=r"r.json: 1 of 3 samples are missing: c; give an empty list"):
+    with pytest.raises(
+        ValueError,
+        match=r"the samples of the split: its results lack 1 of 3 samples: c; give an empty list",
+    ):
         read_submission(path, samples=["a", "b", "c"])
-    with pytest.raises(ValueError, match=r"r.json: 1 samples are not in the ground truth: b; was it written"):
+    with pytest.raises(ValueError, match=r"its results hold 1 samples that the ground truth lacks: b"):
         read_submission(path, samples=["a"])
 
 

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from evaluators import panoptic
-from evaluators._state import Evaluator, read_state, write_state
 from evaluators.panoptic import PanopticEvaluator, PanopticLabels, PanopticProtocol
 from evaluators.semantickitti.protocol import plain_map
+from evaluators.state import Evaluator, read_state, write_state
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -119,12 +119,12 @@ def test_a_refused_scan_leaves_no_trace() -> None:
 @pytest.mark.parametrize(
     ("settings_of_other", "message"),
     [
-        ({"protocol": "semantic-kitti-api-class"}, "semantic-kitti-api-class, min_points 30, unknown error"),
-        ({"min_points": 7}, "semantic-kitti-api, min_points 7, unknown error; this one has .* min_points 50"),
-        ({"unknown": "unlabeled"}, "unknown unlabeled"),
+        ({"protocol": "semantic-kitti-api-class"}, "there .*name='semantic-kitti-api-class'"),
+        ({"min_points": 7}, "there .*min_points=7.*here .*min_points=50"),
+        ({"unknown": "unlabeled"}, "there .*unknown=unlabeled.*here .*unknown=error"),
         (
             {"protocol": replace(panoptic.SEMANTIC_KITTI, things=("car",))},
-            "semantic-kitti-api, min_points 50, unknown error; this one has",
+            r"there .*things=\('car',\)",
         ),
     ],
 )
@@ -134,7 +134,7 @@ def test_other_settings_are_refused(settings_of_other: dict[str, object], messag
 
 
 def test_another_number_of_classes_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"not the state of .* of this protocol: iou_sums is missing"):
+    with pytest.raises(ValueError, match=r"there .*name='semantic-kitti-api-multi'"):
         PanopticEvaluator().merge(PanopticEvaluator(protocol="semantic-kitti-api-multi"))
 
 
@@ -150,11 +150,11 @@ def test_a_broken_state_is_refused_and_leaves_no_trace(name: str) -> None:
         state | {name: np.zeros((3, 3, 3))},
         state | {name: np.array(b"bytes")},
     ):
-        with pytest.raises(ValueError, match="not the state of a PanopticEvaluator"):
+        with pytest.raises(ValueError, match=r"not what PanopticEvaluator\.state\(\) returned"):
             evaluator.merge_state(broken)
     assert len(evaluator) == 0
     twice = state | {key: np.repeat(state[key], 2, axis=0) for key in ("frames", "iou_sums", "missing")}
-    with pytest.raises(ValueError, match="a scan is listed twice"):
+    with pytest.raises(ValueError, match="lists some scans twice"):
         evaluator.merge_state(twice)
 
 
@@ -184,7 +184,7 @@ def test_scans_without_points_count_nothing() -> None:
 
 
 def test_missing_and_unknown_scans_are_refused_by_name() -> None:
-    with pytest.raises(ValueError, match="predictions lack 1 of 2 scans: b; pass missing='empty'"):
+    with pytest.raises(ValueError, match=r"predictions lack 1 of 2 scans: b; .* pass missing='empty'"):
         panoptic.evaluate({"a": CAR, "b": CAR}, {"a": CAR})
     with pytest.raises(ValueError, match="hold 1 scans that the ground truth lacks: b"):
         panoptic.evaluate({"a": CAR}, {"a": CAR, "b": CAR})

@@ -105,22 +105,24 @@ def test_nuscenes_folders_must_fit(nuscenes: Path, tmp_path: Path) -> None:
     shutil.copytree(nuscenes / "pred", pred)
     first = sorted(pred.iterdir())[0]
     token = first.name.split("_")[0]
-    with pytest.raises(FileNotFoundError, match="lacks labels for 1 of 1 scans: nothing; wrong tokens"):
+    with pytest.raises(
+        FileNotFoundError, match="lacks ground truth files for 1 of 1 scans: nothing; wrong split file"
+    ):
         panoptic.evaluate_nuscenes_folders(nuscenes / "gt", pred, tokens=["nothing"])
     with pytest.raises(
-        FileNotFoundError, match=r"no folder .*absent; expected one file <token>_panoptic.npz"
+        FileNotFoundError, match=r"no folder .*absent; expected scans in it, one file each, _panoptic.npz"
     ):
         panoptic.evaluate_nuscenes_folders(nuscenes / "gt", tmp_path / "absent")
     with pytest.raises(FileNotFoundError, match="gt_dir: no scans to evaluate in"):
         panoptic.evaluate_nuscenes_folders(tmp_path, pred)
     first.rename(pred / "stray_panoptic.npz")
     with pytest.raises(
-        ValueError, match=r"predictions for 1 scans without labels in .*: stray; wrong folder"
+        ValueError, match=r"predictions for 1 scans without ground truth in .*: stray; wrong folder"
     ):
         panoptic.evaluate_nuscenes_folders(nuscenes / "gt", pred)
     (pred / "stray_panoptic.npz").unlink()
     with pytest.raises(
-        FileNotFoundError, match=f"lacks predictions for 1 of 3 scans: {token}; name the scans"
+        FileNotFoundError, match=f"lacks prediction files for 1 of 3 scans: {token}; name the scans"
     ):
         panoptic.evaluate_nuscenes_folders(nuscenes / "gt", pred)
     assert panoptic.evaluate_nuscenes_folders(nuscenes / "gt", pred, missing="empty").counts.n_missing == 1
@@ -129,14 +131,14 @@ def test_nuscenes_folders_must_fit(nuscenes: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arrays", "message"),
     [
-        ({"labels": np.zeros(3, dtype=np.uint16)}, "expected an .npz file with one array named data"),
+        ({"labels": np.zeros(3, dtype=np.uint16)}, "expected an array named data, got"),
         (
             {"data": np.zeros((3, 1), dtype=np.uint16)},
             r"expected one row of whole numbers, got uint16 .*\(3, 1\)",
         ),
         ({"data": np.zeros(3)}, "expected one row of whole numbers, got float64"),
         ({"data": np.array([-1, 5])}, r"expected labels in 0\.\.4294967295, got -1\.\.5"),
-        ({"data": np.array([{}], dtype=object)}, "expected an .npz file"),
+        ({"data": np.array([{}], dtype=object)}, "cannot be read as .npz"),
     ],
 )
 def test_archives_that_hold_something_else_are_refused(
@@ -144,7 +146,7 @@ def test_archives_that_hold_something_else_are_refused(
 ) -> None:
     path = tmp_path / "t_panoptic.npz"
     np.savez(path, **arrays)  # type: ignore[arg-type]
-    with pytest.raises(ValueError, match=f"t_panoptic.npz: {message}"):
+    with pytest.raises(ValueError, match=f"t_panoptic.npz:? {message}"):
         panoptic.read_panoptic_npz(path)
 
 
@@ -155,7 +157,8 @@ def test_files_that_are_no_archives_are_refused(tmp_path: Path) -> None:
     for content in (b"", b"text", plain_array(), archive(b"not an array")):
         path.write_bytes(content)
         with pytest.raises(
-            ValueError, match=r"t_panoptic\.npz: expected (an \.npz file|one row of whole numbers, got \|S12)"
+            ValueError,
+            match=r"t_panoptic\.npz(:| cannot be read as)",
         ):
             panoptic.read_panoptic_npz(path)
 

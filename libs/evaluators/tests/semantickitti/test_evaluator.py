@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from evaluators._state import Evaluator, read_state, write_state
 from evaluators.semantickitti import (
     MOVING,
     MULTI_SCAN,
@@ -19,6 +18,7 @@ from evaluators.semantickitti import (
     evaluate,
     plain_map,
 )
+from evaluators.state import Evaluator, read_state, write_state
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -242,7 +242,7 @@ def test_state_survives_a_file(make_scans: Make, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"frames": None}, "not a state"),
+        ({"frames": None}, "not what SemanticKittiEvaluator.state"),
         ({"counts": np.zeros((1, 21, 20), np.int64)}, "damaged"),
         ({"counts": np.zeros((1, 21, 21))}, "damaged"),
         ({"counts": np.full((1, 21, 21), -1)}, "damaged"),

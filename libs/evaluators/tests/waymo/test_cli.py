@@ -40,7 +40,7 @@ def test_two_folders_through_the_command_line(folders: Path) -> None:
 
 def test_a_split_and_bad_input(folders: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(arguments(folders)) == 2
-    assert "lacks predictions for 1 of 2 frames: b" in capsys.readouterr().err
+    assert "lacks prediction files for 1 of 2 frames: b" in capsys.readouterr().err
     (folders / "val.txt").write_text("a\n")
     assert main(arguments(folders, "--split", str(folders / "val.txt"), "--processes", "1")) == 0
     assert capsys.readouterr().out.startswith("Waymo 3D detection: 1 frames, 1 detections.")

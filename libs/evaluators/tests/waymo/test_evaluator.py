@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from evaluators import waymo
 from evaluators._page import Result
-from evaluators._state import Evaluator
+from evaluators.state import Evaluator
 from evaluators.waymo import WaymoDetections, WaymoEvaluator, WaymoGroundTruth, _kernels
 from geom3d.overlap import iou_3d
 from hypothesis import given
@@ -284,7 +284,7 @@ def test_states_that_do_not_fit_are_refused() -> None:
         evaluator.merge(evaluator)
     with pytest.raises(ValueError, match="other settings"):
         WaymoEvaluator(on_invalid="drop").merge(evaluator)
-    with pytest.raises(ValueError, match="it lacks counts, n_gt, settings"):
+    with pytest.raises(ValueError, match="lacking counts, n_gt, settings"):
         evaluator.merge_state({"frame_ids": np.array(["b"]), "tallies": np.zeros(5)})
     state = evaluator.state()
     with pytest.raises(ValueError, match="arrays do not fit"):

@@ -33,22 +33,22 @@ def test_missing_and_listed_frames(folders: Path) -> None:
     gt, pred = folders / "gt", folders / "pred"
     (pred / "000.npz").unlink()
     with pytest.raises(
-        FileNotFoundError, match=r"lacks predictions for 1 of 20 frames: 000; .*--missing empty"
+        FileNotFoundError, match=r"lacks prediction files for 1 of 20 frames: 000; .*--missing empty"
     ):
         waymo.evaluate_folders(gt, pred)
     assert waymo.evaluate_folders(gt, pred, missing="empty").counts.n_missing == 1
     assert waymo.evaluate_folders(gt, pred, frame_ids=["003", "001"]).counts.n_frames == 2
     with pytest.raises(ValueError, match="more than once: 001"):
         waymo.evaluate_folders(gt, pred, frame_ids=["001", "001"])
-    with pytest.raises(FileNotFoundError, match="lacks labels for 1 frames: 999"):
+    with pytest.raises(FileNotFoundError, match="lacks ground truth files for 1 of 1 frames: 999"):
         waymo.evaluate_folders(gt, pred, frame_ids=["999"])
     (pred / "001.npz").rename(pred / "other.npz")
-    with pytest.raises(ValueError, match=r"1 frames that .*gt lacks: other"):
+    with pytest.raises(ValueError, match=r"1 frames without ground truth in .*gt: other"):
         waymo.evaluate_folders(gt, pred)
     with pytest.raises(FileNotFoundError, match="gt_dir: no folder"):
         waymo.evaluate_folders(folders / "none", pred)
     (folders / "void").mkdir()
-    with pytest.raises(FileNotFoundError, match=r"no .npz files"):
+    with pytest.raises(FileNotFoundError, match="gt_dir: no frames to evaluate"):
         waymo.evaluate_folders(folders / "void", folders / "void")
 
 

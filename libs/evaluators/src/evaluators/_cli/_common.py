@@ -29,6 +29,25 @@ def new_parser(
     )
 
 
+def add_split(parser: argparse.ArgumentParser, kind: str) -> None:
+    """Add --split; `listed` reads it."""
+    parser.add_argument(
+        "--split", type=Path, metavar="FILE", help=f"{kind} names, one per line (default: all of --gt)"
+    )
+
+
+def listed(path: Path | None) -> list[str] | None:
+    """Return the names in a file, one per line, or None for no file.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        ValueError: It is not such a list.
+    """
+    from evaluators._files import read_frame_list
+
+    return None if path is None else read_frame_list(path)
+
+
 def add_outputs(parser: argparse.ArgumentParser) -> None:
     """Add --json and --html."""
     parser.add_argument(

@@ -10,7 +10,9 @@ from evaluators._cli._common import (
     add_on_invalid,
     add_outputs,
     add_processes,
+    add_split,
     check_outputs,
+    listed,
     new_parser,
     progress_bar,
     publish,
@@ -51,7 +53,7 @@ def add_parser(protocols: Protocols) -> None:
     add = parser.add_argument
     add("--gt", required=True, type=Path, metavar="DIR", help="folder of true depth maps")
     add("--pred", required=True, type=Path, metavar="DIR", help="folder of predicted depth maps")
-    add("--split", type=Path, metavar="FILE", help="image names, one per line (default: all of --gt)")
+    add_split(parser, "image")
     add(
         "--protocol",
         dest="variant",
@@ -90,23 +92,19 @@ def run(options: argparse.Namespace) -> None:
     from evaluators.depth.folders import collect_folders
 
     check_outputs(options)
-    empty = DepthEvaluator(
+    like = DepthEvaluator(
         protocol=options.variant,
         caps_m=options.cap,
         fill=options.fill,
         clamp_min_m=options.clamp_min,
         on_invalid=options.on_invalid,
     )
-    names = None
-    if options.split is not None:
-        lines = options.split.read_text(encoding="utf-8").splitlines()
-        names = [name for line in lines if (name := line.strip())]
     try:
         evaluator = collect_folders(
             options.gt,
             options.pred,
-            empty,
-            image_ids=names,
+            like=like,
+            image_ids=listed(options.split),
             processes=options.processes,
             progress=progress_bar("images"),
         )

@@ -12,7 +12,9 @@ from evaluators._cli._common import (
     add_on_invalid,
     add_outputs,
     add_processes,
+    add_split,
     check_outputs,
+    listed,
     new_parser,
     progress_bar,
     publish,
@@ -53,7 +55,7 @@ def add_parser(protocols: Protocols) -> None:
     add = parser.add_argument
     add("--gt", required=True, type=Path, metavar="DIR", help="folder of ground truth files")
     add("--pred", required=True, type=Path, metavar="DIR", help="folder of prediction files")
-    add("--split", type=Path, metavar="FILE", help="scene names, one per line (default: all of --gt)")
+    add_split(parser, "scene")
     add(
         "--classes",
         default="scannet",
@@ -109,7 +111,7 @@ def run(options: argparse.Namespace) -> None:
     evaluator = collect_folders(
         options.gt,
         options.pred,
-        scenes=None if options.split is None else _lines(options.split),
+        scenes=listed(options.split),
         classes=_table(options.classes, options.small),
         protocol=options.variant,
         missing=options.missing,

@@ -13,6 +13,7 @@ from evaluators._cli._common import (
     add_outputs,
     add_processes,
     check_outputs,
+    listed,
     new_parser,
     progress_bar,
     publish,
@@ -98,13 +99,13 @@ def run(options: argparse.Namespace) -> None:
         ValueError: Bad files or frames.
         OSError: Missing files or folders.
     """
-    from evaluators.kitti.folders import collect_folders, read_frame_list
+    from evaluators.kitti.folders import collect_folders
 
     check_outputs(options)
     evaluator = collect_folders(
         options.gt,
         options.pred,
-        frame_ids=None if options.split is None else read_frame_list(options.split),
+        frame_ids=listed(options.split),
         missing=options.missing,
         on_invalid=options.on_invalid,
         processes=options.processes,

@@ -12,6 +12,7 @@ from evaluators._cli._common import (
     add_outputs,
     add_processes,
     check_outputs,
+    listed,
     new_parser,
     progress_bar,
     publish,
@@ -118,7 +119,7 @@ def _collect(options: argparse.Namespace, protocol: PanopticProtocol) -> Panopti
         return collect_nuscenes_folders(
             options.gt,
             options.pred,
-            tokens=None if options.tokens is None else options.tokens.read_text(encoding="utf-8").split(),
+            tokens=listed(options.tokens),
             protocol=protocol,
             missing=options.missing,
             unknown=options.unknown,

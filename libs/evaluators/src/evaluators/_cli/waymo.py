@@ -11,7 +11,9 @@ from evaluators._cli._common import (
     add_on_invalid,
     add_outputs,
     add_processes,
+    add_split,
     check_outputs,
+    listed,
     new_parser,
     progress_bar,
     publish,
@@ -47,7 +49,7 @@ def add_parser(protocols: Protocols) -> None:
     add = parser.add_argument
     add("--gt", required=True, type=Path, metavar="DIR", help="folder of labels")
     add("--pred", required=True, type=Path, metavar="DIR", help="folder of detections")
-    add("--split", type=Path, metavar="FILE", help="frame names, one per line (default: all of --gt)")
+    add_split(parser, "frame")
     add_missing(parser)
     add_on_invalid(parser)
     add_processes(parser)
@@ -65,14 +67,10 @@ def run(options: argparse.Namespace) -> None:
     from evaluators.waymo.folders import collect_folders
 
     check_outputs(options)
-    names = None
-    if options.split is not None:
-        lines = options.split.read_text(encoding="utf-8").splitlines()
-        names = [name for line in lines if (name := line.strip())]
     evaluator = collect_folders(
         options.gt,
         options.pred,
-        frame_ids=names,
+        frame_ids=listed(options.split),
         missing=options.missing,
         on_invalid=options.on_invalid,
         processes=options.processes,

@@ -14,12 +14,12 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float64, Real
 
-from evaluators._state import State
 from evaluators._validation import OnInvalid, first_names, require_choice
 from evaluators.depth._sums import COLUMNS
 from evaluators.depth.protocol import DELTAS, PROTOCOLS, RANGE_EDGES_M, DepthProtocol, Fill
 from evaluators.depth.result import DepthResult, summarize
 from evaluators.depth.stripes import beam_contrast, row_ripple
+from evaluators.state import State, require_disjoint, require_state
 
 
 def evaluate(
@@ -132,7 +132,7 @@ class DepthEvaluator:
     def __len__(self) -> int:
         return len(self._images)
 
-    def like(self) -> DepthEvaluator:
+    def empty(self) -> DepthEvaluator:
         """Return an evaluator with the same settings and no images."""
         twin = copy.copy(self)
         twin._images = {}
@@ -233,23 +233,13 @@ class DepthEvaluator:
         Raises:
             ValueError: Other settings, an image that is there already, or not such a state.
         """
-        missing = {"settings", "image_ids", "sums", "stripes", "counts"} - state.keys()
-        if missing:
-            raise ValueError(f"not the state of a depth evaluator: it lacks {first_names(missing)}")
-        if str(state["settings"]) != self._settings():
-            raise ValueError(
-                f"the state belongs to other settings: {state['settings']} there, {self._settings()} here"
-            )
+        arrays = ("image_ids", "sums", "stripes", "counts")
+        require_state(state, owner="DepthEvaluator", settings=self._settings(), arrays=arrays)
         names = [str(name) for name in state["image_ids"]]
-        shared = self._images.keys() & set(names)
-        if shared or len(set(names)) != len(names):
-            raise ValueError(
-                f"images are in both or twice: {first_names(shared) or 'twice in the state'};"
-                " split the images so that each is evaluated once"
-            )
+        require_disjoint(self._images, names, kind="images")
         shapes = (len(names), len(self._edges_m), len(COLUMNS)), (len(names), 2), (len(names), 2)
-        arrays = (state["sums"], state["stripes"], state["counts"])
-        if tuple(a.shape for a in arrays) != shapes or [a.dtype.kind for a in arrays] != ["f", "f", "i"]:
+        numbers = (state["sums"], state["stripes"], state["counts"])
+        if tuple(a.shape for a in numbers) != shapes or [a.dtype.kind for a in numbers] != ["f", "f", "i"]:
             raise ValueError("not the state of a depth evaluator: its arrays do not fit together")
         for row, name in enumerate(names):
             dropped, filled = state["counts"][row].tolist()

@@ -9,6 +9,7 @@ from typing import Any, Final
 import numpy as np
 from jaxtyping import Float64, Real
 
+from evaluators._files import read_npz
 from evaluators._report import replacing
 
 SUFFIXES: Final = (".png", ".npy", ".npz")
@@ -42,10 +43,9 @@ def read_depth(path: str | Path) -> Float64[np.ndarray, "h w"]:
     path = Path(path)
     if path.suffix not in SUFFIXES:
         raise ValueError(f"{path}: a depth map is a {', '.join(SUFFIXES)} file")
-    content = path.read_bytes()
     if path.suffix == ".png":
-        return np.multiply(_decode_png(path, content), 1.0 / PNG_UNITS_PER_METRE, dtype=np.float64)
-    array = _decode_numpy(path, content)
+        return np.multiply(_read_png(path), 1.0 / PNG_UNITS_PER_METRE, dtype=np.float64)
+    array = _read_numpy(path)
     if array.ndim != 2 or not np.issubdtype(array.dtype, np.floating):
         raise ValueError(
             f"{path}: expected floating-point metres [h, w], got {array.dtype} {list(array.shape)};"
@@ -68,7 +68,8 @@ def write_depth_png(path: str | Path, depth_m: Real[np.ndarray, "h w"]) -> None:
         _pillow().fromarray(scaled.astype(np.uint16)).save(temporary, format="PNG")
 
 
-def _decode_png(path: Path, content: bytes) -> np.ndarray:
+def _read_png(path: Path) -> np.ndarray:
+    content = path.read_bytes()
     image_module = _pillow()
     try:
         with image_module.open(io.BytesIO(content), formats=("PNG",)) as image:
@@ -95,19 +96,17 @@ def _pillow() -> Any:
     return Image
 
 
-def _decode_numpy(path: Path, content: bytes) -> np.ndarray:
+def _read_numpy(path: Path) -> np.ndarray:
+    if path.suffix == ".npz":
+        arrays = read_npz(path)
+        name = "depth" if "depth" in arrays or len(arrays) != 1 else next(iter(arrays))
+        if name not in arrays:
+            raise ValueError(
+                f"{path}: expected one array, or one named 'depth', got {', '.join(arrays) or 'none'}"
+            )
+        return arrays[name]
+    content = io.BytesIO(path.read_bytes())
     try:
-        loaded: Any = np.load(io.BytesIO(content), allow_pickle=False)
-        # An array has no names; an archive does.
-        names: list[str] | None = getattr(loaded, "files", None)
-        if names is None:
-            return loaded
-        name = "depth" if "depth" in names else names[0] if len(names) == 1 else None
-        array: Any = None if name is None else loaded[name]
-    except Exception as error:  # a damaged archive can raise nearly anything inside the decoder
-        raise ValueError(f"{path} cannot be read as {path.suffix} ({error}); write it anew") from error
-    if not hasattr(array, "dtype"):  # none, several, or a member that is no array
-        raise ValueError(
-            f"{path}: expected one array, or one named 'depth', got {', '.join(names) or 'none'}"
-        )
-    return array
+        return np.lib.format.read_array(content, allow_pickle=False)
+    except Exception as error:  # a damaged file can raise nearly anything inside the decoder
+        raise ValueError(f"{path} cannot be read as .npy ({error}); write it anew") from None

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
+from evaluators._pairs import FilePairs, paired_files
 from evaluators._parallel import Progress, gather
-from evaluators._validation import OnInvalid, first_names
+from evaluators._validation import OnInvalid
 from evaluators.depth.evaluator import DepthEvaluator
 from evaluators.depth.files import SUFFIXES, read_depth
 from evaluators.depth.protocol import Fill
 from evaluators.depth.result import DepthResult
 
 
-def evaluate_folders(
+def evaluate_folders(  # noqa: PLR0913 - the options of the evaluator and of collect_folders
     gt_dir: str | Path,
     pred_dir: str | Path,
     *,
@@ -24,6 +25,7 @@ def evaluate_folders(
     fill: Fill = "none",
     clamp_min_m: float | int | None = None,
     on_invalid: OnInvalid = "error",
+    processes: int = 1,
 ) -> DepthResult:
     """Return the depth errors of the files in `pred_dir` against those in `gt_dir`.
 
@@ -32,28 +34,29 @@ def evaluate_folders(
     Example:
         >>> evaluate_folders("groundtruth", "predictions", fill="kitti")  # doctest: +SKIP
     """
-    empty = DepthEvaluator(
+    like = DepthEvaluator(
         protocol=protocol, caps_m=caps_m, fill=fill, clamp_min_m=clamp_min_m, on_invalid=on_invalid
     )
-    return collect_folders(gt_dir, pred_dir, empty, image_ids=image_ids).compute()
+    return collect_folders(gt_dir, pred_dir, like=like, image_ids=image_ids, processes=processes).compute()
 
 
 def collect_folders(
     gt_dir: str | Path,
     pred_dir: str | Path,
-    empty: DepthEvaluator,
     *,
+    like: DepthEvaluator | None = None,
     image_ids: Sequence[str] | None = None,
     processes: int = 1,
     progress: Progress = iter,
 ) -> DepthEvaluator:
-    """Return an evaluator with the settings of `empty` that holds the images of two folders.
+    """Return an evaluator that holds the images of two folders.
 
     An image is a file `<name>.png`, `.npy` or `.npz` (see `read_depth`) in both folders; the suffixes may
     differ. A depth map cannot stand for "nothing found", so a missing prediction is always refused: list the
     images to evaluate fewer.
 
     Args:
+        like: An evaluator with the settings to use; it is left as it is. Default: the KITTI kit's.
         image_ids: The images to evaluate; all of `gt_dir` if None.
         processes: Processes that read and evaluate.
 
@@ -61,46 +64,21 @@ def collect_folders(
         FileNotFoundError: A folder or a file is not there.
         ValueError: Predictions for unknown images; two files of one name; an image listed twice; bad files.
     """
-    truths, guesses = _files(Path(gt_dir), "gt_dir"), _files(Path(pred_dir), "pred_dir")
-    chosen = sorted(truths if image_ids is None else image_ids)
-    if not chosen:
-        raise FileNotFoundError(f"gt_dir: no depth maps ({', '.join(SUFFIXES)}) in {gt_dir}")
-    if len(set(chosen)) != len(chosen):
-        twice = {name for name in chosen if chosen.count(name) > 1}
-        raise ValueError(f"image_ids lists images more than once: {first_names(twice)}")
-    unknown = guesses.keys() - truths.keys()
-    if unknown:
-        raise ValueError(
-            f"{pred_dir} holds predictions for {len(unknown)} images that {gt_dir} lacks:"
-            f" {first_names(unknown)}; files pair by name, rename them or pick the right folder"
-        )
-    for folder, files, role in ((gt_dir, truths, "true depth"), (pred_dir, guesses, "predictions")):
-        absent = set(chosen) - files.keys()
-        if absent:
-            raise FileNotFoundError(
-                f"{folder} lacks {role} for {len(absent)} of {len(chosen)} images: {first_names(absent)};"
-                " list the images to evaluate in a split file to evaluate fewer"
-            )
-    collect = functools.partial(_collect, empty, truths, guesses)
-    return gather(chosen, collect, processes=processes, progress=progress)
+    pairs = paired_files(
+        gt_dir,
+        pred_dir,
+        suffixes=SUFFIXES,
+        names=image_ids,
+        missing="error",
+        kind="images",
+        nothing="list the images to evaluate in a split file (--split) to evaluate fewer",
+    )
+    collect = functools.partial(_collect, DepthEvaluator() if like is None else like, pairs)
+    return gather(pairs.names, collect, processes=processes, progress=progress)
 
 
-def _collect(
-    empty: DepthEvaluator, truths: Mapping[str, Path], guesses: Mapping[str, Path], names: Sequence[str]
-) -> DepthEvaluator:
-    evaluator = empty.like()
+def _collect(like: DepthEvaluator, pairs: FilePairs, names: Sequence[str]) -> DepthEvaluator:
+    evaluator = like.empty()
     for name in names:
-        evaluator.update(name, read_depth(truths[name]), read_depth(guesses[name]))
+        evaluator.update(name, read_depth(pairs.gt[name]), read_depth(pairs.pred[name]))
     return evaluator
-
-
-def _files(folder: Path, argument: str) -> dict[str, Path]:
-    if not folder.is_dir():
-        raise FileNotFoundError(f"{argument}: no folder {folder}; expected one depth map per image in it")
-    found: dict[str, Path] = {}
-    for path in sorted(folder.iterdir()):
-        if path.suffix in SUFFIXES:
-            if path.stem in found:
-                raise ValueError(f"{found[path.stem]} and {path.name} are the same image; keep one")
-            found[path.stem] = path
-    return found

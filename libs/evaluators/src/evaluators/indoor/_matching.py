@@ -10,15 +10,17 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from evaluators._state import State
 from evaluators._validation import OnInvalid
 from evaluators.indoor.boxes import IndoorBoxes, valid_rows
 from evaluators.indoor.protocol import ClassTable, Protocol
 from evaluators.indoor.result import CurveKey, IndoorCounts, IndoorCurve
+from evaluators.state import State
 
 _TYPES = {"i": np.int64, "f": np.float64}
 _SCENE_COLUMNS = ("n_gt", "n_det", "n_dropped_gt", "n_dropped_det", "missing")
 _DET_COLUMNS = {"det_codes": "i", "scores": "f", "best_gt": "i", "overlaps": "f"}
+COLUMNS = {"scenes": "U", "gt_codes": "i", **dict.fromkeys(_SCENE_COLUMNS, "i"), **_DET_COLUMNS}
+"""Arrays of a state and their kinds."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -179,12 +181,9 @@ def split(state: State, *, n_classes: int) -> dict[str, Scene]:
 
 
 def _require_sound(state: State, n_classes: int) -> None:
-    kinds = {"scenes": "U", "gt_codes": "i", **dict.fromkeys(_SCENE_COLUMNS, "i"), **_DET_COLUMNS}
-    for name, kind in kinds.items():
-        if name not in state or state[name].ndim != 1 or state[name].dtype.kind != kind:
-            raise ValueError(
-                f"the state lacks the array {name!r}; pass what IndoorEvaluator.state() returned"
-            )
+    for name, kind in COLUMNS.items():
+        if state[name].ndim != 1 or state[name].dtype.kind != kind:
+            raise ValueError(f"not what IndoorEvaluator.state() returned: {name} has another shape or type")
     n_scenes, n_gt, n_det = len(state["scenes"]), len(state["gt_codes"]), len(state["scores"])
     lengths_fit = (
         len(set(state["scenes"].tolist())) == n_scenes

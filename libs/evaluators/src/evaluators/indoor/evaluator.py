@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from evaluators._state import State
-from evaluators._validation import Missing, OnInvalid, first_names, require_choice
-from evaluators.indoor._matching import Scene, join, match_scene, pooled_curves, split
+from evaluators._pairs import require_pairs
+from evaluators._validation import Missing, OnInvalid, require_choice
+from evaluators.indoor._matching import COLUMNS, Scene, join, match_scene, pooled_curves, split
 from evaluators.indoor.boxes import IndoorBoxes
 from evaluators.indoor.protocol import (
     PROTOCOL_VERSION,
@@ -21,6 +21,7 @@ from evaluators.indoor.protocol import (
     class_table,
 )
 from evaluators.indoor.result import IndoorResult
+from evaluators.state import State, require_disjoint, require_settings, require_state
 
 
 def evaluate(
@@ -63,19 +64,13 @@ def evaluate(
         >>> result.ap("chair", 0.25), result.ap("bed", 0.25), result.mean_ap(0.25)
         (1.0, None, 0.5)
     """
-    require_choice(missing, Missing, name="missing")
-    unknown = pred.keys() - gt.keys()
-    if unknown:
-        raise ValueError(
-            f"predictions hold {len(unknown)} scenes that the ground truth lacks: {first_names(unknown)};"
-            " evaluate them against their own ground truth"
-        )
-    absent = gt.keys() - pred.keys()
-    if absent and missing == "error":
-        raise ValueError(
-            f"predictions lack {len(absent)} of {len(gt)} scenes: {first_names(absent)};"
-            " give IndoorBoxes.empty() where nothing was found, or pass missing='empty'"
-        )
+    require_pairs(
+        gt.keys(),
+        pred.keys(),
+        missing=missing,
+        kind="scenes",
+        nothing="give IndoorBoxes.empty() where nothing was found",
+    )
     evaluator = IndoorEvaluator(classes=classes, protocol=protocol, on_invalid=on_invalid)
     for name, boxes in gt.items():
         evaluator.update(name, boxes, pred.get(name))
@@ -135,7 +130,7 @@ class IndoorEvaluator:
         Raises:
             ValueError: Other classes, protocol or policy; both hold the same scene.
         """
-        self._require_same(other._settings())
+        require_settings(other._settings(), self._settings())
         self._add(other._scenes)
 
     def reset(self) -> None:
@@ -152,11 +147,7 @@ class IndoorEvaluator:
         Raises:
             ValueError: Not such a state, other settings, or a scene that is there already.
         """
-        if "settings" not in state:
-            raise ValueError(
-                "the state lacks the array 'settings'; pass what IndoorEvaluator.state() returned"
-            )
-        self._require_same(str(state["settings"]))
+        require_state(state, owner="IndoorEvaluator", settings=self._settings(), arrays=COLUMNS)
         self._add(split(state, n_classes=len(self._classes.classes)))
 
     def compute(
@@ -189,18 +180,6 @@ class IndoorEvaluator:
             [PROTOCOL_VERSION, self._protocol, self._on_invalid, table.name, table.classes, subsets]
         )
 
-    def _require_same(self, settings: str) -> None:
-        if settings != self._settings():
-            raise ValueError(
-                f"the other evaluator was made with other settings: {settings[:200]} instead of"
-                f" {self._settings()[:200]}"
-            )
-
     def _add(self, scenes: Mapping[str, Scene]) -> None:
-        shared = self._scenes.keys() & scenes.keys()
-        if shared:
-            raise ValueError(
-                f"both evaluators hold {len(shared)} scenes: {first_names(shared)};"
-                " split the scenes so that each is evaluated once"
-            )
+        require_disjoint(self._scenes, scenes, kind="scenes")
         self._scenes.update(scenes)

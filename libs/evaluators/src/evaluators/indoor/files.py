@@ -21,6 +21,7 @@ from typing import Any, Final, cast
 
 import numpy as np
 
+from evaluators._files import read_npz
 from evaluators._report import replacing
 from evaluators.indoor.boxes import IndoorBoxes
 
@@ -71,7 +72,7 @@ def _boxes(path: Path, boxes: Any, labels: Any, scores: Any) -> IndoorBoxes:
 def _entries(path: Path, names: tuple[str, ...]) -> Mapping[str, Any]:
     if path.suffix not in SUFFIXES:
         raise ValueError(f"{path}: expected a file ending in {' or '.join(SUFFIXES)}")
-    found = _read_npz(path, names) if path.suffix == ".npz" else _read_json(path)
+    found = read_npz(path) if path.suffix == ".npz" else _read_json(path)
     absent = [name for name in names if name not in found]
     if absent:
         raise ValueError(
@@ -82,17 +83,6 @@ def _entries(path: Path, names: tuple[str, ...]) -> Mapping[str, Any]:
         if not isinstance(found[name], list | np.ndarray):
             raise ValueError(f"{path}: expected a list for {name}, got {str(found[name])[:40]!r}")
     return found
-
-
-def _read_npz(path: Path, names: tuple[str, ...]) -> Mapping[str, Any]:
-    # np.load on a path would leave the file open when it is no archive.
-    with path.open("rb") as file:
-        try:
-            with np.load(file, allow_pickle=False) as archive:
-                return {name: archive[name] for name in names if name in archive.files}
-        # What a damaged archive makes zipfile and NumPy raise is not documented and differs by the damage.
-        except Exception as error:
-            raise ValueError(f"{path}: not a .npz archive of plain arrays ({error}); write it anew") from None
 
 
 def _read_json(path: Path) -> Mapping[str, Any]:

@@ -1,8 +1,9 @@
 """KITTI object detection: 2D, orientation, bird's eye view and 3D, exactly as the official kit scores it."""
 
+from evaluators._files import read_frame_list
 from evaluators.kitti.evaluator import KittiEvaluator, evaluate
 from evaluators.kitti.files import read_detections, read_labels
-from evaluators.kitti.folders import collect_folders, evaluate_folders, read_frame_list
+from evaluators.kitti.folders import collect_folders, evaluate_folders
 from evaluators.kitti.objects import KittiObjects
 from evaluators.kitti.protocol import (
     CAR,

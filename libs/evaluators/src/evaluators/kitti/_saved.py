@@ -8,9 +8,9 @@ from typing import Final
 
 import numpy as np
 
-from evaluators._state import State
 from evaluators._validation import OnInvalid, require_choice
 from evaluators.kitti._rows import DETECTION_COLUMNS, LABEL_COLUMNS, Rows
+from evaluators.state import State
 
 _KIND: Final = "kitti-object state 1"
 

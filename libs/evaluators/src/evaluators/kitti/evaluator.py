@@ -7,8 +7,8 @@ from typing import Literal, TypeAlias
 
 import numpy as np
 
-from evaluators._state import State
-from evaluators._validation import Missing, OnInvalid, first_names, require_choice
+from evaluators._pairs import require_pairs
+from evaluators._validation import Missing, OnInvalid, require_choice
 from evaluators.kitti import _saved
 from evaluators.kitti._checks import checked
 from evaluators.kitti._matching import candidates, flags, is_evaluated, match, orientation_is_given
@@ -26,6 +26,7 @@ from evaluators.kitti.protocol import (
     protocol_named,
 )
 from evaluators.kitti.result import CurveKey, KittiCounts, KittiCurve, KittiResult
+from evaluators.state import State, require_disjoint
 
 AosMode: TypeAlias = Literal["auto", "always", "never"]
 """auto: as the protocol decides; with the official kit, one alpha of -10 ends all orientation scores."""
@@ -68,19 +69,13 @@ def evaluate(
         >>> round(evaluate(frames, frames).ap("Car", "3d", "easy"), 6)
         100.0
     """
-    require_choice(missing, Missing, name="missing")
-    unknown = det.keys() - gt.keys()
-    if unknown:
-        raise ValueError(
-            f"detections hold {len(unknown)} frames that the ground truth lacks: {first_names(unknown)};"
-            " evaluate them against their own labels"
-        )
-    absent = gt.keys() - det.keys()
-    if absent and missing == "error":
-        raise ValueError(
-            f"detections lack {len(absent)} of {len(gt)} frames: {first_names(absent)};"
-            " give KittiObjects.empty() where nothing was found, or pass missing='empty'"
-        )
+    require_pairs(
+        gt.keys(),
+        det.keys(),
+        missing=missing,
+        kind="frames",
+        nothing="give KittiObjects.empty() where nothing was found",
+    )
     evaluator = KittiEvaluator(on_invalid=on_invalid)
     for frame_id, objects in gt.items():
         evaluator.update(frame_id, objects, det.get(frame_id))
@@ -218,12 +213,7 @@ class KittiEvaluator:
     def _add(
         self, frames: Mapping[str, bool], blocks: Sequence[tuple[Rows, Rows]], dropped: np.ndarray
     ) -> None:
-        shared = self._frames.keys() & frames.keys()
-        if shared:
-            raise ValueError(
-                f"both evaluators hold {len(shared)} frames: {first_names(shared)};"
-                " split the frames so that each is evaluated once"
-            )
+        require_disjoint(self._frames, frames, kind="frames")
         self._frames.update(frames)
         self._blocks += blocks
         self._dropped = self._dropped + dropped

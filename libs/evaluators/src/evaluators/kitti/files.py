@@ -12,6 +12,7 @@ from typing import Literal, NoReturn, TypeAlias
 
 import numpy as np
 
+from evaluators._files import decoded
 from evaluators.kitti._rows import (
     ALPHA,
     BBOX,
@@ -131,23 +132,6 @@ def _read_closely(path: Path, content: bytes, fields: tuple[str, ...]) -> tuple[
     numbers = [[float(token) for token in row[1:]] for row in rows]
     values = np.array(numbers, dtype=np.float64).reshape(len(rows), len(fields) - 1)
     return tuple(row[0] for row in rows), values
-
-
-def decoded(path: Path, content: bytes) -> str:
-    """Return the content of the file as text; refuse bytes that are none."""
-    bad = [content.find(b"\0")] if b"\0" in content else []
-    try:
-        text = content.decode("utf-8-sig")
-        if not bad:
-            return text
-    except UnicodeDecodeError as error:
-        bad.append(error.start)
-    at = min(bad)
-    line = content.count(b"\n", 0, at) + 1
-    raise ValueError(
-        f"{path}, line {line}: expected text, got the byte {content[at]:#04x};"
-        " is this the right file? Save it as plain text in UTF-8"
-    )
 
 
 def _check_lines(path: Path, text: str, fields: tuple[str, ...]) -> None:

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 
 import numpy as np
 
-from evaluators._state import State
-from evaluators._validation import Missing, OnInvalid, first_names, require_choice
+from evaluators._pairs import require_pairs
+from evaluators._validation import Missing, OnInvalid, require_choice
 from evaluators.nuscenes._checks import check_names, check_surroundings, checked
 from evaluators.nuscenes._packing import COUNT_COLUMNS, VALUE_COLUMNS, PackedSample, Packer
 from evaluators.nuscenes.boxes import NuscenesBoxes, NuscenesSample
 from evaluators.nuscenes.protocol import DETECTION_CVPR_2019, NuscenesConfig
 from evaluators.nuscenes.result import NuscenesCounts, NuscenesResult
+from evaluators.state import State, require_disjoint, require_state
 
 
 def evaluate(
@@ -52,32 +53,17 @@ def evaluate(
         >>> round(result.ap("car"), 6), round(result.mean_ap, 6), result.tp_error("car", "trans_err")
         (1.0, 0.1, 0.0)
     """
-    require_choice(missing, Missing, name="missing")
-    check_samples(gt.keys(), pred.keys(), missing=missing, what="predictions")
+    require_pairs(
+        gt.keys(),
+        pred.keys(),
+        missing=missing,
+        kind="samples",
+        nothing="give NuscenesBoxes.empty() where nothing was found",
+    )
     evaluator = NuscenesEvaluator(config=config, on_invalid=on_invalid)
     for token, sample in gt.items():
         evaluator.update(token, sample, pred.get(token))
     return evaluator.compute(order=[*pred, *(token for token in gt if token not in pred)])
-
-
-def check_samples(gt: Set[str], pred: Set[str], *, missing: Missing, what: str) -> None:
-    """Refuse predictions whose samples are not those of the ground truth.
-
-    Raises:
-        ValueError: Samples that `gt` lacks; samples that `pred` lacks, unless `missing` is "empty".
-    """
-    unknown = pred - gt
-    if unknown:
-        raise ValueError(
-            f"{what}: {len(unknown)} samples are not in the ground truth: {first_names(unknown)};"
-            " was it written for another split?"
-        )
-    absent = gt - pred
-    if absent and missing == "error":
-        raise ValueError(
-            f"{what}: {len(absent)} of {len(gt)} samples are missing: {first_names(absent)};"
-            " give an empty list where nothing was found, or pass missing='empty' (--missing empty)"
-        )
 
 
 class NuscenesEvaluator:
@@ -207,12 +193,7 @@ class NuscenesEvaluator:
         self._add(_unpacked(state, self._config))
 
     def _add(self, samples: Mapping[str, PackedSample]) -> None:
-        shared = self._samples.keys() & samples.keys()
-        if shared:
-            raise ValueError(
-                f"both evaluators hold {len(shared)} samples: {first_names(shared)};"
-                " split the samples so that each is evaluated once"
-            )
+        require_disjoint(self._samples, samples, kind="samples")
         self._samples.update(samples)
 
 
@@ -244,13 +225,8 @@ _ROWS = ("gt_codes", "gt_values", "pred_codes", "pred_values")
 
 
 def _check_state(state: State, config: NuscenesConfig) -> None:
-    expected = {"settings", "sample_tokens", "lengths", "counts", *_ROWS}
-    if set(state) != expected:
-        raise ValueError(f"not the state of a NuscenesEvaluator: it holds {', '.join(sorted(state))}")
-    if str(state["settings"]) != _settings(config):
-        raise ValueError(
-            "the state comes from an evaluator with another configuration; make one with the same settings"
-        )
+    arrays = ("sample_tokens", "lengths", "counts", *_ROWS)
+    require_state(state, owner="NuscenesEvaluator", settings=_settings(config), arrays=arrays)
     count = len(state["sample_tokens"])
     lengths = state["lengths"]
     fits = lengths.shape == (count, 2) and state["counts"].shape == (count, len(COUNT_COLUMNS))

@@ -20,11 +20,12 @@ from typing import Any, Final, Literal, TypeAlias, cast
 
 import numpy as np
 
+from evaluators._pairs import require_pairs
 from evaluators._report import replacing
 from evaluators._validation import first_names
 from evaluators.nuscenes._checks import check_names, checked
 from evaluators.nuscenes.boxes import NuscenesBoxes
-from evaluators.nuscenes.evaluator import check_count, check_samples
+from evaluators.nuscenes.evaluator import check_count
 from evaluators.nuscenes.protocol import DETECTION_CVPR_2019, NuscenesConfig
 
 Invalid: TypeAlias = Literal["error", "keep"]
@@ -97,7 +98,14 @@ def read_submission(
         check_names(found, config, where=where, is_gt=False)
         boxes[token] = checked(found, "error", where=where) if invalid == "error" else found
     if samples is not None:
-        check_samples(set(samples), boxes.keys(), missing="error", what=str(path))
+        require_pairs(
+            set(samples),
+            boxes.keys(),
+            missing="error",
+            kind="samples",
+            nothing="give an empty list where nothing was found",
+            what=f"{path} must hold the samples of the split: its results",
+        )
     return NuscenesSubmission(meta=meta, boxes=boxes)
 
 

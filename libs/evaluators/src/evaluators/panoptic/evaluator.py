@@ -8,13 +8,14 @@ from collections.abc import Mapping
 import numpy as np
 from jaxtyping import Float64
 
-from evaluators._state import State
-from evaluators._validation import Missing, first_names, require_choice
+from evaluators._pairs import require_pairs
+from evaluators._validation import Missing, require_choice
 from evaluators.panoptic._matching import COLUMNS
 from evaluators.panoptic.labels import Labels, count_labels
 from evaluators.panoptic.protocol import PanopticProtocol, panoptic_protocol
 from evaluators.panoptic.result import PanopticCounts, PanopticResult
 from evaluators.semantickitti.protocol import Unknown
+from evaluators.state import State, require_disjoint, require_state
 
 
 def evaluate(
@@ -42,20 +43,10 @@ def evaluate(
         >>> result.pq[9].item(), result.pq[1].item(), result.iou[1].item()
         (1.0, 0.0, 1.0)
     """
-    require_choice(missing, Missing, name="missing")
     evaluator = PanopticEvaluator(protocol=protocol, min_points=min_points, unknown=unknown)
-    strange = pred.keys() - gt.keys()
-    if strange:
-        raise ValueError(
-            f"predictions hold {len(strange)} scans that the ground truth lacks: {first_names(strange)};"
-            " evaluate them against their own labels"
-        )
-    absent = gt.keys() - pred.keys()
-    if absent and missing == "error":
-        raise ValueError(
-            f"predictions lack {len(absent)} of {len(gt)} scans: {first_names(absent)};"
-            " pass missing='empty' to take them as unlabeled"
-        )
+    require_pairs(
+        gt.keys(), pred.keys(), missing=missing, kind="scans", nothing="write class 0 where nothing is known"
+    )
     for frame_id, labels in gt.items():
         evaluator.update(frame_id, labels, pred.get(frame_id))
     return evaluator.compute()
@@ -139,7 +130,7 @@ class PanopticEvaluator:
         self.merge_state(other.state())
 
     def state(self) -> dict[str, np.ndarray]:
-        """Return everything gathered so far as arrays; see `evaluators._state`."""
+        """Return everything gathered so far as arrays; see `evaluators.state`."""
         frames = sorted(self._iou_sums)
         n_classes = len(self._protocol.label_map.classes)
         return {
@@ -160,12 +151,7 @@ class PanopticEvaluator:
         """
         self._require_fitting(state)
         frames: list[str] = state["frames"].tolist()
-        shared = self._iou_sums.keys() & set(frames)
-        if shared:
-            raise ValueError(
-                f"both evaluators hold {len(shared)} scans: {first_names(shared)};"
-                " split the scans so that each is evaluated once"
-            )
+        require_disjoint(self._iou_sums, frames, kind="scans")
         self._iou_sums.update(zip(frames, state["iou_sums"].astype(np.float64), strict=True))
         self._missing.update(name for name, absent in zip(frames, state["missing"], strict=True) if absent)
         self._counts += state["counts"]
@@ -197,26 +183,18 @@ class PanopticEvaluator:
             **{name: self._counts[at].copy() for at, name in enumerate(COLUMNS)},
         )
 
-    def _settings(self) -> list[str]:
-        """Name, size and policy for people; the last entry tells apart protocols that share a name."""
-        chosen = self._protocol
-        return [chosen.name, f"min_points {chosen.min_points}", f"unknown {self._unknown}", repr(chosen)]
+    def _settings(self) -> str:
+        return f"unknown={self._unknown}, {self._protocol!r}"
 
     def _require_fitting(self, state: State) -> None:
         expected = self.state()
-        n_frames = len(state["frames"]) if "frames" in state and state["frames"].ndim == 1 else 0
-        for name, array in expected.items():
-            shape = (n_frames, *array.shape[1:]) if name in ("frames", "iou_sums", "missing") else array.shape
-            if name not in state or state[name].shape != shape or state[name].dtype.kind != array.dtype.kind:
+        arrays = expected.keys() - {"settings"}
+        require_state(state, owner="PanopticEvaluator", settings=self._settings(), arrays=arrays)
+        for name in arrays:
+            shape = expected[name].shape
+            if name in ("frames", "iou_sums", "missing"):
+                shape = (state["frames"].size, *shape[1:])
+            if state[name].shape != shape or state[name].dtype.kind != expected[name].dtype.kind:
                 raise ValueError(
-                    f"not the state of a PanopticEvaluator of this protocol: {name} is missing or of another"
-                    " shape or type"
+                    f"not what PanopticEvaluator.state() returned: {name} has another shape or type"
                 )
-        theirs: list[str] = state["settings"].tolist()
-        if theirs != self._settings():
-            raise ValueError(
-                f"the other evaluator has other settings: {', '.join(theirs[:3])};"
-                f" this one has {', '.join(self._settings()[:3])}; make both alike"
-            )
-        if len(set(state["frames"].tolist())) != n_frames:
-            raise ValueError("not the state of a PanopticEvaluator: a scan is listed twice")

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TypeAlias
 
 import numpy as np
 from jaxtyping import UInt32
 
+from evaluators._pairs import paired_files
 from evaluators._parallel import Progress, gather
-from evaluators._validation import Missing, first_names, require_choice
+from evaluators._validation import Missing
 from evaluators.panoptic.evaluator import PanopticEvaluator
-from evaluators.panoptic.files import SUFFIX, list_tokens, npz_path, read_panoptic_npz
+from evaluators.panoptic.files import SUFFIX, read_panoptic_npz
 from evaluators.panoptic.protocol import Packing, PanopticProtocol, panoptic_protocol
 from evaluators.panoptic.result import PanopticResult
 from evaluators.semantickitti.files import frame_path, pair_frames, read_label_file
@@ -31,6 +32,7 @@ def evaluate_folders(
     min_points: int | None = None,
     missing: Missing = "error",
     unknown: Unknown = "error",
+    processes: int = 1,
 ) -> PanopticResult:
     """Return the panoptic quality of a SemanticKITTI tree of predictions. See `collect_folders`.
 
@@ -38,9 +40,16 @@ def evaluate_folders(
         >>> evaluate_folders("dataset", "results", sequences=["08"])  # doctest: +SKIP
     """
     chosen = panoptic_protocol(protocol, min_points=min_points)
-    return collect_folders(
-        gt_root, pred_root, sequences=sequences, protocol=chosen, missing=missing, unknown=unknown
-    ).compute()
+    evaluator = collect_folders(
+        gt_root,
+        pred_root,
+        sequences=sequences,
+        protocol=chosen,
+        missing=missing,
+        unknown=unknown,
+        processes=processes,
+    )
+    return evaluator.compute()
 
 
 def collect_folders(
@@ -84,6 +93,7 @@ def evaluate_nuscenes_folders(
     min_points: int | None = None,
     missing: Missing = "error",
     unknown: Unknown = "error",
+    processes: int = 1,
 ) -> PanopticResult:
     """Return the panoptic quality of a folder of nuScenes predictions. See `collect_nuscenes_folders`.
 
@@ -91,9 +101,16 @@ def evaluate_nuscenes_folders(
         >>> evaluate_nuscenes_folders("panoptic/v1.0-mini", "results/panoptic/mini_val")  # doctest: +SKIP
     """
     chosen = panoptic_protocol("nuscenes-panoptic", min_points=min_points)
-    return collect_nuscenes_folders(
-        gt_dir, pred_dir, tokens=tokens, protocol=chosen, missing=missing, unknown=unknown
-    ).compute()
+    evaluator = collect_nuscenes_folders(
+        gt_dir,
+        pred_dir,
+        tokens=tokens,
+        protocol=chosen,
+        missing=missing,
+        unknown=unknown,
+        processes=processes,
+    )
+    return evaluator.compute()
 
 
 def collect_nuscenes_folders(
@@ -118,16 +135,25 @@ def collect_nuscenes_folders(
         ValueError: Predictions for unknown scans; files that do not fit (see `PanopticEvaluator.update`).
     """
     chosen = _with_packing(protocol, "thousands", "collect_folders")
-    frames, absent = _pair_tokens(gt_dir, pred_dir, tokens, missing)
+    pairs = paired_files(
+        gt_dir,
+        pred_dir,
+        suffixes=(SUFFIX,),
+        names=tokens,
+        missing=missing,
+        kind="scans",
+        nothing="name the scans of the split with tokens (--tokens FILE), or pass missing='empty'"
+        " (--missing empty) to take them as unlabeled",
+    )
     collect = functools.partial(
         _collect,
         protocol=chosen,
         unknown=unknown,
-        read_gt=functools.partial(_read_npz, gt_dir),
-        read_pred=functools.partial(_read_npz, pred_dir),
-        absent=absent,
+        read_gt=functools.partial(_read_npz, pairs.gt),
+        read_pred=functools.partial(_read_npz, pairs.pred),
+        absent=frozenset(pairs.names).difference(pairs.pred),
     )
-    return gather(frames, collect, processes=processes, progress=progress)
+    return gather(pairs.names, collect, processes=processes, progress=progress)
 
 
 def _with_packing(protocol: str | PanopticProtocol, packing: Packing, other: str) -> PanopticProtocol:
@@ -156,33 +182,5 @@ def _read_label(root: str | Path, kind: str, frame: str) -> UInt32[np.ndarray, "
     return read_label_file(frame_path(root, frame, "labels" if kind == "labels" else "predictions"))
 
 
-def _read_npz(folder: str | Path, token: str) -> UInt32[np.ndarray, " n"]:
-    return read_panoptic_npz(npz_path(folder, token))
-
-
-def _pair_tokens(
-    gt_dir: str | Path, pred_dir: str | Path, tokens: Collection[str] | None, missing: Missing
-) -> tuple[list[str], frozenset[str]]:
-    require_choice(missing, Missing, name="missing")
-    labelled, predicted = list_tokens(gt_dir), list_tokens(pred_dir)
-    chosen = frozenset(labelled if tokens is None else tokens)
-    if not chosen:
-        raise FileNotFoundError(f"gt_dir: no scans to evaluate in {gt_dir}; expected files <token>{SUFFIX}")
-    if chosen - labelled:
-        raise FileNotFoundError(
-            f"{gt_dir} lacks labels for {len(chosen - labelled)} of {len(chosen)} scans:"
-            f" {first_names(chosen - labelled)}; wrong tokens or wrong folder?"
-        )
-    if predicted - labelled:
-        raise ValueError(
-            f"{pred_dir} holds predictions for {len(predicted - labelled)} scans without labels in {gt_dir}:"
-            f" {first_names(predicted - labelled)}; wrong folder, or left over from another run?"
-        )
-    absent = chosen - predicted
-    if absent and missing == "error":
-        raise FileNotFoundError(
-            f"{pred_dir} lacks predictions for {len(absent)} of {len(chosen)} scans: {first_names(absent)};"
-            " name the scans of the split with tokens (--tokens FILE), or pass missing='empty'"
-            " (--missing empty) to take them as unlabeled"
-        )
-    return sorted(chosen), absent
+def _read_npz(files: Mapping[str, Path], token: str) -> UInt32[np.ndarray, " n"]:
+    return read_panoptic_npz(files[token])

@@ -12,10 +12,11 @@ from dataclasses import astuple
 import numpy as np
 from jaxtyping import Float, Integer, UInt32
 
-from evaluators._state import State
-from evaluators._validation import Missing, first_names, require_choice
+from evaluators._pairs import require_pairs
+from evaluators._validation import Missing, require_choice
 from evaluators.semantickitti.protocol import RANGES_M, LabelMap, Unknown, absent_rule, label_map
 from evaluators.semantickitti.result import SemanticKittiCounts, SemanticKittiResult
+from evaluators.state import State, require_disjoint, require_settings, require_state
 
 Ranges = Sequence[tuple[float, float]]
 """Bins on the distance to the sensor: (near, far) in metres, both ends outside; in order, no overlap."""
@@ -56,19 +57,9 @@ def evaluate(
         >>> result.scores.miou, result.counts.n_points
         (1.0, 5)
     """
-    require_choice(missing, Missing, name="missing")
-    stray = pred.keys() - gt.keys()
-    if stray:
-        raise ValueError(
-            f"predictions hold {len(stray)} scans that the ground truth lacks: {first_names(stray)};"
-            " evaluate them against their own labels"
-        )
-    lacking = gt.keys() - pred.keys()
-    if lacking and missing == "error":
-        raise ValueError(
-            f"predictions lack {len(lacking)} of {len(gt)} scans: {first_names(lacking)};"
-            " pass missing='empty' to take them as unlabeled"
-        )
+    require_pairs(
+        gt.keys(), pred.keys(), missing=missing, kind="scans", nothing="write class 0 where nothing is known"
+    )
     ranges_m = () if points is None else RANGES_M
     evaluator = SemanticKittiEvaluator(task, ranges_m=ranges_m, limit=limit, unknown=unknown)
     for frame_id, labels in gt.items():
@@ -234,10 +225,7 @@ class SemanticKittiEvaluator:
         Raises:
             ValueError: Both hold the same scan, or their settings differ.
         """
-        if self._settings() != other._settings():
-            raise ValueError(
-                f"the evaluators have other settings: {other._settings()}, here {self._settings()}"
-            )
+        require_settings(other._settings(), self._settings())
         self._add(other._frames, other._missing, other._counts)
 
     def state(self) -> dict[str, np.ndarray]:
@@ -258,23 +246,14 @@ class SemanticKittiEvaluator:
         self._add(*self._checked(state))
 
     def _add(self, frames: set[str], missing: set[str], counts: np.ndarray) -> None:
-        shared = self._frames & frames
-        if shared:
-            raise ValueError(
-                f"both evaluators hold {len(shared)} scans: {first_names(shared)};"
-                " split the scans so that each is counted once"
-            )
+        require_disjoint(self._frames, frames, kind="scans")
         self._frames |= frames
         self._missing |= missing
         self._counts += counts
 
     def _checked(self, state: State) -> tuple[set[str], set[str], np.ndarray]:
-        if set(state) != {"settings", "frames", "missing", "counts"}:
-            raise ValueError(f"not a state of a SemanticKittiEvaluator: it holds {first_names(set(state))}")
-        if str(state["settings"]) != self._settings():
-            raise ValueError(
-                f"the state was gathered with other settings: {state['settings']}, here {self._settings()}"
-            )
+        arrays = ("frames", "missing", "counts")
+        require_state(state, owner="SemanticKittiEvaluator", settings=self._settings(), arrays=arrays)
         frames = {str(name) for name in state["frames"].tolist()}
         missing = {str(name) for name in state["missing"].tolist()}
         counts = state["counts"]

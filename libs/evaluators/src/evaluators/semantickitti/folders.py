@@ -16,7 +16,7 @@ from evaluators.semantickitti.protocol import SPLITS, LabelMap, Unknown
 from evaluators.semantickitti.result import SemanticKittiResult
 
 
-def evaluate_folders(
+def evaluate_folders(  # noqa: PLR0913 - the options of the evaluator and of collect_folders
     gt_root: str | Path,
     pred_root: str | Path,
     *,
@@ -26,6 +26,7 @@ def evaluate_folders(
     missing: Missing = "error",
     unknown: Unknown = "error",
     protocol: str = "semantic-kitti-api",
+    processes: int = 1,
 ) -> SemanticKittiResult:
     """Return the scores of `sequences/SS/predictions` in one folder against `sequences/SS/labels` in another.
 
@@ -34,9 +35,11 @@ def evaluate_folders(
     Example:
         >>> evaluate_folders("SemanticKITTI", "predictions", task="moving")  # doctest: +SKIP
     """
-    evaluator = SemanticKittiEvaluator(task, limit=limit, unknown=unknown)
-    filled = collect_folders(gt_root, pred_root, like=evaluator, sequences=sequences, missing=missing)
-    return filled.compute(protocol=protocol)
+    like = SemanticKittiEvaluator(task, limit=limit, unknown=unknown)
+    evaluator = collect_folders(
+        gt_root, pred_root, like=like, sequences=sequences, missing=missing, processes=processes
+    )
+    return evaluator.compute(protocol=protocol)
 
 
 def collect_folders(

@@ -9,8 +9,9 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from evaluators._state import State
-from evaluators._validation import Missing, OnInvalid, first_names, require_choice
+from evaluators._pairs import require_pairs
+from evaluators._validation import Missing, OnInvalid, require_choice
+from evaluators.state import State, require_disjoint, require_state
 from evaluators.waymo.objects import WaymoDetections, WaymoGroundTruth, checked_rows
 from evaluators.waymo.protocol import (
     MIN_SIZE_M,
@@ -57,18 +58,13 @@ def evaluate(
         >>> evaluate({"a": gt}, {"a": det}).value("VEHICLE", "aph", "LEVEL_2")
         1.0
     """
-    require_choice(missing, Missing, name="missing")
-    unknown = det.keys() - gt.keys()
-    if unknown:
-        raise ValueError(
-            f"detections hold {len(unknown)} frames that the ground truth lacks: {first_names(unknown)}"
-        )
-    absent = gt.keys() - det.keys()
-    if absent and missing == "error":
-        raise ValueError(
-            f"detections lack {len(absent)} of {len(gt)} frames: {first_names(absent)};"
-            " give WaymoDetections.empty() where nothing was found, or pass missing='empty'"
-        )
+    require_pairs(
+        gt.keys(),
+        det.keys(),
+        missing=missing,
+        kind="frames",
+        nothing="give WaymoDetections.empty() where nothing was found",
+    )
     evaluator = WaymoEvaluator(on_invalid=on_invalid)
     for frame_id, objects in gt.items():
         evaluator.update(frame_id, objects, det.get(frame_id))
@@ -158,22 +154,14 @@ class WaymoEvaluator:
         Raises:
             ValueError: Other settings, a frame that is there already, or not such a state.
         """
-        missing = {"settings", "frame_ids", "counts", "n_gt", "tallies"} - state.keys()
-        if missing:
-            raise ValueError(f"not the state of a Waymo evaluator: it lacks {first_names(missing)}")
-        if str(state["settings"]) != self._settings():
-            raise ValueError(f"other settings: {state['settings']} there, {self._settings()} here")
-        names = {str(name) for name in state["frame_ids"]}
-        shared = self._frames & names
-        if shared:
-            raise ValueError(
-                f"both evaluators hold {len(shared)} frames: {first_names(shared)};"
-                " split the frames so that each is evaluated once"
-            )
+        arrays = ("frame_ids", "counts", "n_gt", "tallies")
+        require_state(state, owner="WaymoEvaluator", settings=self._settings(), arrays=arrays)
+        names = [str(name) for name in state["frame_ids"]]
+        require_disjoint(self._frames, names, kind="frames")
         shapes = {"counts": _COUNTS_SHAPE, "n_gt": _N_GT_SHAPE, "tallies": (len(_TALLIES),)}
         if any(state[key].shape != shape or state[key].dtype != np.int64 for key, shape in shapes.items()):
             raise ValueError("not the state of a Waymo evaluator: its arrays do not fit together")
-        self._frames |= names
+        self._frames.update(names)
         self._counts = self._counts + state["counts"]
         self._n_gt = self._n_gt + state["n_gt"]
         self._tallies = self._tallies + state["tallies"]

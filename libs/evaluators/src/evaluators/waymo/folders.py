@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import functools
-import io
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from evaluators._files import read_npz
+from evaluators._pairs import FilePairs, paired_files
 from evaluators._parallel import Progress, gather
-from evaluators._validation import Missing, OnInvalid, first_names, require_choice
+from evaluators._validation import Missing, OnInvalid, first_names
 from evaluators.waymo.evaluator import WaymoEvaluator
 from evaluators.waymo.objects import WaymoDetections, WaymoGroundTruth
 from evaluators.waymo.result import WaymoResult
@@ -52,15 +53,17 @@ def evaluate_folders(
     frame_ids: Sequence[str] | None = None,
     missing: Missing = "error",
     on_invalid: OnInvalid = "error",
+    processes: int = 1,
 ) -> WaymoResult:
     """Return the scores of the files in `pred_dir` against those in `gt_dir`; see `collect_folders`.
 
     Example:
         >>> evaluate_folders("labels", "results", missing="empty")  # doctest: +SKIP
     """
-    return collect_folders(
-        gt_dir, pred_dir, frame_ids=frame_ids, missing=missing, on_invalid=on_invalid
-    ).compute()
+    evaluator = collect_folders(
+        gt_dir, pred_dir, frame_ids=frame_ids, missing=missing, on_invalid=on_invalid, processes=processes
+    )
+    return evaluator.compute()
 
 
 def collect_folders(
@@ -84,48 +87,26 @@ def collect_folders(
         FileNotFoundError: A folder or a label file is not there; prediction files are missing.
         ValueError: Predictions for unknown frames; a frame listed twice; bad files.
     """
-    require_choice(missing, Missing, name="missing")
-    labels, predictions = _frames(Path(gt_dir), "gt_dir"), _frames(Path(pred_dir), "pred_dir")
-    chosen = sorted(labels if frame_ids is None else frame_ids)
-    if not chosen:
-        raise FileNotFoundError(f"gt_dir: no .npz files in {gt_dir}")
-    if len(set(chosen)) != len(chosen):
-        twice = {name for name in chosen if chosen.count(name) > 1}
-        raise ValueError(f"frame_ids lists frames more than once: {first_names(twice)}")
-    unknown, unlabelled = predictions - labels, set(chosen) - labels
-    if unknown:
-        raise ValueError(
-            f"{pred_dir} holds predictions for {len(unknown)} frames that {gt_dir} lacks:"
-            f" {first_names(unknown)}"
-        )
-    if unlabelled:
-        raise FileNotFoundError(
-            f"{gt_dir} lacks labels for {len(unlabelled)} frames: {first_names(unlabelled)}"
-        )
-    absent = set(chosen) - predictions
-    if absent and missing == "error":
-        raise FileNotFoundError(
-            f"{pred_dir} lacks predictions for {len(absent)} of {len(chosen)} frames: {first_names(absent)};"
-            " write empty arrays where nothing was found, or pass missing='empty' (--missing empty)"
-        )
-    collect = functools.partial(_collect, Path(gt_dir), Path(pred_dir), frozenset(absent), on_invalid)
-    return gather(chosen, collect, processes=processes, progress=progress)
+    pairs = paired_files(
+        gt_dir,
+        pred_dir,
+        suffixes=(".npz",),
+        names=frame_ids,
+        missing=missing,
+        kind="frames",
+        nothing="write empty arrays where nothing was found, or pass missing='empty' (--missing empty)",
+    )
+    collect = functools.partial(_collect, pairs, on_invalid)
+    return gather(pairs.names, collect, processes=processes, progress=progress)
 
 
-def _collect(
-    gt_dir: Path, pred_dir: Path, absent: frozenset[str], on_invalid: OnInvalid, names: Sequence[str]
-) -> WaymoEvaluator:
+def _collect(pairs: FilePairs, on_invalid: OnInvalid, names: Sequence[str]) -> WaymoEvaluator:
     evaluator = WaymoEvaluator(on_invalid=on_invalid)
     for name in names:
-        det = None if name in absent else read_detections(pred_dir / f"{name}.npz")
-        evaluator.update(name, read_ground_truth(gt_dir / f"{name}.npz"), det)
+        pred_file = pairs.pred.get(name)
+        det = None if pred_file is None else read_detections(pred_file)
+        evaluator.update(name, read_ground_truth(pairs.gt[name]), det)
     return evaluator
-
-
-def _frames(folder: Path, argument: str) -> set[str]:
-    if not folder.is_dir():
-        raise FileNotFoundError(f"{argument}: no folder {folder}; expected one .npz file per frame in it")
-    return {path.stem for path in folder.glob("*.npz")}
 
 
 _KINDS = {
@@ -140,12 +121,7 @@ _KINDS = {
 
 
 def _read(path: Path, *, required: tuple[str, ...], optional: tuple[str, ...]) -> dict[str, Any]:
-    content = path.read_bytes()
-    try:
-        with np.load(io.BytesIO(content), allow_pickle=False) as archive:
-            arrays: dict[str, np.ndarray] = {name: archive[name] for name in archive.files}
-    except Exception as error:  # a damaged archive can raise nearly anything inside the decoder
-        raise ValueError(f"{path} cannot be read as .npz ({error}); write it anew") from error
+    arrays: dict[str, Any] = dict(read_npz(path))
     lacking, unknown = set(required) - arrays.keys(), arrays.keys() - {*required, *optional}
     if lacking or unknown:
         raise ValueError(
@@ -154,7 +130,7 @@ def _read(path: Path, *, required: tuple[str, ...], optional: tuple[str, ...]) -
         )
     for name, array in arrays.items():
         kinds, dimensions, kind = _KINDS[name]
-        if getattr(array, "dtype", np.dtype("V")).kind not in kinds or array.ndim != dimensions:
+        if array.dtype.kind not in kinds or array.ndim != dimensions:
             raise ValueError(f"{path}: {name} must be {np.dtype(kind).name} with {dimensions} dimensions")
         arrays[name] = array.astype(kind)
     if arrays["boxes"].shape[1] != 7:
