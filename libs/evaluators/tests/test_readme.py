@@ -2,6 +2,7 @@
 
 import doctest
 import importlib
+import json
 import re
 import shlex
 from pathlib import Path
@@ -62,3 +63,48 @@ def test_the_list_of_what_is_fuzzed_is_true() -> None:
         test for test in properties.keys() - listed.keys() if re.search("refuse|value_error", test[1])
     ]
     assert not unlisted
+
+
+def test_the_speeds_are_those_of_the_record() -> None:
+    def record(name: str) -> dict:
+        return json.loads((DOCS.parent / "benchmarks" / "results" / f"{name}_eval.json").read_text())
+
+    kitti, scans, nuscenes = record("kitti"), record("semantickitti")["median"], record("nuscenes")
+    panoptic, depth = record("panoptic"), record("depth")["median"]
+    kit = nuscenes["official_kit"]
+    expected = {
+        "KITTI": (
+            f"{kitti['command_line_strict']['wall_s']:.1f} s",
+            f"{kitti['official_kit_strict']['wall_s']:.0f} s, "
+            f"{kitti['official_kit_over_command_line_strict']['wall_s']:.0f} times slower",
+        ),
+        "indoor": (f"{record('indoor')['rotated']['command_line_wall_s']:.1f} s", ""),
+        "SemanticKITTI": (
+            f"{scans['evaluate']['wall_s']:.2f} s",
+            f"{scans['read_fromfile']['wall_s']:.2f} s",
+        ),
+        "panoptic": (
+            f"{panoptic['evaluators_cpu_ms_per_scan']['median']:.2f} ms",
+            f"{panoptic['semantic_kitti_api_cpu_ms_per_scan']['median']:.1f} ms, "
+            f"{panoptic['times_faster']:.0f} times slower",
+        ),
+        "depth": (f"{depth['figures_s']:.1f} ms", f"{depth['numpy_s']:.1f} ms"),
+        "nuScenes": (
+            f"{nuscenes['median']['evaluate_s']:.1f} s",
+            f"{kit['evaluate_s']:.0f} s, "
+            f"{kit['evaluate_s'] / nuscenes['median']['evaluate_s']:.0f} times slower",
+        ),
+        "the same": (f"{nuscenes['median']['total_s']:.0f} s", f"{kit['total_s']:.0f} s"),
+    }
+    assert kitti["official_kit_strict"]["largest_difference_of_a_curve"] < 1e-12
+    assert panoptic["same_result"]
+    text = README.read_text(encoding="utf-8").partition("## Speed")[2].partition("## Limits")[0]
+    rows = [[cell.strip() for cell in row.strip("|").split("|")] for row in text.splitlines() if "|" in row][
+        2:
+    ]
+    assert len(rows) == len(expected)
+    for row, (start, (seconds, theirs)) in zip(rows, expected.items(), strict=True):
+        job, ours, peer = map(str.strip, row)
+        assert job.startswith(start)
+        assert ours == seconds
+        assert peer.endswith(theirs)

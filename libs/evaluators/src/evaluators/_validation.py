@@ -1,9 +1,11 @@
-"""The policies that every protocol shares for bad rows and missing frames."""
+"""What every protocol refuses in the same words: unknown choices, and states that do not fit."""
 
 from __future__ import annotations
 
 from collections.abc import Collection
 from typing import Literal, TypeAlias, get_args
+
+from evaluators.state import State
 
 OnInvalid: TypeAlias = Literal["error", "drop"]
 """A row with a bad number: refuse it, or drop it and count it in the report."""
@@ -29,3 +31,55 @@ def first_names(names: Collection[str], *, limit: int = 5) -> str:
     shown = sorted(names)[:limit]
     rest = len(names) - len(shown)
     return ", ".join(shown) + (f" and {rest} more" if rest else "")
+
+
+def require_state(state: State, *, owner: str, settings: str, arrays: Collection[str]) -> None:
+    """Refuse a state that an evaluator with these settings cannot have returned.
+
+    Args:
+        owner: Name of the evaluator's class.
+        settings: What its states hold as "settings".
+        arrays: Names of the other arrays.
+
+    Raises:
+        ValueError: Arrays are missing or unknown, or the settings differ.
+    """
+    lacking, unknown = {"settings", *arrays} - state.keys(), state.keys() - {"settings", *arrays}
+    if lacking or unknown:
+        raise ValueError(
+            f"not what {owner}.state() returned: lacking {first_names(lacking) or 'nothing'}, unknown"
+            f" {first_names(unknown) or 'nothing'}"
+        )
+    theirs = state["settings"]
+    if theirs.ndim != 0 or theirs.dtype.kind != "U":
+        raise ValueError(f"not what {owner}.state() returned: settings is no text")
+    require_settings(str(theirs), settings)
+
+
+def require_settings(theirs: str, ours: str) -> None:
+    """Refuse to join what was gathered with other settings.
+
+    Raises:
+        ValueError: The settings differ; shows both around the first difference.
+    """
+    if theirs != ours:
+        same = next((at for at, (a, b) in enumerate(zip(theirs, ours, strict=False)) if a != b), len(ours))
+        start = max(0, same - 40)
+        there, here = (text[start : start + 100] for text in (theirs, ours))
+        raise ValueError(f"the other evaluator has other settings: there ...{there}..., here ...{here}...")
+
+
+def require_disjoint(held: Collection[str], added: Collection[str], *, kind: str) -> None:
+    """Refuse frames that would be counted twice.
+
+    Raises:
+        ValueError: Names the frames that both hold, or one that is listed twice.
+    """
+    shared = set(held) & set(added)
+    if shared:
+        raise ValueError(
+            f"both evaluators hold {len(shared)} {kind}: {first_names(shared)};"
+            f" split the {kind} so that each is evaluated once"
+        )
+    if len(set(added)) != len(added):
+        raise ValueError(f"the state lists some {kind} twice; gather it anew")

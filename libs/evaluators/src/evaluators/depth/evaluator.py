@@ -14,12 +14,12 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float64, Real
 
-from evaluators._validation import OnInvalid, first_names, require_choice
+from evaluators._validation import OnInvalid, first_names, require_choice, require_disjoint, require_state
 from evaluators.depth._sums import COLUMNS
 from evaluators.depth.protocol import DELTAS, PROTOCOLS, RANGE_EDGES_M, DepthProtocol, Fill
 from evaluators.depth.result import DepthResult, summarize
 from evaluators.depth.stripes import beam_contrast, row_ripple
-from evaluators.state import State, require_disjoint, require_state
+from evaluators.state import State
 
 
 def evaluate(

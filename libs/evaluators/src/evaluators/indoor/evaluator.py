@@ -8,7 +8,14 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from evaluators._pairs import require_pairs
-from evaluators._validation import Missing, OnInvalid, require_choice
+from evaluators._validation import (
+    Missing,
+    OnInvalid,
+    require_choice,
+    require_disjoint,
+    require_settings,
+    require_state,
+)
 from evaluators.indoor._matching import COLUMNS, Scene, join, match_scene, pooled_curves, split
 from evaluators.indoor.boxes import IndoorBoxes
 from evaluators.indoor.protocol import (
@@ -21,7 +28,7 @@ from evaluators.indoor.protocol import (
     class_table,
 )
 from evaluators.indoor.result import IndoorResult
-from evaluators.state import State, require_disjoint, require_settings, require_state
+from evaluators.state import State
 
 
 def evaluate(

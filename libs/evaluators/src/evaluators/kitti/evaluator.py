@@ -8,7 +8,7 @@ from typing import Literal, TypeAlias
 import numpy as np
 
 from evaluators._pairs import require_pairs
-from evaluators._validation import Missing, OnInvalid, require_choice
+from evaluators._validation import Missing, OnInvalid, require_choice, require_disjoint
 from evaluators.kitti import _saved
 from evaluators.kitti._checks import checked
 from evaluators.kitti._matching import candidates, flags, is_evaluated, match, orientation_is_given
@@ -26,7 +26,7 @@ from evaluators.kitti.protocol import (
     protocol_named,
 )
 from evaluators.kitti.result import CurveKey, KittiCounts, KittiCurve, KittiResult
-from evaluators.state import State, require_disjoint
+from evaluators.state import State
 
 AosMode: TypeAlias = Literal["auto", "always", "never"]
 """auto: as the protocol decides; with the official kit, one alpha of -10 ends all orientation scores."""

@@ -9,13 +9,13 @@ from dataclasses import asdict, replace
 import numpy as np
 
 from evaluators._pairs import require_pairs
-from evaluators._validation import Missing, OnInvalid, require_choice
+from evaluators._validation import Missing, OnInvalid, require_choice, require_disjoint, require_state
 from evaluators.nuscenes._checks import check_names, check_surroundings, checked
 from evaluators.nuscenes._packing import COUNT_COLUMNS, VALUE_COLUMNS, PackedSample, Packer
 from evaluators.nuscenes.boxes import NuscenesBoxes, NuscenesSample
 from evaluators.nuscenes.protocol import DETECTION_CVPR_2019, NuscenesConfig
 from evaluators.nuscenes.result import NuscenesCounts, NuscenesResult
-from evaluators.state import State, require_disjoint, require_state
+from evaluators.state import State
 
 
 def evaluate(

@@ -9,13 +9,13 @@ import numpy as np
 from jaxtyping import Float64
 
 from evaluators._pairs import require_pairs
-from evaluators._validation import Missing, require_choice
+from evaluators._validation import Missing, require_choice, require_disjoint, require_state
 from evaluators.panoptic._matching import COLUMNS
 from evaluators.panoptic.labels import Labels, count_labels
 from evaluators.panoptic.protocol import PanopticProtocol, panoptic_protocol
 from evaluators.panoptic.result import PanopticCounts, PanopticResult
 from evaluators.semantickitti.protocol import Unknown
-from evaluators.state import State, require_disjoint, require_state
+from evaluators.state import State
 
 
 def evaluate(

@@ -23,8 +23,8 @@ def count_pairs(pred, gt, train_ids, counts):
     `train_ids` [65536] gives the class of the lower half of a label. `counts` [4, side, side], uint32, is
     overwritten.
 
-    Points go to four matrices in turn, because adding to one cell again and again waits for the last addition.
-    There is no branch that could be guessed wrong: the time hardly depends on the labels.
+    Points go to four matrices in turn, because adding to one cell again and again waits for the last
+    addition. There is no branch that could be guessed wrong: the time hardly depends on the labels.
     """
     counts[:] = 0
     for i in range(pred.shape[0]):

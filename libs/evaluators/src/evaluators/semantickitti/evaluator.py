@@ -13,10 +13,10 @@ import numpy as np
 from jaxtyping import Float, Integer, UInt32
 
 from evaluators._pairs import require_pairs
-from evaluators._validation import Missing, require_choice
+from evaluators._validation import Missing, require_choice, require_disjoint, require_settings, require_state
 from evaluators.semantickitti.protocol import RANGES_M, LabelMap, Unknown, absent_rule, label_map
 from evaluators.semantickitti.result import SemanticKittiCounts, SemanticKittiResult
-from evaluators.state import State, require_disjoint, require_settings, require_state
+from evaluators.state import State
 
 Ranges = Sequence[tuple[float, float]]
 """Bins on the distance to the sensor: (near, far) in metres, both ends outside; in order, no overlap."""

@@ -10,8 +10,8 @@ from collections.abc import Mapping
 import numpy as np
 
 from evaluators._pairs import require_pairs
-from evaluators._validation import Missing, OnInvalid, require_choice
-from evaluators.state import State, require_disjoint, require_state
+from evaluators._validation import Missing, OnInvalid, require_choice, require_disjoint, require_state
+from evaluators.state import State
 from evaluators.waymo.objects import WaymoDetections, WaymoGroundTruth, checked_rows
 from evaluators.waymo.protocol import (
     MIN_SIZE_M,
