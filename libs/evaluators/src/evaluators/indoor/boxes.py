@@ -66,8 +66,8 @@ class IndoorBoxes:
             IndoorBoxes.from_bottom_centre(truth["gt_bboxes_3d"].tensor.numpy(), truth["gt_labels_3d"])
 
         Example:
-            >>> IndoorBoxes.from_bottom_centre([[0, 0, 0, 1, 1, 3, 0]], labels=[2]).boxes[0, 2]
-            np.float64(1.5)
+            >>> IndoorBoxes.from_bottom_centre([[0, 0, 0, 1, 1, 3, 0]], labels=[2]).boxes[0, 2].item()
+            1.5
         """
         table = _table(boxes).copy()
         table[:, 2] += 0.5 * table[:, 5]

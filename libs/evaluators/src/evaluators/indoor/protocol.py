@@ -47,8 +47,10 @@ class ClassTable:
 
     Example:
         >>> mine = ClassTable.with_small("mine", ("lamp", "cup", "pen"), small=("cup", "pen"))
-        >>> [(subset.name, subset.classes) for subset in mine.subsets]
-        [('S', ('cup', 'pen')), ('O', ('lamp',))]
+        >>> for subset in mine.subsets:
+        ...     print(subset.name, *subset.classes)
+        S cup pen
+        O lamp
     """
 
     name: str
