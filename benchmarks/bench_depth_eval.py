@@ -10,17 +10,15 @@ from __future__ import annotations
 import argparse
 import math
 import os
-import platform
 import statistics
 import tempfile
 import time
 from collections.abc import Callable
-from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
+from _record import write_record
 from evaluators import depth
-from evaluators._report import write_json
 
 RESULT = Path(__file__).parent / "results" / "depth_eval.json"
 SHAPE = (375, 1242)
@@ -120,14 +118,6 @@ def one_run(root: Path, processes: int) -> dict[str, float]:
     return seconds
 
 
-def cpu_model() -> str:
-    """Return the name of the processor."""
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text().splitlines() if info.exists() else []
-    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor()
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -147,18 +137,8 @@ def main() -> None:
         "job": {"images": options.images, "shape": list(SHAPE), "caps_m": [50, 80, "none"], "seed": 1},
         "median": {key: round(statistics.median(run[key] for run in runs), 3) for key in runs[0]},
         "min": {key: round(min(run[key] for run in runs), 3) for key in runs[0]},
-        "machine": {
-            "cpu": cpu_model(),
-            "cores": os.cpu_count(),
-            "load_average": round(os.getloadavg()[0], 1),
-            "system": platform.system(),
-            "python": platform.python_version(),
-            **{name: version(name) for name in ("numpy", "numba", "pillow", "evaluators")},
-        },
     }
-    options.out.parent.mkdir(parents=True, exist_ok=True)
-    write_json(options.out, report)
-    print(options.out.read_text())
+    write_record(options.out, report, packages=("numpy", "numba", "pillow", "evaluators"))
 
 
 if __name__ == "__main__":

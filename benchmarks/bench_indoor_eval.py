@@ -12,16 +12,15 @@ from __future__ import annotations
 
 import argparse
 import os
-import platform
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
+from _record import write_record
 from evaluators import indoor
 from evaluators._report import write_json
 
@@ -113,14 +112,6 @@ def command_line(root: Path) -> float:
     return wall
 
 
-def cpu_model() -> str:
-    """Return the name of the processor."""
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text().splitlines() if info.exists() else []
-    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor()
-
-
 def job(root: Path, *, scenes: int, repeats: int, rotated: bool) -> dict[str, object]:
     """Return the size of one job and its seconds."""
     size = make_folders(root, scenes, seed=1, rotated=rotated)
@@ -149,17 +140,7 @@ def main() -> None:
             name: job(Path(folder) / name, scenes=options.scenes, repeats=options.repeats, rotated=rotated)
             for name, rotated in jobs.items()
         }
-    report["machine"] = {
-        "cpu": cpu_model(),
-        "cores": os.cpu_count(),
-        "load_average": round(os.getloadavg()[0], 1),
-        "system": platform.system(),
-        "python": platform.python_version(),
-        **{name: version(name) for name in ("numpy", "numba", "evaluators", "geom3d")},
-    }
-    options.out.parent.mkdir(parents=True, exist_ok=True)
-    write_json(options.out, report)  # pyright: ignore[reportArgumentType]
-    print(options.out.read_text())
+    write_record(options.out, report, packages=("numpy", "numba", "evaluators", "geom3d"))
 
 
 if __name__ == "__main__":

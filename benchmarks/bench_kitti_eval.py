@@ -11,20 +11,18 @@ from __future__ import annotations
 
 import argparse
 import os
-import platform
 import resource
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from _record import write_record
 from evaluators import kitti
-from evaluators._report import write_json
 
 RESULT = Path(__file__).parent / "results" / "kitti_eval.json"
 CLASSES = np.array(
@@ -170,14 +168,6 @@ def official_kit(program: Path, root: Path, frames: int) -> dict[str, float]:
     return seconds | {"curves_compared": compared, "largest_difference_of_a_curve": max(differences)}
 
 
-def cpu_model() -> str:
-    """Return the name of the processor."""
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text().splitlines() if info.exists() else []
-    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor()
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -202,23 +192,13 @@ def main() -> None:
         "min": {key: round(min(run[key] for run in runs), 3) for key in runs[0]},
         "command_line_both_tables": {key: round(value, 3) for key, value in shell.items()},
         "command_line_strict": {key: round(value, 3) for key, value in strict.items()},
-        "machine": {
-            "cpu": cpu_model(),
-            "cores": os.cpu_count(),
-            "load_average": round(os.getloadavg()[0], 1),
-            "system": platform.system(),
-            "python": platform.python_version(),
-            **{name: version(name) for name in ("numpy", "numba", "evaluators", "geom3d")},
-        },
     }
     if kit:
         report["official_kit_strict"] = kit
         report["official_kit_over_command_line_strict"] = {
             key: round(kit[key] / strict[key], 1) for key in ("wall_s", "cpu_s")
         }
-    options.out.parent.mkdir(parents=True, exist_ok=True)
-    write_json(options.out, report)
-    print(options.out.read_text())
+    write_record(options.out, report, packages=("numpy", "numba", "evaluators", "geom3d"))
 
 
 if __name__ == "__main__":

@@ -11,18 +11,15 @@ from __future__ import annotations
 import argparse
 import json
 import math
-import os
-import platform
 import statistics
 import subprocess
 import tempfile
 import time
-from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
+from _record import write_record
 from evaluators import nuscenes
-from evaluators._report import write_json
 
 RESULT = Path(__file__).parent / "results" / "nuscenes_eval.json"
 KIT = Path(__file__).parent / "nuscenes_devkit" / "run.py"
@@ -193,14 +190,6 @@ def official_kit(root: Path, python: Path, ours: nuscenes.NuscenesResult) -> dic
     return report | {"largest_difference": max(apart)}
 
 
-def cpu_model() -> str:
-    """Return the name of the processor."""
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text().splitlines() if info.exists() else []
-    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor()
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -222,18 +211,8 @@ def main() -> None:
         "median": {key: round(statistics.median(run[key] for run in runs), 3) for key in runs[0]},
         "min": {key: round(min(run[key] for run in runs), 3) for key in runs[0]},
         "official_kit": kit,
-        "machine": {
-            "cpu": cpu_model(),
-            "cores": os.cpu_count(),
-            "load_average": round(os.getloadavg()[0], 1),
-            "system": platform.system(),
-            "python": platform.python_version(),
-            **{name: version(name) for name in ("numpy", "numba", "evaluators", "geom3d")},
-        },
     }
-    options.out.parent.mkdir(parents=True, exist_ok=True)
-    write_json(options.out, report)
-    print(options.out.read_text())
+    write_record(options.out, report, packages=("numpy", "numba", "evaluators", "geom3d"))
 
 
 if __name__ == "__main__":

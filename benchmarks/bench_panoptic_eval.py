@@ -13,16 +13,14 @@ import contextlib
 import importlib.util
 import io
 import os
-import platform
 import statistics
 import time
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from _record import write_record
 from evaluators import panoptic
-from evaluators._report import write_json
 from evaluators.semantickitti import SINGLE_SCAN
 
 RESULT = Path(__file__).parent / "results" / "panoptic_eval.json"
@@ -138,16 +136,7 @@ def main() -> None:
         report["semantic_kitti_api_cpu_ms_per_scan"] = summary(peer_s)
         report["times_faster"] = round(statistics.median(peer_s) / statistics.median(own_s), 1)
         report["same_result"] = agrees(result, peer)
-    report["machine"] = {
-        "cores": os.cpu_count(),
-        "load_average": round(os.getloadavg()[0], 1),
-        "system": platform.system(),
-        "python": platform.python_version(),
-        **{name: version(name) for name in ("numpy", "numba", "evaluators")},
-    }
-    options.out.parent.mkdir(parents=True, exist_ok=True)
-    write_json(options.out, report)
-    print(options.out.read_text())
+    write_record(options.out, report, packages=("numpy", "numba", "evaluators"))
 
 
 if __name__ == "__main__":

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import platform
 import statistics
 import subprocess
 import sys
@@ -17,12 +16,11 @@ import tempfile
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
+from _record import write_record
 from evaluators import semantickitti
-from evaluators._report import write_json
 from evaluators.semantickitti.files import ScanReader, frame_file
 
 RESULT = Path(__file__).parent / "results" / "semantickitti_eval.json"
@@ -98,14 +96,6 @@ def command_line(root: Path) -> dict[str, float]:
     return {"wall_s": round(time.perf_counter() - start, 3)}
 
 
-def cpu_model() -> str:
-    """Return the name of the processor."""
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text().splitlines() if info.exists() else []
-    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor()
-
-
 def measure(root: Path, frames: list[str], repeats: int) -> dict[str, dict[str, float]]:
     """Return the medians of every kind of work, taken in turn."""
     works: dict[str, Callable[[], object]] = {
@@ -151,18 +141,8 @@ def main() -> None:
         "speed_relative_to_read_fromfile": round(medians["read_fromfile"]["wall_s"] / evaluate, 3),
         "speed_relative_to_read_2_threads": round(medians["read_2_threads"]["wall_s"] / evaluate, 3),
         "command_line": shell,
-        "machine": {
-            "cpu": cpu_model(),
-            "cores": os.cpu_count(),
-            "load_average": round(os.getloadavg()[0], 1),
-            "system": platform.system(),
-            "python": platform.python_version(),
-            **{name: version(name) for name in ("numpy", "numba", "evaluators")},
-        },
     }
-    options.out.parent.mkdir(parents=True, exist_ok=True)
-    write_json(options.out, report)
-    print(options.out.read_text())
+    write_record(options.out, report, packages=("numpy", "numba", "evaluators"))
 
 
 if __name__ == "__main__":
