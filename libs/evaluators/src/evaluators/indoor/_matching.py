@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from evaluators._columns import count_ties
 from evaluators._validation import OnInvalid
 from evaluators.indoor.boxes import IndoorBoxes, valid_rows
 from evaluators.indoor.protocol import ClassTable, Protocol
@@ -109,8 +110,6 @@ def pooled_curves(
             curves[name, threshold] = IndoorCurve(
                 n_gt=int(n_gt[code]), scores=scores[rows], tp=np.cumsum(hit[rows], dtype=np.int64)
             )
-    as_previous = (np.diff(scores) == 0) & (np.diff(codes) == 0)
-    tied = np.append(as_previous, False) | np.append(False, as_previous)
     counts = IndoorCounts(
         n_scenes=len(scenes),
         n_gt=len(gt_codes),
@@ -118,7 +117,7 @@ def pooled_curves(
         n_dropped_gt=sum(scene.n_dropped_gt for scene in scenes),
         n_dropped_det=sum(scene.n_dropped_det for scene in scenes),
         n_missing=sum(scene.missing for scene in scenes),
-        n_tied_scores=int(np.count_nonzero(tied[: len(codes)])),
+        n_tied_scores=count_ties(scores, codes),
     )
     return curves, counts
 

@@ -7,6 +7,7 @@ from typing import Literal, TypeAlias
 
 import numpy as np
 
+from evaluators._columns import count_ties
 from evaluators._pairs import require_pairs
 from evaluators._validation import Missing, OnInvalid, require_choice, require_disjoint
 from evaluators.kitti import _saved
@@ -247,10 +248,7 @@ def _count_ties(packed: Packed) -> int:
     """Return how many detections share their score with another one of their frame."""
     starts, scores = packed.det.starts, packed.scores
     frame = np.repeat(np.arange(len(starts) - 1), np.diff(starts))
-    order = np.lexsort((scores, frame))
-    as_previous = (np.diff(scores[order]) == 0) & (np.diff(frame[order]) == 0)
-    tied = np.append(as_previous, False) | np.append(False, as_previous)
-    return int(np.count_nonzero(tied[: len(scores)]))
+    return count_ties(scores, frame)
 
 
 def _curves(

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Bool, Real
+
+from evaluators._columns import column
+
+_column = functools.partial(column, "KittiObjects")
 
 ABSENT_SIZE = -1.0
 ABSENT_LOCATION = -1000.0
@@ -118,19 +123,6 @@ class KittiObjects:
             rotation_y=self.rotation_y[rows],
             score=None if self.score is None else self.score[rows],
         )
-
-
-def _column(name: str, values: object, count: int, width: int) -> np.ndarray:
-    """Return `values` as float64 of shape [count] (width 0) or [count, width]."""
-    array = np.asarray(values, dtype=np.float64)
-    shape = (count, width) if width else (count,)
-    if count == 0 and array.size == 0:
-        return array.reshape(shape)
-    if array.shape != shape:
-        raise ValueError(
-            f"KittiObjects.{name} must have shape {list(shape)} for {count} names, got {list(array.shape)}"
-        )
-    return array
 
 
 def _whole(name: str, values: np.ndarray) -> np.ndarray:

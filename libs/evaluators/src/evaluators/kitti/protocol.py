@@ -209,7 +209,6 @@ LOOSE: Final = OverlapTable(name="loose", classes=tuple(map(_loose, _OFFICIAL)))
 STRICT_EXTENDED: Final = OverlapTable(name="strict-extended", classes=_EXTENDED)
 LOOSE_EXTENDED: Final = OverlapTable(name="loose-extended", classes=tuple(map(_loose, _EXTENDED)))
 
-TableName: TypeAlias = Literal["strict", "loose", "strict-extended", "loose-extended"]
 TABLES: Final = {table.name: table for table in (STRICT, LOOSE, STRICT_EXTENDED, LOOSE_EXTENDED)}
 
 

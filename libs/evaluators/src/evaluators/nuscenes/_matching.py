@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from evaluators import _columns
 from evaluators.nuscenes._packing import VALUE_COLUMNS, PackedSample
 from evaluators.nuscenes.protocol import RECALL_POSITIONS, TP_ERRORS, NuscenesClass, NuscenesConfig, TpError
 from evaluators.nuscenes.result import CurveKey, NuscenesCurve
@@ -49,10 +50,7 @@ def curves(samples: Sequence[PackedSample], config: NuscenesConfig) -> dict[Curv
 def count_ties(samples: Sequence[PackedSample]) -> int:
     """Return how many detections share their score with another one of their class."""
     codes, scores = _stack_codes([s.pred_codes for s in samples])[:, 0], _stack_values(samples)[:, 8]
-    order = np.lexsort((scores, codes))
-    as_previous = (np.diff(scores[order]) == 0) & (np.diff(codes[order]) == 0)
-    tied = np.append(as_previous, False) | np.append(False, as_previous)
-    return int(np.count_nonzero(tied[: len(scores)]))
+    return _columns.count_ties(scores, codes)
 
 
 def _match(samples: Sequence[PackedSample], config: NuscenesConfig) -> _Matched:

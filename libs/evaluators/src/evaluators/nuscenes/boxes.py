@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 from jaxtyping import Bool, Float64, Real
+
+from evaluators._columns import column
+
+_column = functools.partial(column, "NuscenesBoxes")
 
 _WIDTHS = {"translation": 3, "size_wlh": 3, "rotation": 4, "velocity": 2, "num_pts": 0}
 
@@ -156,19 +161,6 @@ def rotation_from_yaw(yaw_rad: object) -> Float64[np.ndarray, "n 4"]:
     half = np.asarray(yaw_rad, dtype=np.float64).reshape(-1) / 2
     nothing = np.zeros_like(half)
     return np.stack([np.cos(half), nothing, nothing, np.sin(half)], axis=1)
-
-
-def _column(name: str, values: object, count: int, width: int) -> np.ndarray:
-    """Return `values` as float64 of shape [count] (width 0) or [count, width]."""
-    array = np.asarray(values, dtype=np.float64)
-    shape = (count, width) if width else (count,)
-    if count == 0 and array.size == 0:
-        return array.reshape(shape)
-    if array.shape != shape:
-        raise ValueError(
-            f"NuscenesBoxes.{name} must have shape {list(shape)} for {count} names, got {list(array.shape)}"
-        )
-    return array
 
 
 def _whole(values: np.ndarray) -> np.ndarray:
