@@ -9,9 +9,8 @@ from fusion_models.imagepg import (
     DetectorConfig,
     DetectorLosses,
     DetectorOutputs,
-    pg_rcnn,
-    with_image,
 )
+from fusion_models.variants import pg_rcnn, with_image
 from fusion_models.weights import convert_official, load_official, load_weights, read_official, save_weights
 
 __all__ = [

@@ -60,19 +60,32 @@ class ImageView:
 def project_to_pixels(
     points: Float[Tensor, "b m 3"], view: ImageView
 ) -> tuple[Int[Tensor, "b m 2"], Bool[Tensor, "b m"]]:
+    """Return the pixels of equally many points per image; rules as in `project_rows`."""
+    batch, count, _ = points.shape
+    frame = torch.arange(batch, device=points.device).repeat_interleave(count)
+    pixels, inside = project_rows(points.reshape(-1, 3), frame, view)
+    return pixels.view(batch, count, 2), inside.view(batch, count)
+
+
+@torch.no_grad()
+def project_rows(
+    points: Float[Tensor, "n 3"], frame: Int[Tensor, " n"], view: ImageView
+) -> tuple[Int[Tensor, "n 2"], Bool[Tensor, " n"]]:
     """Return the pixel (u, v) of every point, and whether it is in the padded image and before the camera.
 
     The test is `0 <= u < width`, `0 <= v < height`, `depth >= 0` on the unrounded values; pixels are rounded
     towards zero, and 0 where the test fails. No gradient.
+
+    Args:
+        frame: Image of each point.
     """
-    with torch.no_grad():
-        matrix = view.image_from_points
-        projected = points @ matrix[:, :, :3].mT + matrix[:, None, :, 3]
-        depth = projected[..., 2]
-        uv = projected[..., :2] / depth[..., None]
-        size = uv.new_tensor([view.width, view.height])
-        inside = ((uv >= 0) & (uv < size)).all(-1) & (depth >= 0)
-        return torch.where(inside[..., None], uv, 0.0).long(), inside
+    matrix = view.image_from_points[frame]
+    projected = (matrix[:, :, :3] * points[:, None]).sum(-1) + matrix[:, :, 3]
+    depth = projected[:, 2]
+    uv = projected[:, :2] / depth[:, None]
+    size = uv.new_tensor([view.width, view.height])
+    inside = ((uv >= 0) & (uv < size)).all(-1) & (depth >= 0)
+    return torch.where(inside[:, None], uv, 0.0).long(), inside
 
 
 class DeformAttnFusion(nn.Module):

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -17,19 +18,31 @@ class RowBatchNorm(nn.BatchNorm1d):
     def forward(self, input: Float[Tensor, "*rows c"]) -> Float[Tensor, "*rows c"]:
         """Return the normalised rows, in the shape given."""
         rows = input.reshape(-1, input.shape[-1])
-        if self.training and len(rows) < 2:
-            rows = F.batch_norm(
-                rows,
-                self.running_mean,
-                self.running_var,
-                self.weight,
-                self.bias,
-                training=False,
-                eps=self.eps,
-            )
-        else:
-            rows = super().forward(rows)
-        return rows.view(input.shape)
+        too_few = self.training and len(rows) < 2
+        return (self._with_running(rows) if too_few else super().forward(rows)).view(input.shape)
+
+    def weighted(self, rows: Float[Tensor, "n c"], weights: Float[Tensor, " n"]) -> Float[Tensor, "n c"]:
+        """Return the normalised rows, each of which stands for `weights` rows that are equal to it."""
+        total = weights.sum()
+        if not self.training or total < 2:
+            return self._with_running(rows)
+        mean = weights @ rows / total
+        centred = rows - mean
+        variance = weights @ centred.square() / total
+        self.update_running(mean.detach(), variance.detach() * (total / (total - 1)))
+        return centred * (torch.rsqrt(variance + self.eps) * self.weight) + self.bias
+
+    @torch.no_grad()
+    def update_running(self, mean: Float[Tensor, " c"], variance: Float[Tensor, " c"]) -> None:
+        """Take one batch into the running statistics, as `forward` does; the variance is the unbiased one."""
+        self.get_buffer("num_batches_tracked").add_(1)
+        self.get_buffer("running_mean").lerp_(mean, self.momentum or 0.0)
+        self.get_buffer("running_var").lerp_(variance, self.momentum or 0.0)
+
+    def _with_running(self, rows: Tensor) -> Tensor:
+        return F.batch_norm(
+            rows, self.running_mean, self.running_var, self.weight, self.bias, training=False, eps=self.eps
+        )
 
 
 def linear(cin: int, cout: int, *, bias: bool = True) -> nn.Linear:

@@ -10,7 +10,7 @@ from safetensors.torch import load_file, save_file
 from sparseops import weight_from_spconv
 from torch import Tensor, nn
 
-from fusion_models import image_backbone, roi_head
+from fusion_models import bev_fusion, image_backbone, occupancy, roi_head
 
 _KERNEL_EDGE = 3
 """Longest edge of a sparse kernel of the family; a first axis longer than that is the output channels."""
@@ -26,6 +26,8 @@ _BEV_BLOCK = re.compile(r"^backbone_2d\.blocks\.(\d+)\.(\d+)\.")
 _PARTS = (
     ("image.", ("image_backbone.", "neck."), image_backbone.convert_official),
     ("roi.", ("roi_head.",), roi_head.convert_official),
+    ("occupancy.", ("bev_heatmap_head.",), occupancy.convert_official),
+    ("guidance.", ("backbone_2d.bev_fuse_blocks.", "backbone_2d.ADF_blocks."), bev_fusion.convert_official),
 )
 """Where a part sits in the detector, the prefixes of its released names, and its converter."""
 
@@ -35,7 +37,7 @@ class OfficialWeights(NamedTuple):
 
     state: dict[str, Tensor]
     left_out: tuple[str, ...]
-    """Released names without a counterpart here (occupancy guidance of the BEV map, the step counter)."""
+    """Released names without a counterpart here (the step counter)."""
 
 
 def save_weights(model: nn.Module, path: Path) -> None:
@@ -78,7 +80,7 @@ def convert_official(state: Mapping[str, Tensor]) -> OfficialWeights:
     """Return a released state dict in the names of `imagepg.Detector`.
 
     Sparse kernels may come as [out, kz, ky, kx, in] (spconv 2) or [kz, ky, kx, in, out] (spconv 1). The
-    converted state may hold parts a given detector lacks (the image branch).
+    converted state may hold parts a given detector lacks (the image branch, the occupancy network).
     """
     converted: dict[str, Tensor] = {}
     for prefix, released, convert in _PARTS:
