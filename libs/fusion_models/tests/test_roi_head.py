@@ -273,6 +273,65 @@ def test_padding_rois_and_rois_out_of_view_stay_finite():
     assert head(rois, scales, _view(head)).boxes.isfinite().all()
 
 
+def _without_points(**changes):
+    """The head of Voxel R-CNN at the size of `_small`."""
+    losses = RoiLossConfig(point_weight=0.0, chamfer_weight=0.0, overlap_weight=0.0, corner_weight=1.0)
+    plain = {"generator": None, "abstractions": (), "attends_history": False, "losses": losses}
+    return _small(**plain | changes)
+
+
+@pytest.mark.parametrize("attends_history", [False, True])
+def test_without_a_generator_the_pooled_grid_alone_describes_a_roi(attends_history):
+    head = _head(_without_points(attends_history=attends_history, dropout=0.0), {"x": 5})
+    assert not [
+        name for name, _ in head.named_parameters() if name.startswith(("gener", "trans", "abstr", "im"))
+    ]
+    rois, scales, *_ = _scene()
+    head.eval()
+    out = head(rois, scales)
+    assert out.points is None and out.point_logits is None
+    grid, _ = roi_grid(rois.flatten(0, 1), size=3)
+    feature = head.shared(head._pool(grid, scales, batch=2).flatten(1))
+    torch.testing.assert_close(out.feature, feature)
+    if not attends_history:
+        torch.testing.assert_close(out.logits, head.score_out(head.score(feature)))
+    head.train()
+    loss = _train_step(head)
+    loss.total.backward()
+    assert all(p.grad is not None and p.grad.isfinite().all() for p in head.parameters())
+    assert loss.point == 0 and loss.chamfer == 0 and loss.total == loss.score + loss.box + loss.corner
+
+
+def test_voxel_rcnn_weights_of_openpcdet_fit():
+    """Names and shapes of `VoxelRCNNHead` for widths 8 and 10-12, one source, class-agnostic."""
+    norm = {
+        "weight": (0,),
+        "bias": (0,),
+        "running_mean": (0,),
+        "running_var": (0,),
+        "num_batches_tracked": (),
+    }
+    layers = {
+        "roi_grid_pool_layers.0.mlps_in.0.0": (8, 5, 1),
+        "roi_grid_pool_layers.0.mlps_pos.0.0": (8, 3, 1, 1),
+        "roi_grid_pool_layers.0.mlps_out.0.0": (8, 8, 1),
+        "shared_fc_layer.0": (10, 216),
+        "shared_fc_layer.4": (12, 10),
+        "cls_fc_layers.0": (8, 12),
+        "reg_fc_layers.0": (8, 12),
+    }
+    state = {"cls_pred_layer.weight": (1, 8), "cls_pred_layer.bias": (1,)}
+    state |= {"reg_pred_layer.weight": (7, 8), "reg_pred_layer.bias": (7,)}
+    for name, shape in layers.items():
+        folder, index = name.rsplit(".", 1)
+        state[f"{name}.weight"] = shape
+        for entry, size in norm.items():
+            state[f"{folder}.{int(index) + 1}.{entry}"] = shape[:1] if size else ()
+    converted = convert_official({f"roi_head.{k}": torch.zeros(shape) for k, shape in state.items()})
+    own = _head(_without_points(), {"x": 5}).state_dict()
+    assert {k: v.shape for k, v in converted.items()} == {k: v.shape for k, v in own.items()}
+
+
 def test_history_is_averaged_attention_without_scaling():
     history = _head(_small(), {"x": 5}).history
     stages = torch.randn(3, 2, 12)
@@ -329,6 +388,16 @@ def test_errors_name_the_cure():
         ),
         ({"grid_size": 2}, "asks for 9 of 8 points"),
         ({"shared_fc": (10,)}, "must end with 12 channels"),
+        ({"generator": None}, r"abstractions must be \(\), image_channels None and shared_fc not empty"),
+        (
+            {"generator": None, "abstractions": (), "image_channels": 8},
+            r"image_channels None and .*, got \(\), 8 and \(10, 12\)",
+        ),
+        ({"generator": None, "abstractions": (), "shared_fc": ()}, "shared_fc not empty"),
+        (
+            {"generator": None, "abstractions": ()},
+            "point_weight and chamfer_weight must be 0, got 1.0 and 1.0",
+        ),
     ],
 )
 def test_config_rejects_what_cannot_work(changes, message):

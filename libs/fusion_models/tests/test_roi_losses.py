@@ -21,6 +21,7 @@ from fusion_models.roi_outputs import RoiOutputs, decode_rois
 from fusion_models.roi_targets import RoiTargets
 
 CONFIG = RoiLossConfig(sample_points=512)
+BOXES_ONLY = dataclasses.replace(CONFIG, point_weight=0.0, chamfer_weight=0.0)
 
 
 def _tensor(array):
@@ -59,7 +60,7 @@ def _golden_stage(golden, stage):
 def test_box_and_score_losses_equal_the_official_ones(imagepg_golden, stage):
     golden = imagepg_golden("train")
     outputs, targets, boxes = _golden_stage(golden, stage)
-    losses = roi_loss(outputs, targets, None, boxes, dataclasses.replace(CONFIG, point_weight=0.0))
+    losses = roi_loss(outputs, targets, None, boxes, BOXES_ONLY)
     score, box_total, corner, *_ = golden[
         f"stage{stage}_losses_cls_regtotal_corner1x_pointcls_chamfer_nfg_nchamfer"
     ]
@@ -174,14 +175,10 @@ def _stage(rois, foreground, *, points=8):
 
 
 @pytest.mark.parametrize(("rois", "foreground"), [(0, 0), (1, 0), (1, 1), (3, 2)])
-@pytest.mark.parametrize("dense", [None, 0, 40])
+@pytest.mark.parametrize("dense", [0, 40])
 def test_losses_and_gradients_are_finite_whatever_is_missing(rois, foreground, dense):
     outputs, targets, boxes, leaves = _stage(rois, foreground)
-    points = (
-        None
-        if dense is None
-        else torch.cat([torch.zeros(dense, 1), _roi()[:, :3] + torch.rand(dense, 3) - 0.5], 1)
-    )
+    points = torch.cat([torch.zeros(dense, 1), _roi()[:, :3] + torch.rand(dense, 3) - 0.5], 1)
     losses = roi_loss(outputs, targets, points, boxes, CONFIG)
     losses.total.backward()
     assert losses.total.isfinite()
@@ -194,9 +191,52 @@ def test_a_perfect_prediction_has_a_finite_gradient():
     outputs, targets, boxes, _ = _stage(1, 1)
     targets = dataclasses.replace(targets, rois=targets.boxes)
     deltas = torch.zeros(1, 7, requires_grad=True)
-    losses = roi_loss(dataclasses.replace(outputs, deltas=deltas), targets, None, boxes, CONFIG)
+    losses = roi_loss(dataclasses.replace(outputs, deltas=deltas), targets, None, boxes, BOXES_ONLY)
     losses.total.backward()
     assert deltas.grad.isfinite().all()
+
+
+def test_missing_dense_points_are_an_error_unless_no_loss_wants_them():
+    outputs, targets, boxes, leaves = _stage(3, 2)
+    with pytest.raises(ValueError, match=r"dense_points is None; .* datasets3d complete kitti.*weight 0"):
+        roi_loss(outputs, targets, None, boxes, CONFIG)
+    without = roi_loss(outputs, targets, None, boxes, dataclasses.replace(CONFIG, chamfer_weight=0.0))
+    assert without.chamfer == 0 and without.point > 0
+    without.total.backward()
+    assert leaves[2].grad is None and leaves[3].grad.any()
+
+
+def test_a_head_without_points_has_the_losses_of_boxes_alone():
+    outputs, targets, boxes, _ = _stage(3, 2)
+    plain = dataclasses.replace(outputs, points=None, point_logits=None)
+    losses, expected = (
+        roi_loss(*args)
+        for args in ((plain, targets, None, boxes, CONFIG), (outputs, targets, None, boxes, BOXES_ONLY))
+    )
+    assert losses.point == 0 and losses.chamfer == 0
+    assert losses == expected
+
+
+def test_point_loss_is_normalised_over_the_whole_batch():
+    boxes = torch.stack([_roi(), torch.zeros(1, 7)])
+    points = torch.cat([_roi()[:, None, :3].expand(1, 4, 3), torch.zeros(1, 4, 3) + 5.0])
+    logits = torch.zeros(2, 4)
+    # 4 positives of 0.25 / 4 ln 2 and 4 negatives of 0.75 / 4 ln 2, over 4: not 4 over 4 and 4 over 1
+    loss = point_loss(points, logits, boxes, config=CONFIG)
+    torch.testing.assert_close(loss, torch.tensor(math.log(2) / 4))
+
+
+def test_a_dense_point_belongs_to_the_first_box_that_holds_it():
+    outputs, targets, _, _ = _stage(1, 1)
+    both = torch.cat([_roi(), _roi(x=11.0)])[None]
+    dense = torch.cat([torch.zeros(20, 1), _roi()[:, :3] + 0.1 * torch.rand(20, 3)], dim=1)
+    first = chamfer_loss(outputs.points, targets, dense, both, config=CONFIG)
+    assert first > 0
+    second = dataclasses.replace(targets, box_index=torch.ones_like(targets.box_index))
+    assert chamfer_loss(outputs.points, second, dense, both, config=CONFIG) == 0
+    torch.testing.assert_close(
+        chamfer_loss(outputs.points, targets, dense, both.flip(1), config=CONFIG), first
+    )
 
 
 def test_chamfer_leaves_out_objects_with_few_points():

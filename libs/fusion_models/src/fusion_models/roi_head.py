@@ -2,13 +2,15 @@
 
 PG-RCNN: Koo et al., arXiv 2307.12637. ImagePG: arXiv 2409.14985 (v4), which widens it and adds image
 guidance, a fully connected path for the pooled grid, and attention over earlier refinement stages (from TED,
-arXiv 2211.11962). One stage is one call of `RoiHead`; a detector with several stages calls the same head
-again with the boxes of the stage before and the features of all stages before (`history`).
+arXiv 2211.11962). That path alone, without points, is the second stage of Voxel R-CNN (arXiv 2012.15712).
+One stage is one call of `RoiHead`; a detector with several stages calls the same head again with the boxes of
+the stage before and the features of all stages before (`history`).
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -19,19 +21,13 @@ from fusion_models.deform_fusion import OFFICIAL_NAMES as _FUSION_NAMES
 from fusion_models.deform_fusion import ImageView
 from fusion_models.point_generator import GeneratorConfig, GridTransformer, ImageGuidance, PointGenerator
 from fusion_models.pointnet2 import SetAbstraction, SetAbstractionConfig
+from fusion_models.recompute import recompute
 from fusion_models.roi_grid import positional_input
 from fusion_models.roi_losses import RoiLossConfig
 from fusion_models.roi_outputs import RoiOutputs, decode_rois
 from fusion_models.roi_targets import RoiTargetConfig
 from fusion_models.row_layers import fully_connected
-from fusion_models.voxel_pool import VoxelPool, VoxelPoolConfig
-
-
-def _pools(channels: int) -> tuple[VoxelPoolConfig, ...]:
-    return tuple(
-        VoxelPoolConfig(source=source, stride=stride, radius_m=radius_m, hidden=channels, channels=channels)
-        for source, stride, radius_m in (("x_conv2", 2, 0.4), ("x_conv3", 4, 0.8), ("x_conv4", 8, 1.6))
-    )
+from fusion_models.voxel_pool import VoxelPool, VoxelPoolConfig, voxel_pools
 
 
 @dataclass(frozen=True)
@@ -40,9 +36,11 @@ class RoiHeadConfig:
 
     grid_size: int = 6
     """Grid points along each axis of a RoI. Source: ROI_GRID_POOL.GRID_SIZE."""
-    pools: tuple[VoxelPoolConfig, ...] = _pools(64)
+    pools: tuple[VoxelPoolConfig, ...] = voxel_pools(64)
     """Voxel features pooled at the grid points. Source: ROI_GRID_POOL.POOL_LAYERS."""
-    generator: GeneratorConfig = field(default_factory=GeneratorConfig)
+    generator: GeneratorConfig | None = field(default_factory=GeneratorConfig)
+    """None generates no points: the head of Voxel R-CNN, which reads the pooled grid through `shared_fc`.
+    Then `image_channels` is None, `abstractions` are empty and the losses of points have weight 0."""
     image_channels: int | None = 64
     """Channels of the image map; None builds the head without image guidance. Source: IMG_FEATURES."""
     abstractions: tuple[SetAbstractionConfig, ...] = (
@@ -62,6 +60,9 @@ class RoiHeadConfig:
     """Source: REG_FC."""
     dropout: float = 0.1
     """Between the hidden layers. Source: DP_RATIO."""
+    recompute: bool = False
+    """Recompute the activations of pooling, image guidance, grid transformer, generator and PointNet++ in the
+    backward pass: less memory, more time, the same results."""
     targets: RoiTargetConfig = field(default_factory=RoiTargetConfig)
     losses: RoiLossConfig = field(default_factory=RoiLossConfig)
 
@@ -70,6 +71,31 @@ class RoiHeadConfig:
             raise ValueError(f"RoiHeadConfig.grid_size must be positive, got {self.grid_size}")
         if not self.pools or not self.score_fc or not self.box_fc:
             raise ValueError("RoiHeadConfig: pools, score_fc and box_fc each need at least one entry")
+        if self.generator is None:
+            self._check_without_points()
+        else:
+            self._check_abstractions()
+        if self.shared_fc and self.shared_fc[-1] != self.feature:
+            raise ValueError(
+                f"RoiHeadConfig.shared_fc must end with {self.feature} channels, those of the last "
+                f"abstraction level, got {self.shared_fc}"
+            )
+
+    def _check_without_points(self) -> None:
+        """A head that generates no points has nothing to guide, abstract or compare with dense points."""
+        if self.abstractions or self.image_channels is not None or not self.shared_fc:
+            raise ValueError(
+                "RoiHeadConfig: generator None generates no points, so abstractions must be (), "
+                "image_channels None and shared_fc not empty, got "
+                f"{self.abstractions}, {self.image_channels} and {self.shared_fc}"
+            )
+        if self.losses.point_weight or self.losses.chamfer_weight:
+            raise ValueError(
+                "RoiHeadConfig: generator None generates no points to learn from, so losses.point_weight and "
+                f"chamfer_weight must be 0, got {self.losses.point_weight} and {self.losses.chamfer_weight}"
+            )
+
+    def _check_abstractions(self) -> None:
         if not self.abstractions or self.abstractions[-1].points is not None:
             raise ValueError(
                 "RoiHeadConfig.abstractions: the last level must take all points (points=None) so that one "
@@ -83,11 +109,6 @@ class RoiHeadConfig:
                     "lower it or raise grid_size"
                 )
             available = level.points
-        if self.shared_fc and self.shared_fc[-1] != self.feature:
-            raise ValueError(
-                f"RoiHeadConfig.shared_fc must end with {self.feature} channels, those of the last "
-                f"abstraction level, got {self.shared_fc}"
-            )
 
     @property
     def pooled(self) -> int:
@@ -97,7 +118,7 @@ class RoiHeadConfig:
     @property
     def feature(self) -> int:
         """Channels of a RoI's feature."""
-        return self.abstractions[-1].channels[-1]
+        return self.abstractions[-1].channels[-1] if self.abstractions else self.shared_fc[-1]
 
 
 def pg_rcnn_roi_head() -> RoiHeadConfig:
@@ -106,7 +127,7 @@ def pg_rcnn_roi_head() -> RoiHeadConfig:
     Class-agnostic thresholds are written once per class, as `RoiTargetConfig` wants them.
     """
     return RoiHeadConfig(
-        pools=_pools(32),
+        pools=voxel_pools(32),
         generator=GeneratorConfig(hidden=384, generator_fc=(64, 64), feature=32),
         image_channels=None,
         abstractions=(
@@ -179,13 +200,15 @@ class RoiHead(nn.Module):
         self.image = None
         if config.image_channels is not None:
             self.image = ImageGuidance(config.pooled, image_channels=config.image_channels)
-        self.transformer = GridTransformer(config.pooled, config.generator)
-        self.generator = PointGenerator(config.pooled, config.generator, dropout=config.dropout)
-        channels = config.generator.embedding[-1]
+        self.transformer = self.generator = None
         self.abstractions = nn.ModuleList()
-        for level in config.abstractions:
-            self.abstractions.append(SetAbstraction(level, in_channels=channels))
-            channels = level.channels[-1]
+        if config.generator is not None:
+            self.transformer = GridTransformer(config.pooled, config.generator)
+            self.generator = PointGenerator(config.pooled, config.generator, dropout=config.dropout)
+            channels = config.generator.embedding[-1]
+            for level in config.abstractions:
+                self.abstractions.append(SetAbstraction(level, in_channels=channels))
+                channels = level.channels[-1]
         self.shared = None
         if config.shared_fc:
             self.shared = fully_connected(
@@ -197,9 +220,18 @@ class RoiHead(nn.Module):
         self.box = fully_connected(width, config.box_fc, dropout=config.dropout)
         self.score_out = nn.Linear(config.score_fc[-1], 1)
         self.box_out = nn.Linear(config.box_fc[-1], 7)
+        self._init_weights()
+
+    def _init_weights(self) -> None:
         for layer, std in ((self.score_out, 0.01), (self.box_out, 0.001)):
             nn.init.normal_(layer.weight, std=std)
             nn.init.zeros_(layer.bias)
+        if (
+            self.generator is None
+        ):  # the released Voxel R-CNN starts its pooling layers otherwise than its successors
+            for layer in self.pools.modules():
+                if isinstance(layer, nn.Linear):
+                    nn.init.kaiming_normal_(layer.weight)
 
     def view_images(
         self,
@@ -247,17 +279,18 @@ class RoiHead(nn.Module):
         self._check(image, history)
         flat = rois.detach().flatten(0, 1)
         grid, local = roi_grid(flat, size=self.config.grid_size)
-        positions = positional_input(flat, local)
         pooled = self._pool(grid, voxels, batch=len(rois))
-        mixed = pooled
-        if self.image is not None and image is not None:
-            batched = (len(rois), -1)
-            guidance = self.image(positions.view(*batched, 27), grid.view(*batched, 3), image)
-            mixed = pooled + guidance.view(pooled.shape)
-        encoded = self.transformer(mixed, positions)
-        points, semantic, point_logits = self.generator(encoded, grid)
-        feature = self._encode(points, semantic, point_logits, flat, pooled)
-        joint = feature
+        points = point_logits = None
+        features: list[Tensor] = []
+        if self.transformer is not None and self.generator is not None:
+            positions = positional_input(flat, local)
+            mixed = self._guide(pooled, positions, grid, image, batch=len(rois))
+            encoded = self._run(self.transformer, mixed, positions)
+            points, semantic, point_logits = self._run(self.generator, encoded, grid)
+            features.append(self._encode(self.generator, points, semantic, point_logits, flat))
+        if self.shared is not None:
+            features.append(self.shared(pooled.flatten(1)))
+        feature = joint = torch.stack(features).sum(0)
         if self.history is not None:
             joint = torch.cat([self.history(torch.stack([*history, feature], dim=1)), feature], dim=1)
         deltas = self.box_out(self.box(joint))
@@ -276,19 +309,31 @@ class RoiHead(nn.Module):
     def _pool(self, grid: Tensor, voxels: Mapping[str, SparseTensor], *, batch: int) -> Tensor:
         points = grid.reshape(batch, -1, 3)
         pooled = [
-            pool(points, voxels[config.source])
+            self._run(pool, points, voxels[config.source])
             for config, pool in zip(self.config.pools, self.pools, strict=True)
         ]
         return torch.cat(pooled, dim=2).view(*grid.shape[:2], self.config.pooled)
 
-    def _encode(
-        self, points: Tensor, semantic: Tensor, logits: Tensor, rois: Tensor, pooled: Tensor
+    def _guide(
+        self, pooled: Tensor, positions: Tensor, grid: Tensor, image: ImageView | None, *, batch: int
     ) -> Tensor:
-        xyz, features = self.generator.encode(points, semantic, logits, rois)
+        if self.image is None:
+            return pooled
+        guidance = self._run(self.image, positions.view(batch, -1, 27), grid.view(batch, -1, 3), image)
+        return pooled + guidance.view(pooled.shape)
+
+    def _encode(
+        self, generator: PointGenerator, points: Tensor, semantic: Tensor, logits: Tensor, rois: Tensor
+    ) -> Tensor:
+        xyz, features = self._run(generator, points, semantic, logits, rois, function=generator.encode)
         for level in self.abstractions:
-            xyz, features = level(xyz, features)
-        feature = features[:, 0]
-        return feature if self.shared is None else feature + self.shared(pooled.flatten(1))
+            xyz, features = self._run(level, xyz, features)
+        return features[:, 0]
+
+    def _run(self, module: nn.Module, *inputs: object, function: Callable[..., Any] | None = None) -> Any:
+        """Call the module, or this function of it; its activations are kept unless `config.recompute`."""
+        function = function or module
+        return recompute(function, *inputs, module=module) if self.config.recompute else function(*inputs)
 
     def _check(self, image: ImageView | None, history: Sequence[Tensor]) -> None:
         if (image is None) != (self.image is None):

@@ -23,6 +23,7 @@ from fusion_models.roi_targets import RoiTargets
 
 _CHUNK_PAIRS = 1 << 24
 """Pairs of points whose distances are held at once."""
+_LOSSES = ("score", "box", "corner", "overlap", "point", "chamfer")
 _SIDE_MARGIN_M = 1e-5
 """Added to the sides of boxes in tests of points. Source: the released CUDA kernel."""
 
@@ -42,7 +43,7 @@ class RoiLossConfig:
     point_weight: float = 1.0
     """Source: point_cls_weight."""
     chamfer_weight: float = 1.0
-    """Source: chamfer_dist_weight."""
+    """Needs dense points of the objects unless it is 0. Source: chamfer_dist_weight."""
     sample_points: int = 4096
     """Generated points per frame that are classified. Source: SAMPLE_POINTS."""
     ring_m: float = 0.2
@@ -83,15 +84,32 @@ def roi_loss(
 ) -> RoiLosses:
     """Return the losses of one stage.
 
-    Without foreground the box losses and the Chamfer loss are 0 and their gradients too. An object whose
-    weight is 0 is not computed and reported as 0.
+    Without foreground the box losses and the Chamfer loss are 0 and their gradients too. An overlap, point or
+    Chamfer loss of weight 0 is not computed and reported as 0, as are the latter two for a head that
+    generates no points. Autocast is off in here.
 
     Args:
         outputs: Of the RoIs in `targets`, same order.
-        dense_points: Complete surfaces of the objects, columns frame index x y z (more are ignored); None for
-            none.
+        dense_points: Complete surfaces of the objects, columns frame index x y z (more are ignored); zero
+            rows if the objects have none, None if the data set was prepared without.
         boxes: All annotated boxes of the frames, zero padded.
+
+    Raises:
+        ValueError: `dense_points` is None but the Chamfer loss wants them.
     """
+    with torch.autocast(boxes.device.type, enabled=False):
+        values = _box_losses(outputs, targets, config)
+        if outputs.points is not None and outputs.point_logits is not None:
+            values |= _point_losses(
+                outputs.points, outputs.point_logits, targets, dense_points, boxes, config=config
+            )
+        zero = outputs.deltas.sum() * 0.0
+        losses = {name: values.get(name, zero) for name in _LOSSES}
+        total = sum((getattr(config, f"{name}_weight") * value for name, value in losses.items()), start=zero)
+    return RoiLosses(**losses, total=total)
+
+
+def _box_losses(outputs: RoiOutputs, targets: RoiTargets, config: RoiLossConfig) -> dict[str, Tensor]:
     foreground = targets.learns_box.flatten()
     count = foreground.sum()
     rois = targets.rois.flatten(0, 1)[foreground]
@@ -103,19 +121,35 @@ def roi_loss(
         "box": box_loss(deltas, rois, objects).sum() / divisor,
         "corner": corner_loss(decode_rois(deltas, rois), objects).sum() / divisor,
     }
-    zero = outputs.deltas.sum() * 0.0
-    values["overlap"] = values["point"] = values["chamfer"] = zero
     if config.overlap_weight:
         # the released divisor is the foreground count plus one
         plus_one = mean_over_ranks(count) + mean_over_ranks(torch.zeros_like(count), at_least=1.0)
         local = decode_boxes(deltas, _at_origin(rois))
         values["overlap"] = overlap_loss(local, relative_boxes(objects, rois)).sum() / plus_one
+    return values
+
+
+def _point_losses(
+    points: Tensor,
+    logits: Tensor,
+    targets: RoiTargets,
+    dense_points: Tensor | None,
+    boxes: Tensor,
+    *,
+    config: RoiLossConfig,
+) -> dict[str, Tensor]:
+    values = {}
     if config.point_weight:
-        values["point"] = point_loss(outputs.points, outputs.point_logits, boxes, config=config)
-    if config.chamfer_weight and dense_points is not None:
-        values["chamfer"] = chamfer_loss(outputs.points, targets, dense_points, boxes, config=config)
-    total = sum((getattr(config, f"{name}_weight") * value for name, value in values.items()), start=zero)
-    return RoiLosses(**values, total=total)
+        values["point"] = point_loss(points, logits, boxes, config=config)
+    if config.chamfer_weight:
+        if dense_points is None:
+            raise ValueError(
+                f"roi_loss: chamfer_weight is {config.chamfer_weight} but dense_points is None; complete the "
+                "objects of the data set (python -m datasets3d complete kitti), or train without by "
+                "RoiLossConfig.chamfer_weight 0"
+            )
+        values["chamfer"] = chamfer_loss(points, targets, dense_points, boxes, config=config)
+    return values
 
 
 def relative_boxes(boxes: Float[Tensor, "n 7"], rois: Float[Tensor, "n 7"]) -> Float[Tensor, "n 7"]:
@@ -173,8 +207,8 @@ def point_loss(
 
     The sum is divided by the number of foreground points in the batch; without RoIs it is 0.
     """
-    if not logits.numel():
-        return logits.sum()
+    if not logits.numel():  # the count is a collective: a rank without points takes part in it
+        return logits.sum() / mean_over_ranks(logits.sum(), at_least=1.0)
     xyz = points.detach().reshape(len(boxes), -1, 3)
     logits = logits.reshape(len(boxes), -1)
     index = furthest_point_sample(xyz, min(config.sample_points, xyz.shape[1])).long()

@@ -19,10 +19,10 @@ class RoiOutputs:
     """Confidence before the sigmoid."""
     deltas: Float[Tensor, "n 7"]
     """Box codes relative to the RoI in its own frame."""
-    points: Float[Tensor, "n g 3"]
-    """Generated points."""
-    point_logits: Float[Tensor, "n g"]
-    """Foreground logits of the points."""
+    points: Float[Tensor, "n g 3"] | None
+    """Generated points; None from a head that generates none (Voxel R-CNN)."""
+    point_logits: Float[Tensor, "n g"] | None
+    """Foreground logits of the points; None together with them."""
     boxes: Float[Tensor, "b r 7"]
     """Refined boxes, without gradient: RoIs of the next stage."""
     feature: Float[Tensor, "n f"]

@@ -42,6 +42,14 @@ class VoxelPoolConfig:
             )
 
 
+def voxel_pools(channels: int) -> tuple[VoxelPoolConfig, ...]:
+    """Return the three sources of Voxel R-CNN and its successors, all of this width."""
+    return tuple(
+        VoxelPoolConfig(source=source, stride=stride, radius_m=radius_m, hidden=channels, channels=channels)
+        for source, stride, radius_m in (("x_conv2", 2, 0.4), ("x_conv3", 4, 0.8), ("x_conv4", 8, 1.6))
+    )
+
+
 class VoxelPool(nn.Module):
     """Maximum over nearby voxels of projected feature plus projected relative position.
 
