@@ -7,6 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
+from fusion_models.batch import Batch
 
 NpzReader = Callable[[str], dict[str, np.ndarray]]
 
@@ -50,3 +52,30 @@ def seeded_imagepg_state(seeded_weights) -> Callable[[np.ndarray], dict[str, tor
         return {name: torch.from_numpy(value) for name, value in arrays.items()}
 
     return fill
+
+
+@pytest.fixture(scope="session")
+def golden_eval_batch(imagepg_golden) -> Batch:
+    """The two real frames of `eval_inputs`; images padded after normalisation."""
+    inputs = imagepg_golden("eval_inputs")
+    mean, std = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])
+    points, images, projections, sizes = [], [], [], []
+    for i in range(2):
+        points.append(np.insert(inputs[f"f{i}_points"], 0, i, axis=1))
+        images.append(((torch.from_numpy(inputs[f"f{i}_image_uint8"]) / 255 - mean) / std).permute(2, 0, 1))
+        p2 = inputs[f"f{i}_calib_P2"].copy()
+        p2[2, 3] = 0
+        cam_from_lidar = np.eye(4)
+        cam_from_lidar[:3] = inputs[f"f{i}_calib_R0"] @ inputs[f"f{i}_calib_Tr_velo2cam"]
+        projections.append((p2 @ cam_from_lidar).astype(np.float32))
+        sizes.append(images[-1].shape[1:])
+    height, width = (max(size[axis] for size in sizes) for axis in range(2))
+    padded = [F.pad(image, (0, width - image.shape[2], 0, height - image.shape[1])) for image in images]
+    return Batch(
+        frame_ids=("000008", "000000"),
+        points=torch.from_numpy(np.concatenate(points)).float(),
+        seeds=torch.tensor([0, 0]),
+        images=torch.stack(padded),
+        image_sizes=torch.tensor(sizes),
+        image_from_points=torch.from_numpy(np.stack(projections)),
+    )
