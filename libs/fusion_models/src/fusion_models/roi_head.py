@@ -121,34 +121,6 @@ class RoiHeadConfig:
         return self.abstractions[-1].channels[-1] if self.abstractions else self.shared_fc[-1]
 
 
-def pg_rcnn_roi_head() -> RoiHeadConfig:
-    """Return the second stage of PG-RCNN. Source: pgrcnn.yaml of the authors' release.
-
-    Class-agnostic thresholds are written once per class, as `RoiTargetConfig` wants them.
-    """
-    return RoiHeadConfig(
-        pools=voxel_pools(32),
-        generator=GeneratorConfig(hidden=384, generator_fc=(64, 64), feature=32),
-        image_channels=None,
-        abstractions=(
-            SetAbstractionConfig(points=64, radius_m=0.4, samples=16, channels=(128, 128)),
-            SetAbstractionConfig(points=None, channels=(128, 256)),
-        ),
-        shared_fc=(),
-        attends_history=False,
-        score_fc=(128, 128),
-        box_fc=(128, 128),
-        dropout=0.3,
-        targets=RoiTargetConfig(
-            rois_per_frame=128,
-            score_foreground_iou=(0.75,) * 3,
-            score_background_iou=(0.25,) * 3,
-            box_foreground_iou=(0.55,) * 3,
-        ),
-        losses=RoiLossConfig(corner_weight=1.0, overlap_weight=0.0, sample_points=2048, min_chamfer_points=0),
-    )
-
-
 class HistoryAttention(nn.Module):
     """Attention among the features a RoI had at all stages so far, averaged (TED)."""
 

@@ -149,7 +149,7 @@ class VoxelPool(nn.Module):
             covariance = (exact.T @ exact) / len(rows) - centre.outer(centre)
             mean = weight @ centre.to(weight.dtype)
             variance = ((weight @ covariance.to(weight.dtype)) * weight).sum(1)
-            _update_running(norm, mean.detach(), variance.detach() * (len(rows) / (len(rows) - 1)))
+            norm.update_running(mean.detach(), variance.detach() * (len(rows) / (len(rows) - 1)))
         else:
             mean, variance = norm.get_buffer("running_mean"), norm.get_buffer("running_var")
         scale = norm.weight * torch.rsqrt(variance + norm.eps)
@@ -165,12 +165,3 @@ def _argmax_of_sum(projected: Tensor, relative: Tensor, index: Tensor, weight: T
         total.addmm_(offsets.reshape(-1, 3), weight.T)
         chosen.append(total.view(*rows.shape, len(weight)).argmax(1))
     return torch.cat(chosen) if chosen else index.new_zeros(0, len(weight))
-
-
-@torch.no_grad()
-def _update_running(norm: nn.BatchNorm1d, mean: Tensor, variance: Tensor) -> None:
-    if norm.running_mean is None or norm.running_var is None or norm.num_batches_tracked is None:
-        return
-    norm.num_batches_tracked.add_(1)
-    norm.running_mean.lerp_(mean, norm.momentum or 0.0)
-    norm.running_var.lerp_(variance, norm.momentum or 0.0)
