@@ -1,6 +1,9 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
-from datasets3d._completion import CompletionConfig, _Completer, complete
+from datasets3d._completion import CompletionConfig, complete
+from datasets3d._completion_kernels import farthest_nearest
 from scipy.spatial.distance import cdist
 
 SIZE = np.array([3.9, 1.6, 1.5])
@@ -98,25 +101,115 @@ def test_no_more_donors_than_allowed_are_used() -> None:
     assert reach[0] < 1.3 < reach[1] < 2.6 < reach[2] or reach[0] < 1.3 < 2.6 < reach[1] <= reach[2]
 
 
-@pytest.mark.parametrize("seed", range(5))
-def test_the_cheapest_donor_is_the_one_of_the_full_cost_table(seed: int) -> None:
-    """The search skips donors whose lower bound is too high; here every cost is computed."""
+def mirrored(cloud: np.ndarray, size: np.ndarray, config: CompletionConfig) -> np.ndarray:
+    kept = np.array([p for p in cloud if p[2] > -size[2] / 2 + 0.15]).reshape(-1, 3)
+    twins = kept * [1, -1, 1] if config.mirror else np.zeros((0, 3))
+    far = [t for t in twins if np.linalg.norm(kept - t, axis=1).min() > 0.05]
+    return np.concatenate([kept, np.array(far).reshape(-1, 3)])
+
+
+def brute_force(clouds: list[np.ndarray], sizes: np.ndarray, config: CompletionConfig) -> list[np.ndarray]:
+    """The specification once more, as plainly as can be: all distances, sets of cells, every cost."""
+    own = [mirrored(cloud, size, config) for cloud, size in zip(clouds, sizes, strict=True)]
+    low = np.concatenate(own)[:, :2].min(axis=0)
+
+    def cells(points: np.ndarray) -> set[tuple[int, ...]]:
+        return {tuple(np.floor((p[:2] - low) / 0.16).astype(int).tolist()) for p in points}
+
+    def iou(first: np.ndarray, second: np.ndarray) -> float:
+        common = float(np.prod(np.minimum(first, second)))
+        return common / (float(np.prod(first)) + float(np.prod(second)) - common)
+
+    donors = [i for i in range(len(own)) if len(cells(own[i])) > config.min_donor_cells]
+    completed = []
+    for o, size in enumerate(sizes):
+        left = sorted(donors, key=lambda d: -iou(size, sizes[d]))[: config.max_candidates]
+        now, map_now = own[o], cells(own[o])
+        for _ in range(config.max_donors):
+            costs = []
+            for d in left:
+                extra = len(cells(np.array([p for p in own[d] if (abs(p) <= size / 2).all()])) - map_now)
+                farthest = cdist(own[o], own[d]).min(axis=1).max() if len(own[o]) else 0.0
+                cost = farthest + config.coverage_weight / extra if extra else np.inf
+                costs.append(cost + 2 * (iou(size, sizes[d]) < config.min_iou) + (extra < 30))
+            if not costs or min(costs) == np.inf:
+                break
+            d = left.pop(int(np.argmin(costs)))
+            if iou(size, sizes[d]) < config.min_iou and len(now):
+                break
+            new = [p for p in own[d] if not len(now) or cdist([p], now).min() > config.min_distance_m]
+            if len(new) > 4:
+                now = np.concatenate([now, new])
+                map_now |= cells(np.array([p for p in own[d] if (abs(p) <= size / 2).all()]))
+                if len(map_now) >= config.max_cells:
+                    break
+        completed.append(now)
+    return completed
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_a_plain_implementation_of_the_specification_gives_the_same(seed: int) -> None:
     rng = np.random.default_rng(seed)
-    clouds = [rng.normal(0, [0.9, 0.4, 0.4], (int(rng.integers(5, 60)), 3)) for _ in range(12)]
-    sizes = SIZE * rng.uniform(0.93, 1.07, (12, 3))
-    completer = _Completer(clouds, sizes, CompletionConfig(min_donor_cells=3))
-    for index in range(12):
-        iou = completer._iou(index)
-        donors = completer._candidates(index, iou)
-        gains = [completer._new_cells(d, index, completer.cells[index]) for d in donors]
-        costs = [
-            cdist(clouds[index], clouds[d]).min(axis=1).max()
-            + (50.0 / len(g) if len(g) else np.inf)
-            + 2.0 * (iou[d] < 0.9)
-            + 1.0 * (len(g) < 30)
-            for d, g in zip(donors, gains, strict=True)
-        ]
-        assert completer._cheapest(index, donors, gains, iou, {}) == int(np.argmin(costs))
+    count = 12
+    clouds = [rng.normal(0, [0.9, 0.4, 0.4], (int(rng.integers(4, 60)), 3)) for _ in range(count)]
+    clouds[3] = np.array([[0.0, 0.1, -0.7]])  # ground only
+    sizes = SIZE * rng.uniform(0.96, 1.04, (count, 3))
+    config = CompletionConfig(
+        mirror=seed % 3 > 0,
+        min_donor_cells=3,
+        coverage_weight=(50.0, 5.0)[seed % 2],
+        max_candidates=(800, 5)[seed % 2],
+        max_cells=(2000, 60)[seed // 4],
+        min_distance_m=0.3,
+    )
+    expected = brute_force(clouds, sizes, config)
+    for found, wanted in zip(complete(clouds, sizes, config), expected, strict=True):
+        np.testing.assert_array_equal(found, wanted)
+    grown = [
+        len(e) - len(single(c, replace(config, max_donors=0))) for c, e in zip(clouds, expected, strict=True)
+    ]
+    assert sum(g > 0 for g in grown) > 3
+
+
+def test_two_cars_become_the_mirrored_union() -> None:
+    """One shows its left front, the other its left rear: both become the whole car."""
+    whole = shell(np.random.default_rng(2), 3000)
+    front_left, rear_left = left_half(front(whole)), left_half(whole[whole[:, 0] < 0.2])
+    both = np.concatenate([single(front_left), single(rear_left)])
+    config = CompletionConfig(min_donor_cells=5, min_distance_m=1e-6)
+    for completed in complete([front_left, rear_left], np.stack([SIZE, SIZE]), config):
+        assert sorted(map(tuple, completed.tolist())) == sorted(map(tuple, both.tolist()))
+
+
+def test_completing_twice_changes_nothing() -> None:
+    """A complete car finds nothing new in its partial self, nor in its equal."""
+    whole = single(shell(np.random.default_rng(3)))
+    sizes = np.stack([SIZE, SIZE])
+    again, partial = complete([whole, left_half(whole)], sizes, EASY)
+    np.testing.assert_array_equal(again, whole)
+    np.testing.assert_array_equal(next(complete([whole, whole], sizes, EASY)), whole)
+    # A mirrored point within 5 cm of a measured one is dropped: the partial car grows back to the same cells.
+    assert cdist(whole, partial).min(axis=1).max() < 0.15
+
+
+def test_an_object_itself_takes_the_place_of_a_candidate() -> None:
+    rng = np.random.default_rng(0)
+    partial, donor = left_half(front(shell(rng))), shell(rng)
+    clouds, sizes = [partial, donor], np.stack([SIZE, SIZE])
+    alone, _ = complete(clouds, sizes, replace(EASY, max_candidates=1))
+    helped, _ = complete(clouds, sizes, replace(EASY, max_candidates=2))
+    np.testing.assert_array_equal(alone, single(partial))
+    assert len(helped) > len(alone)
+
+
+@pytest.mark.parametrize("limit", [np.inf, 1.0, 0.3])
+def test_the_farthest_nearest_point_is_found_up_to_the_limit(limit: float) -> None:
+    rng = np.random.default_rng(5)
+    for _ in range(20):
+        cloud, other = rng.normal(0, 0.4, (int(rng.integers(0, 30)), 3)), rng.normal(0, 0.4, (40, 3))
+        expected = cdist(cloud, other).min(axis=1).max(initial=0.0)
+        found = farthest_nearest(cloud, other, limit)
+        assert found == (pytest.approx(expected, rel=1e-12) if expected <= limit else np.inf)
 
 
 def test_bad_settings_are_named() -> None:

@@ -9,7 +9,7 @@ def test_everything_is_written_and_counted(tiny_root: Path) -> None:
     assert prepared.infos == tiny_root / "kitti_infos_train.json"
     assert prepared.database == tiny_root / "gt_database"
     assert prepared.shapes == tiny_root / "training/object_shapes"
-    assert prepared.num_shapes == len(list(prepared.shapes.iterdir())) == 5
+    assert prepared.num_shapes == len(list(prepared.shapes.glob("*.npy"))) == 5
     assert "5 dense targets" in prepared.table()
 
 
@@ -24,3 +24,9 @@ def test_a_second_run_keeps_the_dense_targets_and_renews_the_rest(tiny_root: Pat
 def test_a_split_without_labels_is_refused(tiny_root: Path) -> None:
     with pytest.raises(ValueError, match="needs a labelled split"):
         prepare_kitti(tiny_root, "test", progress=False)
+
+
+def test_published_targets_are_kept(tiny_root: Path) -> None:
+    (tiny_root / "train_mirror_target/bm_50maxdist_2num_Car").mkdir(parents=True)
+    assert prepare_kitti(tiny_root, "train", progress=False).num_shapes == 0
+    assert not (tiny_root / "training/object_shapes").exists()

@@ -1,12 +1,14 @@
+import pickle
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from datasets3d import augment
+from datasets3d.completion import build_shapes
 from datasets3d.database import SamplingConfig, build_database, sample_objects
 from datasets3d.kitti import KittiDataset
-from datasets3d.shapes import ObjectShapes, add_dense_points, build_shapes
+from datasets3d.shapes import ObjectShapes, add_dense_points
 from geom3d import boxes
 
 
@@ -25,11 +27,76 @@ def test_shapes_are_placed_at_their_objects(tiny_root: Path) -> None:
     np.testing.assert_allclose(frame.dense_points, expected, atol=1e-3)
 
 
-def test_without_a_folder_there_are_no_targets(tiny_root: Path) -> None:
+def test_an_object_without_a_file_has_no_target(tiny_root: Path) -> None:
+    write_shape(tiny_root, "000001_0", np.ones((2, 3), np.float32))
     frame = add_dense_points(KittiDataset(tiny_root, "train")[0], ObjectShapes.read(tiny_root))
     assert frame.dense_points is not None and frame.dense_points.shape == (0, 4)
     unlabelled = KittiDataset(tiny_root, "test")[0]
     assert add_dense_points(unlabelled, ObjectShapes.read(tiny_root)) is unlabelled
+
+
+def test_a_tree_without_any_targets_is_refused_with_the_cure(tiny_root: Path) -> None:
+    cure = rf"python -m datasets3d complete kitti --root {tiny_root}"
+    with pytest.raises(FileNotFoundError, match=rf"no training/object_shapes and no train_mirror.*{cure}"):
+        ObjectShapes.read(tiny_root)
+    (tiny_root / "training/object_shapes.partial").mkdir()
+    (tiny_root / "training/object_shapes.partial/.incomplete").touch()
+    with pytest.raises(FileNotFoundError, match="only the unfinished"):
+        ObjectShapes.read(tiny_root)
+
+
+def write_published(root: Path, folder: str, name: str, points: np.ndarray) -> None:
+    path = root / folder / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(pickle.dumps(points, protocol=4))
+
+
+def test_published_targets_stand_for_ours(tiny_root: Path) -> None:
+    target, other = np.full((2, 3), 0.25, np.float32), np.full((1, 3), 0.5, np.float32)
+    parent = "train_mirror_target"
+    write_published(tiny_root, f"{parent}/bm_50maxdist_2num_Car", "1_1.pkl", target)
+    with pytest.raises(FileNotFoundError, match=r"\{bm_5maxdist_2num_Pedestrian,bm_5maxdist_2num_Cyclist\}"):
+        ObjectShapes.read(tiny_root)
+    shapes = ObjectShapes.read(tiny_root, classes=["Car", "Van"])
+    np.testing.assert_array_equal(shapes.load("000001_1"), target)
+    assert shapes.load("000001_0") is None and shapes.load("left_1") is None
+    write_shape(tiny_root, "000001_0", other)
+    ours = ObjectShapes.read(tiny_root)
+    np.testing.assert_array_equal(ours.load("000001_0"), other)
+    assert ours.load("000001_1") is None
+
+
+@pytest.mark.parametrize(
+    "folders",
+    [
+        [
+            "Train_Mirror_Target/bm_50maxdist_2num_car",
+            "bm_5maxdist_2num_PEDESTRIAN",
+            "bm_5maxdist_1num_Cyclist",
+        ],
+        [
+            "train_mirror_target/bm_50MaxDist_1num_car",
+            "BM_5maxdist_2num_pedestrian",
+            "bm_5maxdist_2num_cyclist",
+        ],
+    ],
+)
+def test_folders_are_found_in_any_case_and_with_one_donor(tiny_root: Path, folders: list[str]) -> None:
+    for index, folder in enumerate(folders):
+        write_published(tiny_root, folder, f"0_{index}.pkl", np.full((1, 3), index, np.float32))
+    shapes = ObjectShapes.read(tiny_root)
+    found = [shapes.load(f"000000_{index}") for index in range(3)]
+    assert [float(points[0, 0]) for points in found if points is not None] == [0.0, 1.0, 2.0]
+
+
+def test_two_donors_and_the_exact_name_go_first(tiny_root: Path) -> None:
+    names = ("bm_50maxdist_1num_Car", "bm_50maxdist_2num_car", "bm_50maxdist_2num_Car")
+    for index, name in enumerate(names):
+        write_published(
+            tiny_root, f"train_mirror_target/{name}", "0_0.pkl", np.full((1, 3), index, np.float32)
+        )
+        shape = ObjectShapes.read(tiny_root, classes=["Car"]).load("000000_0")
+        assert shape is not None and shape[0, 0] == index
 
 
 def test_pasted_objects_bring_their_targets(tiny_root: Path) -> None:
@@ -95,6 +162,7 @@ def test_an_unfinished_folder_is_refused(tiny_root: Path) -> None:
 
 def test_objects_without_source_get_no_target(tiny_root: Path) -> None:
     frame = KittiDataset(tiny_root, "train")[0]
+    write_shape(tiny_root, "000000_0", np.zeros((1, 3), np.float32))
     assert frame.objects is not None
     nameless = replace(frame, objects=replace(frame.objects, source_id=None))
     assert add_dense_points(nameless, ObjectShapes.read(tiny_root)) is nameless

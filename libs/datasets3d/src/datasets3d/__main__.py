@@ -1,4 +1,4 @@
-"""`python -m datasets3d`: check data, prepare it for training, make synthetic data."""
+"""`python -m datasets3d`: check data, prepare it for training, complete objects, make synthetic data."""
 
 import argparse
 import json
@@ -9,7 +9,8 @@ from pathlib import Path
 EXAMPLES = """examples:
   python -m datasets3d synth kitti --out data/synth --frames 200 --seed 0
   python -m datasets3d check data/kitti
-  python -m datasets3d prepare kitti --root data/kitti"""
+  python -m datasets3d prepare kitti --root data/kitti
+  python -m datasets3d complete kitti --root data/kitti --processes 8"""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -41,7 +42,25 @@ def _parser() -> argparse.ArgumentParser:
     prepare_kitti = kinds.add_parser("kitti", help="a tree laid out as KITTI's")
     prepare_kitti.add_argument("--root", type=Path, required=True)
     prepare_kitti.add_argument("--split", default="train", help="default: train")
+    prepare_kitti.add_argument("--processes", type=int, default=1, help="for the dense targets; default: 1")
     prepare_kitti.set_defaults(run=_prepare_kitti)
+
+    complete = commands.add_parser(
+        "complete", help="write dense targets only, from scans of the split itself"
+    )
+    trees = complete.add_subparsers(required=True, metavar="DATASET")
+    complete_kitti = trees.add_parser("kitti", help="a tree laid out as KITTI's")
+    complete_kitti.add_argument("--root", type=Path, required=True)
+    complete_kitti.add_argument("--split", default="train", help="objects and donors; default: train")
+    complete_kitti.add_argument("--classes", nargs="+", metavar="CLASS", help="default: all published ones")
+    complete_kitti.add_argument("--processes", type=int, default=1, help="default: 1")
+    complete_kitti.add_argument(
+        "--format",
+        choices=("npy", "published"),
+        default="npy",
+        help="published: also write train_mirror_target/",
+    )
+    complete_kitti.set_defaults(run=_complete_kitti)
 
     synth = commands.add_parser("synth", help="make a synthetic data set in an official layout")
     worlds = synth.add_subparsers(required=True, metavar="LAYOUT")
@@ -65,7 +84,20 @@ def _check(options: argparse.Namespace) -> int:
 def _prepare_kitti(options: argparse.Namespace) -> int:
     from datasets3d.prepare import prepare_kitti
 
-    print(prepare_kitti(options.root, options.split).table())
+    print(prepare_kitti(options.root, options.split, processes=options.processes).table())
+    return 0
+
+
+def _complete_kitti(options: argparse.Namespace) -> int:
+    from datasets3d.completion import COMPLETION_BY_CLASS, complete_kitti, export_published
+
+    classes = options.classes or tuple(COMPLETION_BY_CLASS)
+    folder, made = complete_kitti(
+        options.root, split=options.split, classes=classes, processes=options.processes
+    )
+    print(f"{folder}: " + (f"{made} dense targets" if made else "dense targets kept as they were"))
+    if options.format == "published":
+        print("\n".join(str(written) for written in export_published(options.root)))
     return 0
 
 

@@ -4,7 +4,7 @@ import json
 import os
 import shutil
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
@@ -62,15 +62,48 @@ def atomic_folder(folder: Path) -> Iterator[Path]:
         FileExistsError: Another living process of this machine is writing the same folder.
     """
     folder = Path(folder)
-    partial = folder.with_name(folder.name + ".partial")
-    _remove_leftover(partial)
+    partial = _partial_of(folder)
+    if partial.exists():
+        _read_marker(partial)
+        shutil.rmtree(partial)
     partial.mkdir(parents=True)
-    marker = partial / INCOMPLETE_MARKER
-    marker.write_text(json.dumps({"pid": os.getpid(), "host": socket.gethostname()}))
+    _write_marker(partial, None)
     yield partial
-    _swap(partial, folder)
-    # Only now is it whole: a kill before this line leaves a folder that readers refuse.
-    (folder / INCOMPLETE_MARKER).unlink()
+    _finish(partial, folder)
+
+
+@contextmanager
+def resumable_folder(folder: Path, recipe: Mapping[str, Any]) -> Iterator[Path]:
+    """Yield `<folder>.partial` as `atomic_folder` does, with what an interrupted writer left in it.
+
+    The block writes whole files (`write_bytes`) and leaves out those that are there. The finished folder
+    holds the recipe as `recipe.json`.
+
+    Args:
+        folder: What the partial folder becomes.
+        recipe: All that the content depends on, plain JSON values. A partial folder begun with another one is
+            refused, so that two recipes never mix.
+
+    Raises:
+        FileExistsError: Another living process of this machine is writing the same folder.
+        ValueError: The partial folder was begun with another recipe.
+    """
+    folder = Path(folder)
+    partial = _partial_of(folder)
+    recipe = json.loads(json.dumps(recipe))
+    begun = _read_marker(partial) if partial.exists() else {}
+    if begun and begun.get("recipe") != recipe:
+        raise ValueError(
+            f"datasets3d: the unfinished {partial} was begun with other data or other parameters; repeat "
+            "that command to finish it, or delete it to begin anew"
+        )
+    partial.mkdir(parents=True, exist_ok=True)
+    _write_marker(partial, recipe)
+    for leftover in partial.glob(".*.tmp"):
+        leftover.unlink()
+    yield partial
+    write_json(partial / "recipe.json", recipe)
+    _finish(partial, folder)
 
 
 def refuse_incomplete(root: Path) -> None:
@@ -86,7 +119,7 @@ def refuse_incomplete(root: Path) -> None:
             f"datasets3d: {root} is incomplete: its writer was interrupted or is still at work "
             f"(marker {INCOMPLETE_MARKER}); run the command that writes it again"
         )
-    partial = root.with_name(root.name + ".partial") if root.name else root
+    partial = _partial_of(root) if root.name else root
     if not root.exists() and (partial / INCOMPLETE_MARKER).exists():
         raise FileNotFoundError(
             f"datasets3d: there is no {root}, only the unfinished {partial}: its writer was interrupted "
@@ -94,18 +127,26 @@ def refuse_incomplete(root: Path) -> None:
         )
 
 
-def _remove_leftover(partial: Path) -> None:
+def _partial_of(folder: Path) -> Path:
+    return folder.with_name(folder.name + ".partial")
+
+
+def _write_marker(partial: Path, recipe: Any) -> None:
+    content = {"pid": os.getpid(), "host": socket.gethostname(), "recipe": recipe}
+    write_json(partial / INCOMPLETE_MARKER, content)
+
+
+def _read_marker(partial: Path) -> dict[str, Any]:
+    """Return what the writer of a partial folder said about itself; raise if it is alive, or nobody did."""
     marker = partial / INCOMPLETE_MARKER
-    if not partial.exists():
-        return
-    if not marker.exists() and any(partial.iterdir()):
+    if not marker.exists() and any(path.suffix != ".tmp" for path in partial.iterdir()):
         raise FileExistsError(f"datasets3d: {partial} exists and is not ours; move it away")
     writer = json.loads(marker.read_text() or "{}") if marker.exists() else {}
     if writer.get("host") == socket.gethostname() and _is_alive(writer.get("pid")):
         raise FileExistsError(
             f"datasets3d: process {writer['pid']} is writing {partial}; wait for it, or stop it and run again"
         )
-    shutil.rmtree(partial)
+    return writer
 
 
 def _is_alive(pid: int | None) -> bool:
@@ -118,6 +159,12 @@ def _is_alive(pid: int | None) -> bool:
     except PermissionError:
         return True
     return True
+
+
+def _finish(partial: Path, folder: Path) -> None:
+    _swap(partial, folder)
+    # Only now is it whole: a kill before this line leaves a folder that readers refuse.
+    (folder / INCOMPLETE_MARKER).unlink()
 
 
 def _swap(partial: Path, folder: Path) -> None:

@@ -146,7 +146,7 @@ class CheckReport:
                 bool(objects) and not all(o.has_shape for o in objects),
                 f"{sum(not o.has_shape for o in objects)} of {len(objects)} objects have no dense target "
                 "(training/object_shapes/): point generation learns nothing from them; "
-                f"`python -m datasets3d prepare kitti --root {self.root}` makes them",
+                f"`python -m datasets3d complete kitti --root {self.root}` makes them",
             ),
         )
         unknown = sorted({o.name for o in objects} - set(KITTI_CLASSES))

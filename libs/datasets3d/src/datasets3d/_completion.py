@@ -1,10 +1,17 @@
-"""Completing partial clouds of one class by mirroring and by best fitting donors. Own frames, metres."""
+"""Completing partial clouds of one class by mirroring and by best fitting donors. Own frames, metres.
+
+Source: `multifindbestfit.py` of BtcDet with the parameters of ImagePG. Ties, which there fall as the GPU
+sorts, go to the object that comes first. An object left without points takes the best donor whatever its
+size, which the released code intends too, though its distance kernel then adds nothing.
+"""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+
+from datasets3d import _completion_kernels
 
 _FEW_NEW_CELLS = 30
 """A donor that adds fewer cells costs 1 more."""
@@ -23,15 +30,17 @@ class CompletionConfig:
     coverage_weight: float = 50.0
     """Cost of adding little: this over the number of new cells (`ex_ratio`)."""
     max_donors: int = 2
+    """Donors that are used (`max_num_bm`)."""
     min_distance_m: float = 0.10
     """A donor's point must be farther than this from every point already there."""
     min_iou: float = 0.90
     """3D overlap of the two boxes at one pose that a donor should have."""
     max_cells: int = 2000
-    """Stop when so many cells are covered."""
+    """Stop when a donor has brought the covered cells to so many (`num_extra_coords`)."""
     max_candidates: int = 800
-    """Donors looked at, best overlap first."""
+    """Donors looked at, best overlap first; an object itself counts as one."""
     cell_m: float = 0.16
+    """Edge of the cells, seen from above."""
     mirror_distance_m: float = 0.05
     """A mirrored point must be farther than this from every measured one."""
     ground_margin_m: float = 0.15
@@ -52,97 +61,84 @@ def complete(clouds: list[np.ndarray], sizes: np.ndarray, config: CompletionConf
         sizes: Box sizes dx dy dz [m, 3].
         config: Parameters of the class.
     """
-    own = [_own_points(cloud, size, config) for cloud, size in zip(clouds, sizes, strict=True)]
-    yield from map(_Completer(own, sizes, config).completed, range(len(own)))
+    yield from map(Completer(clouds, sizes, config).completed, range(len(clouds)))
 
 
-def _own_points(cloud: np.ndarray, size: np.ndarray, config: CompletionConfig) -> np.ndarray:
-    above = cloud[cloud[:, 2] > -size[2] / 2 + config.ground_margin_m]
-    if not config.mirror or not len(above):
-        return above
-    mirrored = above * np.array([1.0, -1.0, 1.0])
-    distance_m = _tree(above).query(mirrored)[0]
-    return np.concatenate([above, mirrored[distance_m > config.mirror_distance_m]])
-
-
-class _Completer:
-    """The objects of one class, all of them possible donors of each other."""
+class Completer:
+    """The objects of one class, all of them possible donors of each other. Arguments as of `complete`."""
 
     def __init__(self, clouds: list[np.ndarray], sizes: np.ndarray, config: CompletionConfig) -> None:
-        self.clouds, self.sizes, self.config = clouds, sizes, config
-        everything = np.concatenate([*clouds, np.zeros((1, 3))])
-        self.origin = everything[:, :2].min(axis=0)
-        self.columns = int((np.ptp(everything[:, 1])) / config.cell_m) + 1
-        cells = [self._cells(cloud) for cloud in clouds]
-        self.cells = [np.unique(c) for c in cells]
-        self.point_cells = cells
-        self.can_donate = np.array([len(c) > config.min_donor_cells for c in self.cells], bool)
-        self.trees: dict[int, Any] = {}
+        self.clouds = [_own_points(cloud, size, config) for cloud, size in zip(clouds, sizes, strict=True)]
+        self.sizes, self.config = sizes.astype(np.float64), config
+        # The search wants each cloud in random order: far points then turn up early.
+        shuffled = [np.random.default_rng(0).permutation(cloud) for cloud in self.clouds]
+        self.points = np.concatenate([*shuffled, np.zeros((0, 3))])
+        self.starts = np.cumsum([0, *map(len, self.clouds)])
+        low = self.points[:, :2].min(axis=0, initial=np.inf)
+        ij = np.floor((self.points[:, :2] - low) / config.cell_m).astype(np.int64)
+        columns = int(ij[:, 1].max(initial=0)) + 1
+        self.point_cells = ij[:, 0] * columns + ij[:, 1]
+        self.num_cells = int(self.point_cells.max(initial=0)) + 1
+        occupied = [len(np.unique(self._of(self.point_cells, i))) for i in range(len(clouds))]
+        self.can_donate = np.array(occupied, np.int64) > config.min_donor_cells
 
     def completed(self, index: int) -> np.ndarray:
-        cloud, covered = self.clouds[index], self.cells[index]
+        """Return the completed cloud [n, 3] of one object: its own points, mirrored ones, donors' points."""
+        cloud = self.clouds[index]
+        covered = np.zeros(self.num_cells, bool)
+        covered[self._of(self.point_cells, index)] = True
         iou = self._iou(index)
         donors = self._candidates(index, iou)
-        distance_m: dict[int, float] = {}
+        half = self.sizes[index] / 2
         for _ in range(self.config.max_donors):
-            gains = [self._new_cells(donor, index, covered) for donor in donors]
-            best = self._cheapest(index, donors, gains, iou, distance_m)
-            if best is None or (iou[donors[best]] < self.config.min_iou and len(self.clouds[index])):
+            gains = _completion_kernels.count_new_cells(
+                self.points, self.point_cells, self.starts, donors, half, covered
+            )
+            best = self._cheapest(index, donors, gains, iou)
+            if best is None or (iou[donors[best]] < self.config.min_iou and len(cloud)):
                 break
-            cloud = self._merged(cloud, self.clouds[donors[best]])
-            covered = np.union1d(covered, gains[best])
-            if len(covered) >= self.config.max_cells:
-                break
-            del donors[best]
+            new = self._new_points(cloud, self.clouds[donors[best]])
+            if len(new) > _FEW_NEW_POINTS:
+                cloud = np.concatenate([cloud, new])
+                covered[self._cells_inside(int(donors[best]), half)] = True
+                if covered.sum() >= self.config.max_cells:
+                    break
+            donors = np.delete(donors, best)
         return cloud
 
-    def _cheapest(
-        self,
-        index: int,
-        donors: list[int],
-        gains: list[np.ndarray],
-        iou: np.ndarray,
-        distance_m: dict[int, float],
-    ) -> int | None:
+    def _cheapest(self, index: int, donors: np.ndarray, gains: np.ndarray, iou: np.ndarray) -> int | None:
         """Return the position of the cheapest donor (the first of equals); None if none adds a cell."""
-        gain = np.array([len(g) for g in gains], np.float64)
         # Without the distance term this is a lower bound, so that few distances need computing.
         with np.errstate(divide="ignore"):
-            bound = self.config.coverage_weight / gain
-        bound += 2.0 * (iou[donors] < self.config.min_iou) + 1.0 * (gain < _FEW_NEW_CELLS)
+            bound = self.config.coverage_weight / gains
+        bound = bound + 2.0 * (iou[donors] < self.config.min_iou) + 1.0 * (gains < _FEW_NEW_CELLS)
         best, least = None, np.inf
         for i in np.argsort(bound, kind="stable").tolist():
             if bound[i] > least or not np.isfinite(bound[i]):
                 break
-            cost = bound[i] + self._distance(index, donors[i], distance_m)
+            # A little slack, so that rounding does not lose a tie.
+            limit = (least - bound[i]) * (1 + 1e-9) + 1e-12
+            cost = bound[i] + _completion_kernels.farthest_nearest(
+                self._of(self.points, index), self._of(self.points, int(donors[i])), limit
+            )
             if cost < least or (cost == least and best is not None and i < best):
                 best, least = i, cost
         return best
 
-    def _distance(self, index: int, donor: int, known: dict[int, float]) -> float:
-        """Return the greatest distance from the object's points to the donor's nearest ones."""
-        if donor not in known:
-            if donor not in self.trees:
-                self.trees[donor] = _tree(self.clouds[donor])
-            points = self.clouds[index]
-            known[donor] = float(self.trees[donor].query(points)[0].max()) if len(points) else 0.0
-        return known[donor]
-
-    def _candidates(self, index: int, iou: np.ndarray) -> list[int]:
-        usable = self.can_donate.copy()
-        usable[index] = False
+    def _candidates(self, index: int, iou: np.ndarray) -> np.ndarray:
         order = np.argsort(-iou, kind="stable")
-        return order[usable[order]][: self.config.max_candidates].tolist()
+        nearest = order[self.can_donate[order]][: self.config.max_candidates]
+        return nearest[nearest != index]
 
-    def _new_cells(self, donor: int, index: int, covered: np.ndarray) -> np.ndarray:
-        inside = (np.abs(self.clouds[donor]) <= self.sizes[index] / 2).all(axis=1)
-        return np.setdiff1d(self.point_cells[donor][inside], covered)
+    def _cells_inside(self, donor: int, half: np.ndarray) -> np.ndarray:
+        inside = (np.abs(self._of(self.points, donor)) <= half).all(axis=1)
+        return self._of(self.point_cells, donor)[inside]
 
-    def _merged(self, cloud: np.ndarray, donor_cloud: np.ndarray) -> np.ndarray:
+    def _new_points(self, cloud: np.ndarray, donor_cloud: np.ndarray) -> np.ndarray:
+        """Return the donor's points, wherever they lie, that are far enough from all that are there."""
         if not len(cloud):
             return donor_cloud
-        far = donor_cloud[_tree(cloud).query(donor_cloud)[0] > self.config.min_distance_m]
-        return np.concatenate([cloud, far]) if len(far) > _FEW_NEW_POINTS else cloud
+        return donor_cloud[_tree(cloud).query(donor_cloud)[0] > self.config.min_distance_m]
 
     def _iou(self, index: int) -> np.ndarray:
         """Return the 3D overlap of every box with this one, all at one pose."""
@@ -150,9 +146,18 @@ class _Completer:
         volume = self.sizes.prod(axis=1)
         return common / (volume + volume[index] - common)
 
-    def _cells(self, cloud: np.ndarray) -> np.ndarray:
-        ij = np.floor((cloud[:, :2] - self.origin) / self.config.cell_m).astype(np.int64)
-        return ij[:, 0] * (self.columns + 1) + ij[:, 1]
+    def _of(self, rows: np.ndarray, index: int) -> np.ndarray:
+        return rows[self.starts[index] : self.starts[index + 1]]
+
+
+def _own_points(cloud: np.ndarray, size: np.ndarray, config: CompletionConfig) -> np.ndarray:
+    """Drop the ground and add the mirror image."""
+    above = cloud[cloud[:, 2] > -size[2] / 2 + config.ground_margin_m]
+    if not config.mirror or not len(above):
+        return above
+    mirrored = above * np.array([1.0, -1.0, 1.0])
+    distance_m = _tree(above).query(mirrored)[0]
+    return np.concatenate([above, mirrored[distance_m > config.mirror_distance_m]])
 
 
 def _tree(points: np.ndarray) -> Any:

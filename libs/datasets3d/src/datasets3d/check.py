@@ -10,6 +10,7 @@ from geom3d import kitti as geom_kitti
 from geom3d.cameras import PinholeCamera
 from tqdm import tqdm
 
+from datasets3d import _published_shapes
 from datasets3d._check_report import HYPOTHESES, CheckReport, FrameCheck, ObjectCheck
 from datasets3d.frame import Objects
 from datasets3d.kitti import (
@@ -21,6 +22,7 @@ from datasets3d.kitti import (
     read_road_plane,
 )
 from datasets3d.kitti._tree import SHAPES_FOLDER, KittiTree, open_tree
+from datasets3d.shapes import ObjectShapes
 
 _T = TypeVar("_T")
 
@@ -90,7 +92,10 @@ def _check_objects(
     projected = geom_kitti.boxes_image_from_lidar(boxes_lidar, camera)
     iou = np.diag(overlap.iou_2d(projected, found.boxes_image.astype(np.float64)))
     xyz = points[:, :3].astype(np.float64)
-    shapes = tree.root / SHAPES_FOLDER
+    ours = tree.root / SHAPES_FOLDER
+    shapes = ObjectShapes(
+        (ours,) if ours.exists() else tuple(_published_shapes.find_folders(tree.root).values())
+    )
     supposed = [boxes.contains(xyz, change(boxes_lidar)).sum(axis=0) for change, _ in HYPOTHESES]
     return tuple(
         ObjectCheck(
@@ -101,7 +106,7 @@ def _check_objects(
             iou_image=float(iou[i]),
             truncation=float(found.truncation[i]),
             difficulty=int(found.difficulty[i]),
-            has_shape=(shapes / f"{found.source_id[i]}.npy").is_file(),
+            has_shape=shapes.find(found.source_id[i]) is not None,
         )
         for i in range(len(found))
     )

@@ -3,10 +3,11 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from datasets3d import _published_shapes
+from datasets3d.completion import build_shapes
 from datasets3d.database import build_database
 from datasets3d.kitti import KittiDataset, write_infos
 from datasets3d.kitti._tree import SHAPES_FOLDER
-from datasets3d.shapes import build_shapes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,13 +29,13 @@ class Prepared:
         return f"{self.infos}\n{self.database}: {counts}\n{self.shapes}: {made}"
 
 
-def prepare_kitti(root: Path | str, split: str, *, progress: bool = True) -> Prepared:
+def prepare_kitti(root: Path | str, split: str, *, processes: int = 1, progress: bool = True) -> Prepared:
     """Write `kitti_infos_<split>.json`, `gt_database/` and `training/object_shapes/` under the root.
 
     Every step replaces what an earlier run wrote, at its end; an interrupted run is simply repeated. Dense
     targets that are there already are kept: a synthetic world comes with exact ones, which completed scans
-    must not replace. Delete the folder to have them made again. Use the training split only, or validation
-    objects leak into training.
+    must not replace, and the published ones (`train_mirror_target/`) need no others. Delete the folder to
+    have them made again. Use the training split only, or validation objects leak into training.
 
     Raises:
         FileNotFoundError: Not a KITTI tree or no such split.
@@ -44,7 +45,8 @@ def prepare_kitti(root: Path | str, split: str, *, progress: bool = True) -> Pre
     infos = write_infos(dataset, progress=progress)
     database = build_database(dataset, dataset.root / "gt_database", progress=progress)
     shapes = dataset.root / SHAPES_FOLDER
-    num_shapes = 0 if shapes.exists() else build_shapes(database, shapes, progress=progress)
+    kept = shapes.exists() or _published_shapes.find_folders(dataset.root)
+    num_shapes = 0 if kept else build_shapes(database, shapes, processes=processes, progress=progress)
     return Prepared(
         infos=infos,
         database=database.folder,

@@ -76,6 +76,8 @@ class ObjectDatabase:
     entries: tuple[DatabaseEntry, ...]
     cameras: Mapping[str, PinholeCamera]
     """Camera of each source frame, by frame id."""
+    split: str = ""
+    """Split that the objects were cut out of."""
 
     @classmethod
     def read(cls, folder: Path | str) -> "ObjectDatabase":
@@ -102,7 +104,7 @@ class ObjectDatabase:
             )
         entries = tuple(_entry_from_json(e) for e in content["objects"])
         cameras = {frame_id: _camera_from_json(c) for frame_id, c in content["cameras"].items()}
-        return cls(folder=folder, entries=entries, cameras=cameras)
+        return cls(folder=folder, entries=entries, cameras=cameras, split=content["split"])
 
     @cached_property
     def by_class(self) -> dict[str, np.ndarray]:
