@@ -59,6 +59,45 @@ def test_samples_start_on_a_ring_around_the_pixel():
     torch.testing.assert_close(bias[:, 3], 4 * bias[:, 0])
 
 
+def _disturbed_fusion(seed=0):
+    """A block of 8 channels whose places and weights depend on the keys."""
+    torch.manual_seed(seed)
+    fusion = DeformAttnFusion(8, heads=2, samples=3).eval()
+    for layer in (fusion.offsets, fusion.weights):
+        torch.nn.init.normal_(layer.weight)
+    return fusion
+
+
+def test_at_the_start_the_sampling_is_the_ring_with_equal_weights():
+    fusion = DeformAttnFusion()
+    pixels = torch.tensor([[3, 2], [100, 50]])
+    locations, weights = fusion.sampling(torch.randn(2, 64), pixels)
+    ring = fusion.offsets.bias.detach().view(4, 4, 2)
+    torch.testing.assert_close(locations, pixels[:, None, None] + ring, atol=0, rtol=0)
+    assert weights.unique().tolist() == [0.25]
+
+
+def test_weights_of_a_head_sum_to_one_and_depend_on_the_key():
+    fusion = _disturbed_fusion()
+    locations, weights = fusion.sampling(torch.randn(5, 8), torch.zeros(5, 2, dtype=torch.int64))
+    assert locations.shape == (5, 2, 3, 2) and weights.shape == (5, 2, 3)
+    torch.testing.assert_close(weights.sum(2), torch.ones(5, 2))
+    assert len(weights.flatten().unique()) == 30
+
+
+def test_attention_reads_the_image_at_the_sampling():
+    """The places and weights that are shown are those that count: bilinear reads of the values there."""
+    fusion = _disturbed_fusion()
+    view = fusion.view(torch.randn(1, 8, 3, 4), torch.zeros(1, 3, 4), size=(6, 8))
+    keys, pixels = torch.randn(5, 8), torch.tensor([[1, 2], [3, 4], [7, 5], [0, 0], [4, 4]])
+    locations, weights = fusion.sampling(keys, pixels)
+    unit = 2 * locations / torch.tensor([8, 6]) - 1
+    maps = view.values[0].permute(1, 2, 0).view(2, 4, 6, 8)
+    read = F.grid_sample(maps, unit.transpose(0, 1), align_corners=False)
+    expected = fusion.output((read * weights.transpose(0, 1)[:, None]).sum(3).permute(2, 0, 1).flatten(1))
+    torch.testing.assert_close(fusion.attend(keys, pixels, [5], view), expected, atol=1e-5, rtol=1e-5)
+
+
 def test_pixels_are_truncated_and_points_behind_or_outside_are_not_in_view():
     points = torch.tensor(
         [[[3.9, 2.2, 1.0], [8.0, 0.0, 1.0], [-0.1, 1.0, 1.0], [2.0, 2.0, -1.0], [0.0, 0.0, 0.0]]]

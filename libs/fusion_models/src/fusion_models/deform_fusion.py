@@ -158,10 +158,9 @@ class DeformAttnFusion(nn.Module):
         self, keys: Float[Tensor, "n c"], pixels: Num[Tensor, "n 2"], counts: list[int], view: ImageView
     ) -> Float[Tensor, "n c"]:
         """Return the deformable attention to the image around the pixels; arguments as in `forward`."""
-        size = keys.new_tensor([view.width, view.height])
-        offsets = self.offsets(keys).view(-1, self.heads, 1, self.samples, 2)
-        locations = (pixels[:, None, None, None] + offsets) / size
-        weights = self.weights(keys).view(-1, self.heads, self.samples).softmax(-1)[:, :, None]
+        locations, weights = self.sampling(keys, pixels)
+        locations = locations[:, :, None] / keys.new_tensor([view.width, view.height])
+        weights = weights[:, :, None]
         shape = [(view.height, view.width)]
         attended = [
             ms_deform_attn(value[None], shape, location[None], weight[None])[0]
@@ -170,6 +169,23 @@ class DeformAttnFusion(nn.Module):
             )
         ]
         return self.output(torch.cat(attended))
+
+    def sampling(
+        self, keys: Float[Tensor, "n c"], pixels: Num[Tensor, "n 2"]
+    ) -> tuple[Float[Tensor, "n heads samples 2"], Float[Tensor, "n heads samples"]]:
+        """Return where each head looks and how much each place counts.
+
+        Args:
+            keys: As in `attend`.
+            pixels: Column u and row v that the places are relative to.
+
+        Returns:
+            The places (u, v) in pixels, where the centre of pixel (i, j) is (i + 0.5, j + 0.5); they may lie
+            outside the image, where every value is 0. The weights, which sum to 1 over the samples of a head.
+        """
+        offsets = self.offsets(keys).view(-1, self.heads, self.samples, 2)
+        weights = self.weights(keys).view(-1, self.heads, self.samples).softmax(-1)
+        return pixels[:, None, None] + offsets, weights
 
     def _init_attention(self) -> None:
         """Start the heads in directions on a ring, the samples 1, 2, ... pixels away (Deformable DETR)."""
