@@ -233,6 +233,45 @@ def test_every_parameter_gets_a_gradient_and_a_step_lowers_the_loss(image_channe
     assert loss < first
 
 
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize("image_channels", [None, 8])
+def test_recomputing_activations_changes_no_number_and_no_statistic(training, image_channels):
+    config = _small(image_channels=image_channels, dropout=0.5)
+    heads = [
+        _head(dataclasses.replace(config, recompute=lean), {"x": 5}).train(training) for lean in (False, True)
+    ]
+    results = []
+    for head in heads:
+        torch.manual_seed(4)
+        losses = [_train_step(head, seed=seed) for seed in (0, 5)]
+        sum(loss.total for loss in losses).backward()
+        gradients = {name: p.grad for name, p in head.named_parameters()}
+        results.append((losses, gradients, dict(head.named_buffers()), torch.rand(1)))
+    for loss, other in zip(*(result[0] for result in results), strict=True):
+        assert loss == other
+    torch.testing.assert_close(results[0][1:], results[1][1:], rtol=0, atol=0)
+    assert all(grad is not None for grad in results[1][1].values())
+
+
+def test_recomputing_keeps_little_until_the_backward_pass():
+    sizes = []
+    for lean in (False, True):
+        head, kept = _head(_small(recompute=lean, shared_fc=()), {"x": 5}), {}
+        rois, scales, *_ = _scene()
+        parameters = {p.untyped_storage().data_ptr() for p in head.parameters()}
+
+        def pack(tensor, kept=kept, parameters=parameters):
+            storage = tensor.untyped_storage()
+            if storage.data_ptr() not in parameters:
+                kept[storage.data_ptr()] = (storage.nbytes(), tensor)
+            return tensor
+
+        with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+            head(rois, scales)
+        sizes.append(sum(size for size, _ in kept.values()))
+    assert sizes[1] < 0.3 * sizes[0]
+
+
 def test_a_batch_of_two_equals_two_batches_of_one_in_eval_mode():
     head = _head(_small(image_channels=8), {"x": 5}).eval()
     rois, scales, *_ = _scene()

@@ -62,7 +62,9 @@ class RoiHeadConfig:
     """Between the hidden layers. Source: DP_RATIO."""
     recompute: bool = False
     """Recompute the activations of pooling, image guidance, grid transformer, generator and PointNet++ in the
-    backward pass: less memory, more time, the same results."""
+    backward pass: less memory, more time, the same results. A stage of 160 RoIs with the defaults keeps 123
+    MB instead of 2301 MB until its backward pass (bytes of the distinct tensors that
+    `torch.autograd.graph.saved_tensors_hooks` sees, but for parameters, voxels and image)."""
     targets: RoiTargetConfig = field(default_factory=RoiTargetConfig)
     losses: RoiLossConfig = field(default_factory=RoiLossConfig)
 
