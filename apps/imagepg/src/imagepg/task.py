@@ -119,8 +119,8 @@ class DetectionTask(pl.LightningModule):
 def loss_parts(losses: DetectorLosses) -> dict[str, torch.Tensor]:
     """Return the named parts of a loss for the log; those of the refinement stages are summed."""
     parts = {f"train/anchor_{item.name}": getattr(losses.anchors, item.name) for item in fields(AnchorLosses)}
-    for item in fields(RoiLosses):
-        if item.name != "total":
-            stages = [getattr(stage, item.name) for stage in losses.stages]
-            parts[f"train/roi_{item.name}"] = torch.stack(stages).sum()
+    if losses.occupancy is not None:
+        parts["train/occupancy"] = losses.occupancy
+    for name in [item.name for item in fields(RoiLosses) if item.name != "total" and losses.stages]:
+        parts[f"train/roi_{name}"] = torch.stack([getattr(stage, name) for stage in losses.stages]).sum()
     return {name: value.detach() for name, value in parts.items()}
