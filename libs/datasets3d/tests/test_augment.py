@@ -191,3 +191,45 @@ def test_a_factor_that_is_not_positive_is_named(frame: Frame) -> None:
 def test_bad_settings_are_named(setting: dict, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         RandomAugmentation(**setting)
+
+
+def test_filter_range_keeps_all_points_and_counts_those_inside(frame: Frame) -> None:
+    # The car reaches from x = 10 to 14, the pedestrian stands at 9.
+    kept = augment.filter_range(frame, (10.5, -40, -3, 70, 40, 1))
+    assert kept.objects is not None and kept.objects.names == ("Car",)
+    assert kept.points is frame.points
+    assert kept.dense_points is not None and kept.dense_points[:, 3].tolist() == [0]
+    assert frame.objects is not None
+    inside = augment.points_in_boxes(frame.points, frame.objects.boxes_lidar)[:, 0]
+    count = int((inside & (frame.points[:, 0] >= 10.5)).sum())
+    assert 0 < count < int(inside.sum())
+    for least, names in ((count, ("Car",)), (count + 1, ())):
+        kept = augment.filter_range(frame, (10.5, -40, -3, 70, 40, 1), min_points=least)
+        assert kept.objects is not None and kept.objects.names == names
+
+
+def test_filter_range_includes_its_bounds_and_ignores_the_height_of_points(frame: Frame) -> None:
+    box = np.array([[10.0, 0.0, 0.0, 2.0, 2.0, 2.0, 0.0]], np.float32)
+    assert frame.objects is not None
+    one = replace(frame, objects=replace(frame.objects.take([0]), boxes_lidar=box), dense_points=None)
+    one = replace(one, points=np.array([[9.5, 0.5, 0.9, 0.0]], np.float32))
+
+    def kept(bounds: tuple[float, ...], min_points: int = 0) -> int:
+        objects = augment.filter_range(one, bounds, min_points=min_points).objects
+        assert objects is not None
+        return len(objects)
+
+    assert kept((0, -1, -1, 9.0, 1, 1)) == 1
+    assert kept((0, -1, -1, 8.99, 1, 1)) == 0
+    assert kept((0, -1, -1, 9.5, 1, 0.5), 1) == 1  # the point lies above the range
+    assert kept((0, -1, -1, 9.49, 1, 1), 1) == 0
+    bare = replace(one, objects=None)
+    assert augment.filter_range(bare, (0, 0, 0, 1, 1, 1)) is bare
+    with pytest.raises(ValueError, match="filter_range: bounds must be x0 y0 z0 x1 y1 z1"):
+        augment.filter_range(one, (0, 0, 0))
+
+
+def test_a_centimetre_beside_a_box_still_counts_but_not_above() -> None:
+    box = np.array([[0.0, 0.0, 0.0, 2.0, 2.0, 2.0, 0.0]], np.float32)
+    near = np.array([[1.009, 0, 0], [0, -1.009, 0], [0, 0, 1.009], [1.011, 0, 0], [0, 0, 1.0]])
+    assert augment.points_in_boxes(near, box)[:, 0].tolist() == [True, True, False, False, True]

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from geom3d import angles, boxes, transforms
+from jaxtyping import Bool, Float
 
 from datasets3d.frame import Frame, Objects
 from datasets3d.kitti.labels import KITTI_CLASSES, check_class_names
@@ -116,16 +117,40 @@ def crop_range(frame: Frame, bounds: Sequence[float | int]) -> Frame:
     Raises:
         ValueError: Not six numbers, or an upper bound that is not above its lower one.
     """
-    if len(bounds) != 6 or not all(bounds[i] < bounds[i + 3] for i in range(3)):
-        raise ValueError(
-            f"crop_range: bounds must be x0 y0 z0 x1 y1 z1 with x0 < x1 etc., got {tuple(bounds)}"
-        )
-    low, high = np.array(bounds[:3]), np.array(bounds[3:])
+    low, high = _low_and_high("crop_range", bounds)
     cropped = _select_points(frame, _inside(frame.points[:, :3], low, high))
     if frame.objects is None:
         return cropped
     corners = boxes.corners(frame.objects.boxes_lidar.astype(np.float64))
     return select_objects(cropped, np.flatnonzero(_inside(corners, low, high).any(axis=1)))
+
+
+def filter_range(frame: Frame, bounds: Sequence[float | int], *, min_points: int = 0) -> Frame:
+    """Leave out objects without a box corner inside the bounds, or with too few points there; points stay.
+
+    Points outside the bounds are kept because a model may look at turned and scaled copies of the scene, into
+    which they can enter. All bounds are included, and for points those of x and y alone count, as in the
+    released code (`mask_points_and_boxes_outside_range`, `filter_empty_boxes`).
+
+    Args:
+        frame: A frame without labels is returned as it is.
+        bounds: x0 y0 z0 x1 y1 z1 in metres, LiDAR frame.
+        min_points: Points inside the bounds that must lie in the box, see `points_in_boxes`.
+
+    Raises:
+        ValueError: Not six numbers, or an upper bound that is not above its lower one.
+    """
+    low, high = _low_and_high("filter_range", bounds)
+    objects = frame.objects
+    if objects is None or len(objects) == 0:
+        return frame
+    corners = boxes.corners(objects.boxes_lidar.astype(np.float64))
+    keep = np.asarray(((corners >= low) & (corners <= high)).all(axis=-1)).any(axis=1)
+    if min_points > 0 and keep.any():
+        xy = frame.points[:, :2]
+        near = frame.points[((xy >= low[:2]) & (xy <= high[:2])).all(axis=1)]
+        keep &= points_in_boxes(near, objects.boxes_lidar).sum(axis=0) >= min_points
+    return select_objects(frame, np.flatnonzero(keep))
 
 
 def shuffle_points(frame: Frame, rng: np.random.Generator) -> Frame:
@@ -146,7 +171,7 @@ def filter_objects(
     Args:
         frame: A frame without labels is returned as it is.
         names: Classes to keep; None keeps all.
-        min_points: Points of the frame, as it is now, that must lie in the box (faces belong to it).
+        min_points: Points of the frame, as it is now, that must lie in the box, see `points_in_boxes`.
         max_difficulty: Keep difficulties 0 up to this one; None keeps all, also -1.
         known_names: What `names` may contain.
 
@@ -182,10 +207,20 @@ def select_objects(frame: Frame, indices: np.ndarray) -> Frame:
 
 
 def count_points(frame: Frame, objects: Objects) -> np.ndarray:
-    """Count the frame's points in each box, int64 [m]; faces belong to the box."""
-    return boxes.contains(frame.points[:, :3].astype(np.float64), objects.boxes_lidar.astype(np.float64)).sum(
-        axis=0
-    )
+    """Count the frame's points in each box, int64 [m], see `points_in_boxes`."""
+    return points_in_boxes(frame.points, objects.boxes_lidar).sum(axis=0)
+
+
+def points_in_boxes(
+    points: Float[np.ndarray, "n c"], boxes_lidar: Float[np.ndarray, "m 7"]
+) -> Bool[np.ndarray, "n m"]:
+    """Mark which points lie in which boxes, with 1 cm to spare on the four sides and none in height.
+
+    The released code decides so which objects have points and which scene points make way for pasted objects
+    (`points_in_boxes_cpu`). Faces belong to the box.
+    """
+    wider = boxes_lidar.astype(np.float64) + np.array([0, 0, 0, 0.02, 0.02, 0, 0])
+    return boxes.contains(points[:, :3].astype(np.float64), wider)
 
 
 def _move(frame: Frame, new_from_old: np.ndarray) -> Frame:
@@ -215,6 +250,14 @@ def _mirror_boxes(boxes_image: np.ndarray | None, width: int | None) -> np.ndarr
         return boxes_image
     u0, v0, u1, v1 = boxes_image.T
     return np.stack([width - u1, v0, width - u0, v1], axis=1).astype(np.float32)
+
+
+def _low_and_high(function: str, bounds: Sequence[float | int]) -> tuple[np.ndarray, np.ndarray]:
+    if len(bounds) != 6 or not all(bounds[i] < bounds[i + 3] for i in range(3)):
+        raise ValueError(
+            f"{function}: bounds must be x0 y0 z0 x1 y1 z1 with x0 < x1 etc., got {tuple(bounds)}"
+        )
+    return np.array(bounds[:3], np.float64), np.array(bounds[3:], np.float64)
 
 
 def _inside(xyz: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:

@@ -115,7 +115,39 @@ def test_the_given_picture_is_not_changed() -> None:
         numbered(4, 4),
         crop_origin=(0, 0),
         source_box=(0.0, 0.0, 4.0, 4.0),
-        box=np.array([28.0, 18.0, 32.0, 22.0]),
+        box=np.array([25.9, 15.9, 29.0, 19.0]),
     )
     assert image.sum() == 0
-    assert (c.owner == 0).sum() == 4
+    assert (c.owner[15:19, 25:29] == 0).all() and (c.owner == 0).sum() == 16
+
+
+def test_pixels_are_cut_off_not_rounded() -> None:
+    c, crop = canvas(), numbered(10, 12)
+    # 4 wide and 3 high about (106.9, 55.8): from 104.9 to 108.9 and from 54.3 to 57.3 in the source picture.
+    c.paste(
+        0,
+        crop,
+        crop_origin=(100, 50),
+        source_box=(104.0, 53.0, 109.8, 58.6),
+        box=np.array([10.9, 5.9, 14.2, 8.9]),
+    )
+    np.testing.assert_array_equal(c.image[5:8, 10:14], crop[4:7, 4:8])
+    assert (c.owner == 0).sum() == 12
+
+
+def test_outside_the_picture_the_border_pixel_decides() -> None:
+    c = canvas()
+    c.owner[:, 0] = 3
+    c.owner[19, 29] = 4
+    uv = np.array([[-5.0, 7.0], [-0.1, 7.0], [1.0, 7.0], [40.0, 25.0], [29.5, 19.5]])
+    assert c.owned(uv, 3).tolist() == [True, True, False, False, False]
+    assert c.owned(uv, 4).tolist() == [False, False, False, True, True]
+
+
+def test_edges_of_a_crooked_box_are_averaged_by_their_lengths() -> None:
+    corners = boxes.corners(np.array([0.0, 0.0, 0.0, 4.0, 2.0, 1.5, 0.0]))
+    corners[[4, 5], 1] += 0.5  # the roof's front slides sideways: its long edges grow
+    edges = [4.0, 4.0, np.hypot(4.0, 0.5), np.hypot(4.0, 0.5)]
+    found = _paste.refit_box(corners)
+    np.testing.assert_allclose(found[3], np.mean(edges))
+    np.testing.assert_allclose(found[6], np.arctan2(0.25, 4.0))

@@ -7,6 +7,7 @@ from datasets3d import Frame, Objects, augment
 from datasets3d.database import DatabaseEntry, ObjectDatabase, SamplingConfig, build_database, sample_objects
 from datasets3d.kitti import KittiDataset, read_image
 from geom3d import boxes, cameras, overlap
+from geom3d import kitti as geom_kitti
 from geom3d.cameras import PinholeCamera
 
 
@@ -181,6 +182,77 @@ def test_a_candidate_that_covers_a_labelled_object_is_rejected(
     strict = replace(ANY, counts={"Car": 1}, max_overlap_image=0.5)
     assert sampled(hidden, car, strict) is hidden
     assert len(labels(sampled(target, car, strict))) == 2
+
+
+def test_one_that_stands_in_the_way_still_hides_others_of_its_class(
+    target: Frame, database: ObjectDatabase
+) -> None:
+    """The nearer car stands in the van and goes; the farther one is seen behind it, so it goes too."""
+    near, other = (only(database, source_id).entries[0] for source_id in ("000000_0", "000001_0"))
+    x, y, z, *size, yaw = near.box_lidar
+    crowded = replace(
+        target,
+        objects=replace(
+            labels(target),
+            boxes_lidar=np.array([[x - 2, y, z, *size, yaw]], np.float32),
+            boxes_image=np.array([[2000.0, 0.0, 2001.0, 1.0]], np.float32),
+        ),
+    )
+    config = replace(ANY, counts={"Car": 2}, max_overlap_image=0.5)
+    behind = (1.4 * x, 1.4 * y, 1.4 * z, *(1.4 * edge for edge in size), yaw)
+    for box, admitted in ((behind, 0), ((26.0, 4.4, z, *size, yaw), 1)):
+        pair = replace(database, entries=(near, replace(other, box_lidar=box)))
+        assert len(labels(sampled(crowded, pair, config))) - 1 == admitted
+
+
+def test_the_frames_own_camera_decides_what_hides_what(target: Frame, database: ObjectDatabase) -> None:
+    """Seen by its own camera the car would hide the labelled object; seen by the frame's it does not."""
+    car = only(database, "000000_0")
+    seen_by = target.cameras["image_2"]
+    shifted = np.array(seen_by.image_from_cam)
+    shifted[0, 2] += 60.0
+    camera = replace(seen_by, image_from_cam=shifted)
+    box = np.array(car.entries[0].box_lidar)[None]
+    strict = replace(ANY, counts={"Car": 1}, max_overlap_image=0.5)
+    for shown_to, admitted in ((seen_by, 1), (camera, 0)):
+        hidden = geom_kitti.boxes_image_from_lidar(box, shown_to).astype(np.float32)
+        frame = replace(
+            target, cameras={"image_2": camera}, objects=replace(labels(target), boxes_image=hidden)
+        )
+        assert len(labels(sampled(frame, car, strict))) - 1 == admitted
+
+
+def test_points_beside_the_picture_stay_with_an_object_at_its_border(
+    target: Frame, database: ObjectDatabase
+) -> None:
+    """A car cut off by the picture's border has points that the camera does not see: they are pasted too."""
+    car = only(database, "000000_0")
+    cut = replace(car.entries[0], box_lidar=(12.0, 10.3, *car.entries[0].box_lidar[2:]))
+    pair = replace(car, entries=(cut,))
+    clear = replace(target, objects=Objects.empty())
+    after = sampled(clear, pair, replace(ANY, counts={"Car": 1}))
+    count = labels(after).num_points
+    assert count is not None and count[0] > 0
+    uv, _ = cameras.project(
+        after.points[: int(count[0]), :3].astype(np.float64), after.cameras["image_2"].image_from_lidar
+    )
+    assert 0 < (uv[:, 0] < 0).sum() < count[0]
+
+
+def test_scene_points_a_centimetre_beside_the_box_go_those_under_its_lowered_roof_stay(
+    target: Frame, database: ObjectDatabase
+) -> None:
+    car = only(database, "000000_0")
+    box = np.array(car.entries[0].box_lidar)
+    local = np.array(
+        [[0.5 * box[3] + 0.009, 0, 0], [0.5 * box[3] + 0.011, 0, 0], [0, 0, 0.5 * box[5] - 0.09]]
+    )
+    scene = boxes.from_canonical(local, box)
+    marked = np.column_stack([scene, [0.11, 0.22, 0.33]]).astype(np.float32)
+    after = sampled(replace(target, points=marked), car, replace(ANY, counts={"Car": 1}))
+    left = after.points[-2:, 3]
+    np.testing.assert_allclose(left, [0.22, 0.33])
+    assert len(after.points) == 2 + int(labels(after).num_points[0 + 1])  # pyright: ignore[reportOptionalSubscript]
 
 
 def test_objects_stand_on_the_road(_template: Path, database: ObjectDatabase) -> None:

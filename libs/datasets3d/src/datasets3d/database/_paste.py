@@ -16,12 +16,13 @@ def reproject(xyz: np.ndarray, *, source: PinholeCamera, target: PinholeCamera) 
 
 
 def refit_box(corners: np.ndarray) -> np.ndarray:
-    """Return the box x y z dx dy dz yaw whose corners [8, 3] come nearest, parallel edges averaged."""
-    along_x = (corners[[0, 1, 4, 5]] - corners[[3, 2, 7, 6]]).mean(axis=0)
-    along_y = (corners[[0, 3, 4, 7]] - corners[[1, 2, 5, 6]]).mean(axis=0)
-    along_z = (corners[4:] - corners[:4]).mean(axis=0)
-    size = [np.linalg.norm(edge) for edge in (along_x, along_y, along_z)]
-    return np.array([*corners.mean(axis=0), *size, np.arctan2(along_x[1], along_x[0])])
+    """Return the box x y z dx dy dz yaw of eight corners [8, 3]: mean corner, mean edges, mean heading."""
+    along_x = corners[[0, 1, 4, 5]] - corners[[3, 2, 7, 6]]
+    along_y = corners[[0, 3, 4, 7]] - corners[[1, 2, 5, 6]]
+    along_z = corners[4:] - corners[:4]
+    size = [np.linalg.norm(edges, axis=1).mean() for edges in (along_x, along_y, along_z)]
+    heading = along_x.mean(axis=0)
+    return np.array([*corners.mean(axis=0), *size, np.arctan2(heading[1], heading[0])])
 
 
 def reproject_box(box: np.ndarray, *, source: PinholeCamera, target: PinholeCamera) -> np.ndarray:
@@ -55,13 +56,12 @@ class Canvas:
     ) -> None:
         """Paste the part of the source picture about the centre of `source_box`, as large as `box`.
 
-        What the crop does not hold is not pasted; the piece is then centred in `box`.
+        What the crop does not hold is not pasted; the piece is then centred in `box`, which lies in the
+        picture. Pixels are cut off, not rounded, as in the released code.
         """
         (u0, v0, u1, v1), (a0, b0, a1, b1) = box.tolist(), source_box
-        height_all, width_all, height_crop, width_crop = *self.image.shape[:2], *crop.shape[:2]
-        across = _span((u0, u1), (a0, a1), origin=crop_origin[0], length=width_crop, limit=width_all)
-        down = _span((v0, v1), (b0, b1), origin=crop_origin[1], length=height_crop, limit=height_all)
-        (u_to, u_from, width), (v_to, v_from, height) = across, down
+        u_to, u_from, width = _span((u0, u1), (a0, a1), origin=crop_origin[0], length=crop.shape[1])
+        v_to, v_from, height = _span((v0, v1), (b0, b1), origin=crop_origin[1], length=crop.shape[0])
         if width <= 0 or height <= 0:
             return
         piece = crop[v_from : v_from + height, u_from : u_from + width]
@@ -69,22 +69,22 @@ class Canvas:
         self.owner[v_to : v_to + height, u_to : u_to + width] = number
 
     def owned(self, uv: np.ndarray, number: int) -> np.ndarray:
-        """Mark the pixels [n, 2] that belong to this paste, bool [n]; outside the picture nothing does."""
+        """Mark the pixels [n, 2] that belong to this paste, bool [n].
+
+        Outside the picture the pixel of its border decides: cut-off objects have points there.
+        """
         height, width = self.image.shape[:2]
-        u, v = np.floor(uv).astype(np.int64).T
-        inside = (u >= 0) & (u < width) & (v >= 0) & (v < height)
-        return inside & (self.owner[np.where(inside, v, 0), np.where(inside, u, 0)] == number)
+        u, v = np.clip(uv, 0, (width - 1, height - 1)).astype(np.int64).T
+        return self.owner[v, u] == number
 
 
 def _span(
-    box: tuple[float, float], source_box: tuple[float, float], *, origin: int, length: int, limit: int
+    box: tuple[float, float], source_box: tuple[float, float], *, origin: int, length: int
 ) -> tuple[int, int, int]:
     """Return (start in the target, start in the crop, length) along one axis."""
-    first, last = int(np.floor(box[0])), int(np.ceil(box[1]))
-    wanted = last - first
-    start = round((sum(source_box) - wanted) / 2) - origin
-    kept_start, kept_stop = max(start, 0), min(start + wanted, length)
-    kept = kept_stop - kept_start
-    to = first if kept == wanted else round((first + last - kept) / 2)
-    cut = max(0, -to)
-    return to + cut, kept_start + cut, min(kept - cut, limit - to - cut)
+    first, last = int(box[0]), int(box[1])
+    centre, half = sum(source_box) / 2, (last - first) / 2
+    start, stop = max(int(centre - half), origin), min(int(centre + half), origin + length)
+    kept = stop - start
+    to = first if kept == last - first else int((first + last - kept) / 2)
+    return to, start - origin, kept

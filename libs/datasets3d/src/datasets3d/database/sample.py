@@ -4,10 +4,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 import numpy as np
-from geom3d import boxes, cameras, overlap
+from geom3d import cameras, overlap
 from geom3d import kitti as geom_kitti
 from geom3d.cameras import PinholeCamera
 
+from datasets3d.augment import points_in_boxes
 from datasets3d.database import _paste
 from datasets3d.database.store import DatabaseEntry, ObjectDatabase
 from datasets3d.frame import Frame, Objects
@@ -29,7 +30,8 @@ class SamplingConfig:
     excluded_difficulties: tuple[int, ...] = (-1,)
     """Source: filter_by_difficulty."""
     max_overlap_image: float = 0.5
-    """2D IoU with a labelled box or another candidate of the class from which a candidate is rejected."""
+    """2D IoU with a labelled box, or another object drawn for the class, from which one is rejected. Source:
+    IMG_AUG_IOU_THRESH."""
     cleared_extra_m: tuple[float, float, float] = (0.0, 0.0, -0.2)
     """Added to the box sizes before scene points inside are removed. Source: REMOVE_EXTRA_WIDTH."""
 
@@ -49,17 +51,28 @@ def sample_objects(
 ) -> Frame:
     """Paste objects of other frames into the scan and the picture, before any geometric augmentation.
 
-    For each class as many objects are drawn as the frame lacks. A candidate is rejected if it touches an
-    object or another candidate seen from above, or overlaps too much in the picture. The rest is put on the
-    road plane (where the frame has one), moved so that the frame's camera sees it at the pixel and depth at
-    which its own camera did, and its box refitted; scene points in its box go; its crop is pasted, later ones
-    over earlier ones, and only those of its points stay whose pixel is its own in the end. Scene points are
-    kept even behind a pasted crop.
+    For each class as many objects are drawn as the frame lacks. One is rejected if it touches an object, one
+    pasted before it, or another one drawn for its class, seen from above, or if it overlaps a labelled box or
+    another one drawn for its class too much in the picture, put on the road plane (where the frame has one).
+    The rest is moved so that the frame's camera sees it at the pixel and depth at which its own camera would,
+    and its box refitted; scene points in its box go; its crop is pasted, later ones over earlier ones, and
+    only those of its points stay whose pixel is its own in the end. Scene points are kept even behind a
+    pasted crop.
 
-    Differences from the published pipeline: objects are drawn afresh and without repetition for each frame,
-    instead of from one shuffled list that runs through an epoch; the original objects' crops are not pasted a
-    second time (it changes nothing, because pasted objects lie over them anyway); crops hold the labelled box
-    and a quarter of its size around it, not the whole picture.
+    Differences from the released code (`gt_sampling_mbm` of ImagePG):
+
+    * Objects are drawn afresh and without repetition for each frame, instead of from one shuffled list that
+      runs through an epoch in every worker: a frame then depends on its seed alone.
+    * The original objects' crops are not pasted a second time: it changes nothing.
+    * Crops hold the labelled box and a quarter of its size around it, not the whole picture, so a paste much
+      larger than its source's box is cut a little more.
+    * Pixels are projected with the whole matrix, the box is refitted in the LiDAR frame, and a box that
+      reaches behind the camera is cut there. The released code divides by the rectified depth and refits a
+      camera box, which turns boxes by thousandths of a radian and moves pixels by tenths.
+    * Objects beside the picture are rejected at once and points behind the camera go. There such an object
+      loses all its points, and so its label, but clears the scene and leaves its dense target behind.
+    * A frame without a road plane is no error: objects keep the height of their own frame.
+    * Difficulties count the height of 2D boxes as the benchmark does, without the extra pixel of OpenPCDet.
 
     New objects follow the old ones; dense points are not touched (call `add_dense_points` afterwards).
 
@@ -138,10 +151,15 @@ def _admit(
     if not entries:
         return []
     drawn = np.array([entry.box_lidar for entry in entries], np.float64).reshape(-1, 7)
-    free = ~_collides(drawn, placed.boxes)
-    candidates = [_place(entries[i], frame, database) for i in np.flatnonzero(free)]
-    seen = ~_hides(candidates, placed.labelled_image, config.max_overlap_image)
-    return [candidate for candidate, keep in zip(candidates, seen.tolist(), strict=True) if keep]
+    on_road = drawn.copy()
+    on_road[:, 2] += _shifts_to_road(drawn, frame)
+    # Those in the way hide others all the same, as in the released code.
+    rejected = _collides(drawn, placed.boxes) | _hides(
+        geom_kitti.boxes_image_from_lidar(on_road, _camera(frame)),
+        placed.labelled_image,
+        config.max_overlap_image,
+    )
+    return [_place(entries[i], on_road[i], frame, database) for i in np.flatnonzero(~rejected)]
 
 
 def _pool(database: ObjectDatabase, class_name: str, config: SamplingConfig) -> np.ndarray:
@@ -158,9 +176,8 @@ def _collides(drawn: np.ndarray, standing: np.ndarray) -> np.ndarray:
     return np.asarray((among > 0).any(axis=1) | (with_standing > 0).any(axis=1))
 
 
-def _hides(candidates: list[_Candidate], labelled: np.ndarray, max_overlap: float) -> np.ndarray:
-    """Mark candidates outside the picture, or overlapping a labelled object or each other too much in it."""
-    found = np.array([c.box_image for c in candidates], np.float64).reshape(-1, 4)
+def _hides(found: np.ndarray, labelled: np.ndarray, max_overlap: float) -> np.ndarray:
+    """Mark 2D boxes outside the picture, or overlapping a labelled object or each other too much in it."""
     among = overlap.iou_2d(found, found)
     np.fill_diagonal(among, 0.0)
     crowded = (among >= max_overlap).any(axis=1) | (overlap.iou_2d(found, labelled) >= max_overlap).any(
@@ -169,18 +186,20 @@ def _hides(candidates: list[_Candidate], labelled: np.ndarray, max_overlap: floa
     return crowded | (found[:, 2] <= found[:, 0]) | (found[:, 3] <= found[:, 1])
 
 
-def _place(entry: DatabaseEntry, frame: Frame, database: ObjectDatabase) -> _Candidate:
-    """Put an object on the road and let the frame's camera see it as its own camera did."""
+def _shifts_to_road(drawn: np.ndarray, frame: Frame) -> np.ndarray:
+    """Return how far [m] each box must rise to stand on the frame's road plane; 0 without one."""
+    if frame.road_plane is None:
+        return np.zeros(len(drawn))
+    bottom = drawn[:, 2] - drawn[:, 5] / 2
+    return _paste.road_height(drawn[:, :3], frame.road_plane, _camera(frame)) - bottom
+
+
+def _place(entry: DatabaseEntry, on_road: np.ndarray, frame: Frame, database: ObjectDatabase) -> _Candidate:
+    """Let the frame's camera see an object, put on the road, as its own camera would."""
     target, source = _camera(frame), database.cameras[entry.frame_id]
-    box = np.array(entry.box_lidar, np.float64)
-    shift_z_m = 0.0
-    if frame.road_plane is not None:
-        bottom = box[2] - box[5] / 2
-        shift_z_m = float(_paste.road_height(box[None, :3], frame.road_plane, target)[0] - bottom)
-    box[2] += shift_z_m
-    moved = _paste.reproject_box(box, source=source, target=target)
+    moved = _paste.reproject_box(on_road, source=source, target=target)
     box_image = geom_kitti.boxes_image_from_lidar(moved[None], target)[0]
-    return _Candidate(entry, shift_z_m, moved, box_image)
+    return _Candidate(entry, float(on_road[2] - entry.box_lidar[2]), moved, box_image)
 
 
 def _paste_all(
@@ -201,7 +220,7 @@ def _paste_all(
     pasted = [_visible_points(c, number, canvas, frame, database) for number, c in enumerate(new)]
     boxes_new = np.array([c.box for c in new])
     cleared = boxes_new + np.array([0, 0, 0, *config.cleared_extra_m, 0])
-    covered = boxes.contains(frame.points[:, :3].astype(np.float64), cleared).any(axis=1)
+    covered = points_in_boxes(frame.points, cleared).any(axis=1)
     assert frame.objects is not None
     return replace(
         frame,
