@@ -1,33 +1,50 @@
-import math
 from dataclasses import replace
-from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
-import torch.nn.functional as F
 from fusion_models.anchor_head import AnchorHeadConfig
 from fusion_models.anchors import KITTI_ANCHORS
 from fusion_models.batch import Batch
 from fusion_models.bev_backbone import BevBackboneConfig
+from fusion_models.bev_fusion import GuidanceFusionConfig
+from fusion_models.copies import CloudCopy
 from fusion_models.image_backbone import ImageBackboneConfig, SwinConfig
-from fusion_models.imagepg import Detector, DetectorConfig, pg_rcnn, with_image
+from fusion_models.imagepg import Detector, DetectorConfig, StageOutputs
+from fusion_models.occupancy import OccupancyConfig
 from fusion_models.point_generator import GeneratorConfig
 from fusion_models.pointnet2 import SetAbstractionConfig
+from fusion_models.post_process import PostProcessConfig
 from fusion_models.proposals import ProposalConfig, Proposals
 from fusion_models.roi_head import RoiHeadConfig
 from fusion_models.roi_losses import RoiLossConfig
 from fusion_models.roi_targets import RoiTargetConfig
+from fusion_models.variants import with_image
 from fusion_models.voxel_backbone import VoxelBackboneConfig, VoxelGrid
 from fusion_models.voxel_pool import VoxelPoolConfig
-from fusion_models.weights import load_official, save_weights
 
-KEYS = Path(__file__).parent / "golden" / "pg_rcnn_state_dict.txt"
 IMAGE = ImageBackboneConfig(
-    swin=SwinConfig(embed_dim=8, depths=(1, 1, 1, 1), heads=(1, 1, 2, 2), window=4, frozen_stages=-1),
+    swin=SwinConfig(
+        embed_dim=8, depths=(1, 1, 1, 1), heads=(1, 1, 2, 2), window=4, frozen_stages=-1, drop_path=0.0
+    ),
     neck_channels=16,
     channels=16,
 )
+OCCUPANCY = OccupancyConfig(
+    channels=16,
+    backbone=BevBackboneConfig((1, 1), (2, 2), (8, 16), (1, 2), (8, 8)),
+    head_channels=8,
+    threshold=0.05,  # below the first probability everywhere, so that there is guidance
+)
+COPIES = (CloudCopy(rotation_rad=0.4, scale=0.98), CloudCopy(flip_y=True, rotation_rad=-0.3, scale=1.02))
+FULL = {"image": IMAGE, "copies": COPIES, "occupancy": OCCUPANCY}
+PARTS = {
+    "lidar": {},
+    "image": {"image": IMAGE},
+    "copies": {"copies": COPIES},
+    "occupancy": {"occupancy": OCCUPANCY},
+    "full": FULL,
+    "one-stage": {"roi": None},
+}
 
 
 def _pools():
@@ -38,8 +55,8 @@ def _pools():
     )
 
 
-def _small_config(*, image=None, stages=1):
-    roi = RoiHeadConfig(
+def _roi_config(image):
+    return RoiHeadConfig(
         grid_size=3,
         pools=_pools(),
         generator=GeneratorConfig(heads=2, hidden=16, generator_fc=(16,), feature=8, embedding=(8, 8)),
@@ -53,19 +70,27 @@ def _small_config(*, image=None, stages=1):
         box_fc=(16,),
         dropout=0.0,
         targets=RoiTargetConfig(rois_per_frame=16),
-        losses=RoiLossConfig(sample_points=16 * 27),  # all of them
+        # few enough that furthest points are never among those of a RoI drawn twice, which tie
+        losses=RoiLossConfig(sample_points=32),
     )
-    return DetectorConfig(
+
+
+def _small_config(*, image=None, copies=(), occupancy=None, **changes):
+    config = DetectorConfig(
         voxels=VoxelGrid(size=(0.2, 0.2, 0.1), bounds=(0.0, -12.8, -2.0, 25.6, 12.8, 1.0)),
         backbone=VoxelBackboneConfig((4, 8, 8, 8), 16),
         bev=BevBackboneConfig((1, 1), (1, 2), (16, 16), (1, 2), (16, 16)),
         anchors=AnchorHeadConfig(classes=KITTI_ANCHORS),
         train_proposals=ProposalConfig(pre_max=200, threshold=0.8, post_max=32),
         test_proposals=ProposalConfig(pre_max=100, threshold=0.7, post_max=16),
+        copies_train=copies,
+        copies_test=copies,
+        occupancy=occupancy,
+        guidance=GuidanceFusionConfig(hidden=16, reduction=4, kernel=3),
         image=image,
-        roi=roi,
-        stages=stages,
+        roi=_roi_config(image),
     )
+    return replace(config, **changes)
 
 
 def _model(**options):
@@ -153,53 +178,46 @@ def _losses(model, batch):
     return model.loss(model(batch), batch)
 
 
-def test_default_configuration_has_the_published_parameters_without_guidance():
-    parts = Detector(DetectorConfig()).named_children()
-    counts = {name: sum(p.numel() for p in part.parameters()) for name, part in parts}
-    # specification: 0.997 M, 7.27 M less 2.40 M of guidance fusion, 0.04 M, 27.52 + 1.61 M, 12.22 M
-    assert counts == {
-        "backbone": 997_248,
-        "bev": 4_871_680,
-        "anchors": 36_936,
-        "image": 29_128_314,
-        "roi": 12_222_620,
-    }
+parts = pytest.mark.parametrize("parts", PARTS.values(), ids=PARTS)
 
 
-def test_pg_rcnn_has_the_size_of_the_published_weights_file(tmp_path):
-    model = Detector(pg_rcnn())
-    assert sum(p.numel() for p in model.parameters()) == 2_276_148
-    save_weights(model, tmp_path / "pg_rcnn.safetensors")
-    # the authors' model zoo lists "model-8.8M", which is the file's size in megabytes
-    assert (tmp_path / "pg_rcnn.safetensors").stat().st_size / 2**20 == pytest.approx(8.8, abs=0.15)
+def _batch_for(parts, **options):
+    return _batch(images=parts.get("image") is not None, **options)
 
 
-def test_names_of_the_weights_are_frozen():
-    with torch.device("meta"):
-        state = Detector(pg_rcnn()).state_dict()
-    lines = [f"{name} {list(value.shape)}" for name, value in state.items()]
-    assert lines == KEYS.read_text().splitlines()
-
-
-@pytest.mark.parametrize("image", [None, IMAGE], ids=["lidar", "image"])
-@pytest.mark.parametrize("stages", [1, 2])
-def test_one_step_lowers_the_loss(image, stages):
-    model, batch = _model(image=image, stages=stages).train(), _batch(images=image is not None)
+@parts
+def test_one_step_lowers_the_loss(parts):
+    model, batch = _model(**parts).train(), _batch_for(parts)
     optimizer = torch.optim.SGD(model.parameters(), lr=1e-3)
     # other proposals would be another problem, so the loss is compared on the same ones
     proposals = _near_the_boxes(batch)
     before = model.loss(model(batch, proposals=proposals), batch)
-    assert len(before.stages) == stages and before.stages[0].box > 0 and before.stages[0].chamfer > 0
+    assert len(before.stages) == (0 if "roi" in parts else len(parts.get("copies", ())) + 1)
+    assert all(stage.box > 0 and stage.chamfer > 0 for stage in before.stages[:1])
+    assert (before.occupancy is not None) == ("occupancy" in parts)
     before.total.backward()
     assert all(torch.isfinite(p.grad).all() for p in model.parameters() if p.grad is not None)
     optimizer.step()
     after = model.loss(model(batch, proposals=proposals), batch)
     assert after.anchors.total < before.anchors.total
-    assert sum(stage.total for stage in after.stages) < sum(stage.total for stage in before.stages)
+    if before.stages:
+        assert sum(stage.total for stage in after.stages) < sum(stage.total for stage in before.stages)
+    if before.occupancy is not None:
+        assert after.occupancy < before.occupancy
 
 
-def test_training_on_one_batch_teaches_the_proposals():
-    model, batch = _model().train(), _batch()
+def test_the_total_is_the_sum_of_all_terms():
+    model, batch = _model(**FULL).train(), _batch(images=True)
+    losses = _losses(model, batch)
+    expected = losses.anchors.total + losses.occupancy + sum(stage.total for stage in losses.stages)
+    assert len(losses.stages) == 3
+    torch.testing.assert_close(losses.total, expected)
+    weighted = _model(**FULL | {"occupancy": replace(OCCUPANCY, loss_weight=2.5)}).train()
+    torch.testing.assert_close(_losses(weighted, batch).occupancy, 2.5 * losses.occupancy)
+
+
+def test_training_on_one_batch_teaches_proposals_and_occupancy():
+    model, batch = _model(occupancy=OCCUPANCY, roi=None).train(), _batch()
     optimizer = torch.optim.Adam(model.parameters(), lr=5e-3)
     history = []
     for _ in range(25):
@@ -207,23 +225,44 @@ def test_training_on_one_batch_teaches_the_proposals():
         optimizer.zero_grad()
         losses.total.backward()
         optimizer.step()
-        history.append(losses.anchors.total.item())
-    assert history[-1] < 0.5 * history[0]
+        history.append((losses.anchors.total.item(), losses.occupancy.item()))
+    assert history[-1][0] < 0.5 * history[0][0] and history[-1][1] < 0.5 * history[0][1]
 
 
 def test_every_weight_gets_a_gradient():
-    model, batch = _model(image=IMAGE).train(), _batch(images=True)
-    _losses(model, batch).total.backward()
-    missing = [n for n, p in model.named_parameters() if p.requires_grad and p.grad is None]
-    # with a single stage the attention over stages has nothing to choose from
-    assert set(missing) <= {"roi.history.query.weight", "roi.history.key.weight"}
+    model, batch = _model(**FULL).train(), _batch(images=True)
+    losses = model.loss(model(batch, proposals=_near_the_boxes(batch)), batch)
+    losses.total.backward()
+    assert [n for n, p in model.named_parameters() if p.grad is None] == []
+    unmoved = [n for n, p in model.named_parameters() if not p.grad.any()]
+    # the attention to the image starts with the same offsets for every key
+    assert unmoved and all(".fusion.key." in name for name in unmoved)
 
 
-@pytest.mark.parametrize("image", [None, IMAGE], ids=["lidar", "image"])
-def test_two_frames_together_give_what_each_gives_alone(image):
+def test_the_proposals_teach_the_occupancy_through_its_guidance():
+    model, batch = _model(**FULL).train(), _batch(images=True)
+    loss = model.loss(model(batch), batch).anchors.total
+    gradients = torch.autograd.grad(loss, list(model.occupancy.head.parameters()))
+    assert all(gradient.any() for gradient in gradients)
+
+
+def test_refinement_teaches_neither_proposals_nor_maps():
+    model, batch = _model(**FULL).train(), _batch(images=True)
+    total = sum(stage.total for stage in model.loss(model(batch), batch).stages)
+    untouched = (model.anchors, model.bev, model.guidance, model.occupancy, model.backbone.conv_out)
+    weights = [weight for part in untouched for weight in part.parameters()]
+    assert all(g is None for g in torch.autograd.grad(total, weights, allow_unused=True))
+
+
+@pytest.mark.parametrize("padding", [0, 16], ids=["one size", "padded"])
+@pytest.mark.parametrize("parts", [{}, FULL], ids=["lidar", "full"])
+def test_two_frames_together_give_what_each_gives_alone(parts, padding):
     # rounding may swap proposals of equal score, so both sides refine the same ones
-    model, batch = _model(image=image).eval(), _batch(images=image is not None)
+    model, batch = _model(**parts).eval(), _batch_for(parts)
     _randomise_norms(model)
+    if padding and batch.images is not None:
+        batch.images[1, :, -padding:] = batch.images[1, :, :, -padding:] = 0
+        batch = replace(batch, image_sizes=torch.tensor([[32, 64], [32 - padding, 64 - padding]]))
     chosen = _near_the_boxes(batch)
     with torch.no_grad():
         joined = model(batch, proposals=chosen)
@@ -240,6 +279,65 @@ def test_two_frames_together_give_what_each_gives_alone(image):
             torch.testing.assert_close(found.boxes[0], expected.boxes[frame], rtol=1e-3, atol=1e-3)
 
 
+def test_copies_in_one_batch_give_what_each_gives_alone():
+    model, batch = _model(copies=COPIES), _batch()
+    _freeze_norms(model.train())
+    with torch.no_grad():
+        alone = model.encode_clouds(batch.points, COPIES, batch_size=2)
+        joined = model.eval().encode_clouds(batch.points, COPIES, batch_size=2)
+    assert len(alone) == len(joined) == 3
+    for one, other in zip(alone, joined, strict=True):
+        for name in ("x_conv2", "x_conv4"):
+            torch.testing.assert_close(one.scales[name].coords, other.scales[name].coords)
+            torch.testing.assert_close(one.scales[name].features, other.scales[name].features)
+        torch.testing.assert_close(one.out.dense(), other.out.dense())
+
+
+def test_a_point_beyond_the_bounds_can_enter_a_copy():
+    copy = CloudCopy(rotation_rad=0.5)
+    points = torch.tensor([[0.0, 10.0, -14.0, 0.0, 0.5]])  # y below -12.8, but -7.5 once turned
+    with torch.no_grad():
+        moved, scene = _model(copies=(copy,)).eval().encode_clouds(points, (copy,), batch_size=1)
+    assert moved.out.features.shape[0] > 0 and scene.out.features.shape[0] == 0
+
+
+def test_stages_refine_in_the_frames_of_their_copies():
+    model, batch = _model(**FULL).eval(), _batch(images=True)
+    with torch.no_grad():
+        outputs = model(batch)
+    assert [stage.copy for stage in outputs.stages] == [*COPIES, CloudCopy()]
+    rois = outputs.proposals.boxes
+    for stage in outputs.stages:
+        torch.testing.assert_close(stage.predictions.rois, stage.copy.boxes(rois))
+        torch.testing.assert_close(stage.boxes, stage.copy.restore_boxes(stage.predictions.boxes))
+        torch.testing.assert_close(stage.labels, outputs.proposals.labels)
+        rois = stage.boxes
+
+
+def test_targets_are_those_of_the_frame_of_the_copy():
+    model, batch = _model(**FULL).train(), _batch(images=True)
+    outputs = model(batch, proposals=_near_the_boxes(batch))
+    assert outputs.stages[0].targets.learns_box.any()
+    for stage in outputs.stages:
+        targets = stage.targets
+        torch.testing.assert_close(targets.rois, stage.predictions.rois)
+        placed = stage.copy.boxes(batch.boxes)
+        index = targets.box_index[..., None].expand(-1, -1, 7)
+        torch.testing.assert_close(targets.boxes, placed.gather(1, index))
+
+
+def test_the_number_of_copies_does_not_change_the_weights():
+    one, three = _model(), _model(copies=COPIES)
+    assert [n for n, _ in one.named_parameters()] == [n for n, _ in three.named_parameters()]
+
+
+def test_training_and_evaluation_have_copies_of_their_own():
+    model = Detector(replace(_small_config(copies=COPIES), copies_test=COPIES[:1]))
+    with torch.no_grad():
+        assert len(model.train()(_batch()).stages) == 3
+        assert len(model.eval()(_batch()).stages) == 2
+
+
 def test_the_same_seed_gives_the_same_loss_and_another_seed_another():
     batch = _batch()
     first, second = (_losses(_model().train(), batch).total for _ in range(2))
@@ -247,46 +345,79 @@ def test_the_same_seed_gives_the_same_loss_and_another_seed_another():
     assert torch.equal(first, second) and not torch.equal(first, other)
 
 
-@pytest.mark.parametrize("image", [None, IMAGE], ids=["lidar", "image"])
-def test_empty_clouds_train_and_predict(image):
-    model, batch = _model(image=image).train(), _batch(points=0, images=image is not None)
+@parts
+def test_empty_clouds_train_and_predict(parts):
+    model, batch = _model(**parts).train(), _batch_for(parts, points=0)
     total = _losses(model, batch).total
     total.backward()
     assert torch.isfinite(total) and all(torch.isfinite(buffer).all() for buffer in model.buffers())
     assert len(model.eval().predict(batch)) == 2
 
 
-def test_frames_without_objects_train_on():
-    model = _model(stages=2).train()
-    losses = _losses(model, _batch(boxes=False))
+@pytest.mark.parametrize("parts", [{"copies": COPIES}, FULL], ids=["copies", "full"])
+def test_frames_without_objects_train_on(parts):
+    model, batch = _model(**parts).train(), _batch_for(parts, boxes=False)
+    losses = _losses(model, replace(batch, dense_points=batch.dense_points[:0]))
     losses.total.backward()
     assert torch.isfinite(losses.total) and losses.anchors.box == 0
     assert all(torch.isfinite(p.grad).all() for p in model.parameters() if p.grad is not None)
 
 
-def test_stages_share_their_weights():
-    one, three = _model(stages=1), _model(stages=3)
-    assert [n for n, _ in one.named_parameters()] == [n for n, _ in three.named_parameters()]
+def test_nothing_in_view_is_as_good_as_no_picture():
+    batch = _batch(images=True)
+    behind = batch.image_from_points * torch.tensor([1.0, 1.0, -1.0])[:, None]
+    batch = replace(batch, image_from_points=behind)
+    other = replace(batch, images=batch.images.flip(3))
+    first, second = (_losses(_model(**FULL).train(), seen).total for seen in (batch, other))
+    assert torch.isfinite(first) and torch.equal(first, second)
+
+
+@parts
+def test_detections_are_boxes_with_scores_in_order(parts):
+    model, batch = _model(**parts).eval(), _batch_for(parts)
+    model = model.eval()
+    found = model.predict(batch)
     with torch.no_grad():
-        stages = three.eval()(_batch()).stages
-    assert len(stages) == 3
-    torch.testing.assert_close(stages[1].predictions.rois, stages[0].predictions.boxes)
-
-
-def test_no_gradient_passes_through_the_proposals():
-    model, batch = _model().train(), _batch()
-    outputs = model(batch)
-    stages = model.loss(outputs, batch).stages
-    gradients = torch.autograd.grad(stages[0].total, list(model.anchors.parameters()), allow_unused=True)
-    assert all(gradient is None for gradient in gradients)
-
-
-def test_detections_are_boxes_with_scores_in_order():
-    model = _model().eval()
-    for detections in model.predict(_batch()):
-        assert detections.boxes.shape[1] == 7
+        again = model.detections(model(batch))
+    for detections, same in zip(found, again, strict=True):
+        assert detections.boxes.shape[1] == 7 and torch.equal(detections.boxes, same.boxes)
         assert detections.scores.tolist() == sorted(detections.scores.tolist(), reverse=True)
         assert ((detections.labels >= 1) & (detections.labels <= 3)).all()
+
+
+def test_detections_average_boxes_and_logits_over_the_stages():
+    model = _model(copies=COPIES[:1], post=PostProcessConfig(class_thresholds=(0.0,) * 3)).eval()
+    with torch.no_grad():
+        outputs = model(_batch(), proposals=Proposals(*_one_box()))
+    first, second = (
+        _stage_with(stage, logit=logit, shift=shift)
+        for stage, logit, shift in zip(outputs.stages, (2.0, 1.0), (-0.5, 1.5), strict=True)
+    )
+    for found in model.detections(replace(outputs, stages=(first, second))):
+        torch.testing.assert_close(found.boxes, _one_box(shift=0.5)[0][0])
+        torch.testing.assert_close(found.scores, torch.tensor([1.5]).sigmoid())
+        assert found.labels.tolist() == [2]
+
+
+def _one_box(shift=0.0):
+    box = torch.tensor([10.0 + shift, 0, -1, 4, 2, 1.5, 0.3])
+    return box.expand(2, 1, 7), torch.zeros(2, 1), torch.full((2, 1), 2)
+
+
+def _stage_with(stage, *, logit, shift) -> StageOutputs:
+    predictions = replace(stage.predictions, logits=torch.full((2, 1), logit))
+    return replace(stage, predictions=predictions, boxes=_one_box(shift)[0])
+
+
+def test_the_detections_of_one_stage_are_its_proposals():
+    everything = PostProcessConfig(score_threshold=0.0, class_thresholds=(0.0,) * 3)
+    model, batch = _model(roi=None, post=everything).eval(), _batch()
+    with torch.no_grad():
+        outputs = model(batch)
+    assert outputs.stages == ()
+    for frame, found in enumerate(model.detections(outputs)):
+        proposals = outputs.proposals.boxes[frame]
+        assert len(found.boxes) and (found.boxes[:, None] == proposals).all(-1).any(1).all()
 
 
 def test_predicting_in_training_mode_is_refused():
@@ -302,6 +433,19 @@ def test_training_without_boxes_is_refused():
         model.loss(model.eval()(batch), batch)
 
 
+@pytest.mark.parametrize("parts", [{}, {"occupancy": OCCUPANCY, "roi": None}], ids=["points", "occupancy"])
+def test_missing_dense_points_are_refused_unless_nothing_learns_from_them(parts):
+    model, batch = _model(**parts).train(), replace(_batch(), dense_points=None)
+    with pytest.raises(ValueError, match=r"dense_points is None.*python -m datasets3d complete kitti"):
+        _losses(model, batch)
+    without = _roi_config(None)
+    without = replace(without, losses=replace(without.losses, chamfer_weight=0.0))
+    model = _model(occupancy=replace(OCCUPANCY, loss_weight=0.0), roi=without).train()
+    losses = _losses(model, batch)
+    losses.total.backward()
+    assert losses.occupancy is None and losses.stages[0].chamfer == 0 and losses.total > 0
+
+
 def test_the_loss_of_evaluation_outputs_is_refused():
     model, batch = _model().eval(), _batch()
     with pytest.raises(ValueError, match="outputs of evaluation mode have no targets"):
@@ -313,15 +457,12 @@ def test_an_image_model_without_images_is_refused():
         _model(image=IMAGE).eval()(_batch())
 
 
-def test_an_image_branch_that_does_not_fit_the_roi_head_is_refused():
+def test_an_image_branch_that_does_not_fit_is_refused():
     with pytest.raises(ValueError, match=r"offers None channels but roi\.image_channels is 64; .*with_image"):
         DetectorConfig(image=None)
+    with pytest.raises(ValueError, match=r"offers 16 channels but occupancy\.channels is 64"):
+        DetectorConfig(image=IMAGE, roi=_roi_config(IMAGE))
     assert with_image(with_image(DetectorConfig(), None), ImageBackboneConfig()) == DetectorConfig()
-
-
-def test_no_stage_is_refused():
-    with pytest.raises(ValueError, match="stages must be at least 1, got 0"):
-        DetectorConfig(stages=0)
 
 
 def test_parts_for_different_numbers_of_classes_are_refused():
@@ -336,15 +477,24 @@ def _freeze_norms(model):
             module.eval()
 
 
-def _gradients(model, batch):
+def _gradients(rank=None):
+    """Gradients on both frames or one of them, of proposals near the objects."""
+    model, batch = _model(**FULL).train(), _batch(images=True)
     _freeze_norms(model)
-    _losses(model, batch).total.backward()
-    return {n: p.grad for n, p in model.named_parameters() if p.grad is not None}
+    chosen = _near_the_boxes(batch)
+    if rank is not None:
+        part = slice(rank, rank + 1)
+        batch = _frame(batch, rank)
+        chosen = Proposals(chosen.boxes[part], chosen.scores[part], chosen.labels[part])
+    losses = model.loss(model(batch, proposals=chosen), batch)
+    assert all(stage.box > 0 and stage.point > 0 for stage in losses.stages)
+    losses.total.backward()
+    return {n: p.grad for n, p in model.named_parameters()}
 
 
 def _gradients_of_rank(rank, file, folder):
     torch.distributed.init_process_group("gloo", init_method=f"file://{file}", rank=rank, world_size=2)
-    gradients = _gradients(_model().train(), _frame(_batch(), rank))
+    gradients = _gradients(rank)
     for gradient in gradients.values():
         torch.distributed.all_reduce(gradient)
     if rank == 0:
@@ -356,71 +506,9 @@ def _gradients_of_rank(rank, file, folder):
 def test_gradients_of_two_processes_are_those_of_the_joined_batch(tmp_path):
     torch.multiprocessing.spawn(_gradients_of_rank, args=(tmp_path / "meet", tmp_path), nprocs=2)
     found = torch.load(tmp_path / "gradients.pt", weights_only=True)
-    joined = _gradients(_model().train(), _batch())
+    joined = _gradients()
     assert found.keys() == joined.keys()
     for name, gradient in joined.items():
         torch.testing.assert_close(
             found[name], gradient, rtol=1e-3, atol=1e-5 + 1e-4 * gradient.abs().max(), msg=name
         )
-
-
-def _golden_batch(inputs):
-    """The two real frames of the golden vectors; images padded after normalisation."""
-    mean, std = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])
-    points, images, projections, sizes = [], [], [], []
-    for i in range(2):
-        points.append(np.insert(inputs[f"f{i}_points"], 0, i, axis=1))
-        images.append(((torch.from_numpy(inputs[f"f{i}_image_uint8"]) / 255 - mean) / std).permute(2, 0, 1))
-        p2 = inputs[f"f{i}_calib_P2"].copy()
-        p2[2, 3] = 0
-        cam_from_lidar = np.eye(4)
-        cam_from_lidar[:3] = inputs[f"f{i}_calib_R0"] @ inputs[f"f{i}_calib_Tr_velo2cam"]
-        projections.append((p2 @ cam_from_lidar).astype(np.float32))
-        sizes.append(images[-1].shape[1:])
-    height, width = (max(size[axis] for size in sizes) for axis in range(2))
-    padded = [F.pad(image, (0, width - image.shape[2], 0, height - image.shape[1])) for image in images]
-    return Batch(
-        frame_ids=("000008", "000000"),
-        points=torch.from_numpy(np.concatenate(points)).float(),
-        seeds=torch.tensor([0, 0]),
-        images=torch.stack(padded),
-        image_sizes=torch.tensor(sizes),
-        image_from_points=torch.from_numpy(np.stack(projections)),
-    )
-
-
-def _share_close(found, expected, bound):
-    size = bound * np.abs(expected).max()
-    return (np.abs(found.numpy() - expected) < size).all(axis=-1).mean()
-
-
-@pytest.mark.golden
-@pytest.mark.slow
-def test_first_stage_equals_the_official_one(imagepg_golden, seeded_imagepg_state):
-    inputs, golden = imagepg_golden("eval_inputs"), imagepg_golden("eval_batched")
-    model = Detector(DetectorConfig()).eval()
-    load_official(model, seeded_imagepg_state(golden["gain_json"]))
-    batch = _golden_batch(inputs)
-    # the first stage refines in the frame of a copy of the cloud: turned, then shrunk
-    yaw, scale = float(inputs["trans_rot_angle_list"][0]), float(inputs["trans_scale_list"][0])
-    assert inputs["trans_flip_x_list"][0] == 0
-    copy_from_points = torch.eye(4)
-    copy_from_points[:2, :2] = torch.tensor([[math.cos(yaw), -math.sin(yaw)], [math.sin(yaw), math.cos(yaw)]])
-    copy_from_points[:3] *= scale
-    moved = batch.points.clone()
-    moved[:, 1:4] = batch.points[:, 1:4] @ copy_from_points[:3, :3].T
-    with torch.no_grad():
-        voxels = model.encode_cloud(moved, batch_size=2)
-        view = model.view_images(batch).seen_from(torch.linalg.inv(copy_from_points).expand(2, 4, 4))
-        rois = torch.from_numpy(golden["stage0_rois_frame_t"])
-        outputs = model.roi(rois, voxels.scales, view)
-    assert voxels.scales["x_conv1"].features.shape[0] == golden["x_conv1_1_n"]
-    rows = golden["stage_roi_rows"][:2]
-    points = golden["stage0_rebuilt_points_rows"]
-    np.testing.assert_allclose(
-        outputs.points[rows], points[..., 1:4], rtol=0, atol=1e-3 * np.abs(points).max()
-    )
-    # discrete choices (furthest points, balls, pixels) flip for a few RoIs
-    assert _share_close(outputs.logits, golden["stage0_rcnn_cls"], 2e-3) > 0.85
-    assert _share_close(outputs.deltas, golden["stage0_rcnn_reg"], 2e-3) > 0.85
-    assert _share_close(outputs.boxes, golden["stage0_decoded_frame_t"], 2e-3) > 0.85
