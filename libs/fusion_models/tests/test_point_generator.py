@@ -70,6 +70,21 @@ def test_points_out_of_view_get_the_same_constant():
     torch.testing.assert_close(out[0, 2], guidance.expand(torch.zeros(1, 8))[0])
 
 
+def test_guidance_looks_at_the_same_pixels_under_autocast():
+    torch.manual_seed(0)
+    guidance = ImageGuidance(6, image_channels=8).eval()
+    columns = torch.zeros(1, 1000, 4, 2)
+    columns[0, ::2] = 4.0  # a comb of single columns, which bfloat16 cannot count to
+    view = ImageView(values=columns, height=1, width=1000, image_from_points=torch.eye(3, 4)[None])
+    points = torch.stack([torch.arange(700.0, 720.0) + 0.5, torch.full((20,), 0.5), torch.ones(20)], dim=1)
+    positions = torch.randn(1, 20, 27)
+    with torch.no_grad():
+        expected = guidance(positions, points[None], view)
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            out = guidance(positions, points[None], view).float()
+    torch.testing.assert_close(out, expected, rtol=0.02, atol=0.02)
+
+
 def test_config_rejects_what_cannot_work():
     with pytest.raises(ValueError, match="every number must be positive"):
         GeneratorConfig(range_scale_m=0.0)

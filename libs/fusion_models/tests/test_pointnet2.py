@@ -36,6 +36,20 @@ def test_short_form_equals_the_plain_one_with_gradients():
     torch.testing.assert_close(gradients[0], gradients[1], atol=1e-4, rtol=1e-4)
 
 
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_a_small_cloud_away_from_the_origin_keeps_its_shape_under_autocast(dtype):
+    torch.manual_seed(0)
+    level = SetAbstraction(CONFIG, in_channels=3).eval()
+    level.layers[0].weight.data[:, :3] *= 10.0  # positions count
+    xyz, features = 3.0 + 0.1 * torch.rand(2, 20, 3), torch.zeros(2, 20, 3)
+    with torch.no_grad():
+        expected = level(xyz, features)[1]
+        with torch.autocast("cpu", dtype=dtype):
+            out = level(xyz, features.to(dtype))[1]
+    assert out.dtype == dtype
+    torch.testing.assert_close(out.float(), expected, rtol=0.02, atol=0.01 * expected.abs().max().item())
+
+
 def test_group_of_all_uses_the_coordinates_as_they_are():
     torch.manual_seed(0)
     level = SetAbstraction(SetAbstractionConfig(points=None, channels=(5,)), in_channels=2).eval()

@@ -253,6 +253,39 @@ def test_recomputing_activations_changes_no_number_and_no_statistic(training, im
     assert all(grad is not None for grad in results[1][1].values())
 
 
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("recompute", [False, True])
+def test_losses_under_autocast_are_near_those_of_single_precision(dtype, recompute):
+    losses = []
+    for mixed in (False, True):
+        head = _head(_small(image_channels=8, dropout=0.0, recompute=recompute), {"x": 5})
+        torch.manual_seed(2)
+        with torch.autocast("cpu", dtype=dtype, enabled=mixed):
+            losses.append(_train_step(head))
+        losses[-1].total.backward()
+        assert all(p.grad.isfinite().all() for p in head.parameters())
+    for field in dataclasses.fields(losses[0]):
+        single, half = (getattr(loss, field.name) for loss in losses)
+        assert half.dtype == torch.float32
+        torch.testing.assert_close(half, single, rtol=0.02, atol=2e-3)
+
+
+def test_positions_far_away_keep_their_digits_under_autocast():
+    head = _head(_small(image_channels=8), {"x": 5}).eval()
+    torch.nn.init.zeros_(head.generator.generate.weight)
+    rois, scales, *_ = _scene()
+    rois[..., 0] += 50.3
+    view = _view(head)
+    with torch.no_grad():
+        single = head(rois, scales, view)
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            mixed = head(rois, scales, view)
+    grid, _ = roi_grid(rois.flatten(0, 1), size=3)
+    assert mixed.points.equal(grid)  # bfloat16 knows no number between 60.25 and 60.5
+    torch.testing.assert_close(mixed.boxes, single.boxes, rtol=0, atol=1e-3)
+    assert mixed.logits.dtype == mixed.deltas.dtype == mixed.feature.dtype == torch.float32
+
+
 def test_recomputing_keeps_little_until_the_backward_pass():
     sizes = []
     for lean in (False, True):
@@ -375,6 +408,9 @@ def test_history_is_averaged_attention_without_scaling():
     q, k, v = (layer(stages) for layer in (history.query, history.key, history.value))
     expected = torch.stack([(torch.softmax(q[i] @ k[i].T, 1) @ v[i]).mean(0) for i in range(3)])
     torch.testing.assert_close(history(stages), expected)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        mixed = history(stages)
+    assert mixed.equal(history(stages))
 
 
 def test_stages_share_weights_and_pass_boxes_and_features_on():

@@ -187,6 +187,14 @@ def test_losses_and_gradients_are_finite_whatever_is_missing(rois, foreground, d
     assert bool(losses.chamfer > 0) == bool(foreground and dense)
 
 
+def test_autocast_changes_no_loss():
+    outputs, targets, boxes, _ = _stage(3, 2)
+    dense = torch.cat([torch.zeros(30, 1), _roi()[:, :3] + 0.1 * torch.rand(30, 3)], dim=1)
+    expected = roi_loss(outputs, targets, dense, boxes, CONFIG)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert roi_loss(outputs, targets, dense, boxes, CONFIG) == expected
+
+
 def test_a_perfect_prediction_has_a_finite_gradient():
     outputs, targets, boxes, _ = _stage(1, 1)
     targets = dataclasses.replace(targets, rois=targets.boxes)

@@ -168,3 +168,9 @@ def test_config_checks_its_thresholds():
         RoiTargetConfig(score_background_iou=(0.8, 0.1, 0.1))
     with pytest.raises(ValueError, match="rois_per_frame must be positive"):
         RoiTargetConfig(rois_per_frame=0)
+
+
+def test_rois_that_are_not_numbers_are_never_drawn_and_refused_alone():
+    assert _kinds([np.nan, 0.3, np.nan]) == [0.3] * 10
+    with pytest.raises(ValueError, match="none of the 2 RoIs has an IoU that is a number"):
+        _kinds([np.nan, np.nan])

@@ -1,6 +1,6 @@
 """Points generated inside RoIs: transformer over the grid, image guidance, generator (PG-RCNN, ImagePG)."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F
@@ -49,11 +49,16 @@ class ImageGuidance(nn.Module):
     def forward(
         self, positions: Float[Tensor, "b m 27"], points: Float[Tensor, "b m 3"], view: ImageView
     ) -> Float[Tensor, "b m c"]:
-        """Return the image feature of every grid point; points out of view enter the last layers as zeros."""
-        pixels, inside = project_to_pixels(points, view)
-        counts: list[int] = inside.sum(1).tolist()
-        queries = self.query(positions)
-        mixed = self.fusion(queries[inside], pixels[inside], counts, view)
+        """Return the image feature of every grid point; points out of view enter the last layers as zeros.
+
+        Under autocast the attention runs in the precision of the points: eight bits do not name a pixel.
+        """
+        queries = self.query(positions).to(points.dtype)
+        with torch.autocast(points.device.type, enabled=False):
+            pixels, inside = project_to_pixels(points, view)
+            counts: list[int] = inside.sum(1).tolist()
+            view = replace(view, values=view.values.to(points.dtype))
+            mixed = self.fusion(queries[inside], pixels[inside], counts, view)
         return self.expand(torch.zeros_like(queries).masked_scatter(inside[..., None], mixed))
 
 
@@ -119,11 +124,13 @@ class PointGenerator(nn.Module):
         """Return points, semantic features and foreground logits.
 
         A point is its grid point plus an unbounded offset in metres along the axes of the frame, not of the
-        RoI.
+        RoI. All three have the precision of the grid, also under autocast.
         """
-        generated = self.generate(self.hidden(features))
-        semantic = generated[..., 3:]
-        return grid + generated[..., :3], semantic, self.foreground(semantic)[..., 0]
+        hidden = self.hidden(features).to(grid.dtype)
+        with torch.autocast(grid.device.type, enabled=False):
+            generated = self.generate(hidden)
+            semantic = generated[..., 3:]
+            return grid + generated[..., :3], semantic, self.foreground(semantic)[..., 0]
 
     def encode(
         self,

@@ -54,14 +54,16 @@ class SetAbstraction(nn.Module):
     ) -> tuple[Float[Tensor, "n q 3"], Float[Tensor, "n q c2"]]:
         """Return centres and their features; with `points` None one row per cloud, its centre at 0.
 
-        Gradients reach the features and, through the relative positions, the coordinates.
+        Gradients reach the features and, through the relative positions, the coordinates. Under autocast the
+        first layer keeps the precision of the coordinates: its values are subtracted from one another.
         """
-        x = self.layers[0](torch.cat([xyz, features], dim=2))
-        if self.config.points is None:
-            centres, x = torch.zeros_like(xyz[:, :1]), x[:, None]
-        else:
-            centres, x = self._group(xyz, x, count=self.config.points)
-        x = self.norms[0](x)
+        with torch.autocast(xyz.device.type, enabled=False):
+            x = self.layers[0](torch.cat([xyz, features.to(xyz.dtype)], dim=2))
+            if self.config.points is None:
+                centres, x = torch.zeros_like(xyz[:, :1]), x[:, None]
+            else:
+                centres, x = self._group(xyz, x, count=self.config.points)
+        x = self.norms[0](x.to(features.dtype))
         for layer, norm in zip(list(self.layers)[1:], list(self.norms)[1:], strict=True):
             x = norm(layer(torch.relu_(x)))
         return centres, torch.relu(x.amax(2))

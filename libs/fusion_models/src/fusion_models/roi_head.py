@@ -131,9 +131,13 @@ class HistoryAttention(nn.Module):
         self.query, self.key, self.value = (nn.Linear(channels, channels, bias=False) for _ in range(3))
 
     def forward(self, stages: Float[Tensor, "n k c"]) -> Float[Tensor, "n c"]:
-        """Return the mean over the stages of softmax(Q K^T) V; as published, the logits are not scaled."""
-        logits = self.query(stages) @ self.key(stages).mT
-        return (logits.softmax(-1) @ self.value(stages)).mean(1)
+        """Return the mean over the stages of softmax(Q K^T) V; as published, the logits are not scaled.
+
+        They grow large, so autocast is off in here.
+        """
+        with torch.autocast(stages.device.type, enabled=False):
+            logits = self.query(stages) @ self.key(stages).mT
+            return (logits.softmax(-1) @ self.value(stages)).mean(1)
 
 
 class RoiHead(nn.Module):
@@ -240,6 +244,8 @@ class RoiHead(nn.Module):
     ) -> RoiOutputs:
         """Refine the RoIs once. No gradient flows through the RoIs.
 
+        Under autocast wide layers run in lower precision; geometry and all results keep that of the RoIs.
+
         Args:
             rois: In the frame of the voxels; zero rows (padding) give finite results without meaning.
             voxels: Sparse features by name.
@@ -264,15 +270,15 @@ class RoiHead(nn.Module):
             features.append(self._encode(self.generator, points, semantic, point_logits, flat))
         if self.shared is not None:
             features.append(self.shared(pooled.flatten(1)))
-        feature = joint = torch.stack(features).sum(0)
+        feature = joint = torch.stack([part.to(rois.dtype) for part in features]).sum(0)
         if self.history is not None:
             joint = torch.cat([self.history(torch.stack([*history, feature], dim=1)), feature], dim=1)
-        deltas = self.box_out(self.box(joint))
+        deltas = self.box_out(self.box(joint)).to(rois.dtype)
         with torch.no_grad():
             boxes = decode_rois(deltas, flat).view(rois.shape)
         return RoiOutputs(
             rois=rois.detach(),
-            logits=self.score_out(self.score(joint)),
+            logits=self.score_out(self.score(joint)).to(rois.dtype),
             deltas=deltas,
             points=points,
             point_logits=point_logits,

@@ -98,12 +98,20 @@ def choose_rois(
         foreground_iou: Foreground from this IoU on, per RoI (it depends on the class).
         hard_iou: Hard background below this IoU, per RoI.
         seed: The only source of randomness.
+
+    Raises:
+        ValueError: No IoU is a number.
     """
     rng = np.random.default_rng(seed)
     wanted = config.rois_per_frame
     foreground = np.flatnonzero(ious >= foreground_iou)
     easy = np.flatnonzero(ious < config.easy_background_iou)
     hard = np.flatnonzero((ious < hard_iou) & (ious >= config.easy_background_iou))
+    if not len(easy) + len(hard) + len(foreground):
+        raise ValueError(
+            f"choose_rois: none of the {len(ious)} RoIs has an IoU that is a number; predicted boxes have "
+            "diverged: lower the learning rate, or look for NaN in clouds and weights"
+        )
     if not len(easy) + len(hard):
         return rng.choice(foreground, wanted, replace=True)
     count = min(round(wanted * config.foreground_fraction), len(foreground))
@@ -141,7 +149,7 @@ def sample_rois(
     """
     _check(rois, roi_labels, config)
     frames = []
-    with torch.no_grad():
+    with torch.no_grad(), torch.autocast(rois.device.type, enabled=False):
         for b in range(len(rois)):
             ious, box_index = match_rois(rois[b], roi_labels[b], boxes[b], labels[b])
             box_iou = _per_class(config.box_foreground_iou, roi_labels[b])

@@ -126,14 +126,18 @@ class VoxelPool(nn.Module):
         index: Int[Tensor, "m s"],
         empty: Bool[Tensor, " m"],
     ) -> Float[Tensor, "m c"]:
-        """Return the pooled features for given neighbours; rows marked empty ignore their indices."""
-        projected = F.pad(self.feature(features), (0, 0, 0, 1))
+        """Return the pooled features for given neighbours; rows marked empty ignore their indices.
+
+        Under autocast only the two linear layers on features run in lower precision.
+        """
+        projected = F.pad(self.feature(features).to(points.dtype), (0, 0, 0, 1))
         index = index.long().masked_fill(empty[:, None], len(features))
         with torch.no_grad():
             relative = F.pad(centres, (0, 0, 0, 1))[index] - points[:, None]
             relative.masked_fill_(empty[:, None, None], 0.0)
-        weight, bias = self._position_affine(relative)
-        chosen = _argmax_of_sum(projected.detach(), relative, index, weight.detach())
+        with torch.autocast(points.device.type, enabled=False):
+            weight, bias = self._position_affine(relative)
+            chosen = _argmax_of_sum(projected.detach(), relative, index, weight.detach())
         value = projected.gather(0, index.gather(1, chosen))
         offset = relative.gather(1, chosen[..., None].expand(-1, -1, 3))
         return self.output(F.relu(value + (offset * weight).sum(-1) + bias))
