@@ -89,6 +89,15 @@ def test_a_donor_that_covers_little_is_not_asked() -> None:
     np.testing.assert_array_equal(completed, single(partial))
 
 
+@pytest.mark.parametrize(("count", "used"), [(4, False), (5, True)])
+def test_a_donor_adds_more_than_four_points_or_nothing(count: int, used: bool) -> None:
+    own = np.array([[1.5, 0.0, 0.5], [1.0, 0.0, 0.5]])
+    donor = np.array([[-0.3 * i, 0.0, 0.5] for i in range(count)])
+    config = CompletionConfig(mirror=False, min_donor_cells=2)
+    completed = next(complete([own, donor], np.stack([SIZE, SIZE]), config))
+    assert completed.tolist() == [*own.tolist(), *(donor.tolist() if used else [])]
+
+
 def test_no_more_donors_than_allowed_are_used() -> None:
     rng = np.random.default_rng(1)
     whole = shell(rng)
@@ -152,8 +161,9 @@ def test_a_plain_implementation_of_the_specification_gives_the_same(seed: int) -
     rng = np.random.default_rng(seed)
     count = 12
     clouds = [rng.normal(0, [0.9, 0.4, 0.4], (int(rng.integers(4, 60)), 3)) for _ in range(count)]
-    clouds[3] = np.array([[0.0, 0.1, -0.7]])  # ground only
+    clouds[3] = np.array([[0.0, 0.1, -0.9]])  # ground only, and no other car is as large
     sizes = SIZE * rng.uniform(0.96, 1.04, (count, 3))
+    sizes[3] *= 1.2
     config = CompletionConfig(
         mirror=seed % 3 > 0,
         min_donor_cells=3,

@@ -1,4 +1,4 @@
-"""Frames for training and evaluation: a KITTI tree, augmented, cut to the model's range, in batches."""
+"""Frames for training and evaluation: a KITTI tree, augmented, objects in the model's range, in batches."""
 
 from __future__ import annotations
 
@@ -24,24 +24,29 @@ from torch.utils.data import DataLoader, Dataset
 
 @dataclass(frozen=True)
 class TrainingConfig:
-    """What happens to training frames; evaluation frames are only cut to the model's range."""
+    """What happens to training frames; evaluation frames only lose the objects outside the model's range."""
 
     augmentation: RandomAugmentation | None = field(default_factory=RandomAugmentation)
     """Flip, rotation and scaling; None for none."""
     sampling: SamplingConfig | None = None
     """Pasting of objects from the database (`gt_database` under the root, `python -m datasets3d prepare`)."""
     dense_points: bool = True
-    """Take along the complete object surfaces that generated points are compared with; synthetic data has
-    them, `python -m datasets3d prepare kitti` makes them for KITTI."""
+    """Take along the complete object surfaces that generated points and occupancy are compared with.
+    Synthetic data has them; for KITTI, put the published `train_mirror_target/` under the root or make them
+    with `python -m datasets3d complete kitti`. A single object may lack its own."""
     min_points: int = 1
-    """Objects with fewer points are no targets."""
+    """Objects with fewer points inside the range are no targets. Source: filter_empty_boxes."""
 
 
 class DetectionFrames(Dataset[Any]):
     """The frames of a split as the model wants them; drawn by `Draw(epoch, frame)`.
 
     Random numbers come from (seed, epoch, frame) alone, so every worker, process and resumed run gets the
-    same frame.
+    same frame. Objects outside the model's range are no targets, but points outside it stay: they may enter a
+    turned copy of the scene, and the voxels leave out what lies outside.
+
+    A training frame that no object is left in is kept; the released code draws another one instead. The dense
+    points of an object that is no target go with it; there they stay.
     """
 
     def __init__(
@@ -69,7 +74,7 @@ class DetectionFrames(Dataset[Any]):
         if self.training is not None:
             rng = np.random.default_rng((self.seed, draw.epoch, draw.frame))
             return self._augmented(frame, self.training, rng)
-        return augmentation.crop_range(frame, self.model.voxels.bounds)
+        return augmentation.filter_range(frame, self.model.voxels.bounds)
 
     def _augmented(self, frame: Frame, config: TrainingConfig, rng: np.random.Generator) -> Frame:
         if self.database is not None and config.sampling is not None:
@@ -78,8 +83,8 @@ class DetectionFrames(Dataset[Any]):
             frame = add_dense_points(frame, self.shapes)
         if config.augmentation is not None:
             frame = augmentation.augment(frame, config.augmentation, rng)
-        frame = augmentation.crop_range(frame, self.model.voxels.bounds)
-        frame = augmentation.filter_objects(frame, names=self.model.class_names, min_points=config.min_points)
+        frame = augmentation.filter_objects(frame, names=self.model.class_names)
+        frame = augmentation.filter_range(frame, self.model.voxels.bounds, min_points=config.min_points)
         return augmentation.shuffle_points(frame, rng)
 
 
@@ -130,18 +135,21 @@ class KittiData(pl.LightningDataModule):
         return KittiDataset(self.root, split)
 
     def train_dataloader(self) -> DataLoader[Batch]:
-        """Return shuffled, augmented batches."""
+        """Return shuffled, augmented batches.
+
+        Raises:
+            FileNotFoundError: Dense targets or the object database are wanted and not there; names the cure.
+        """
         database = None
         if self.training.sampling is not None:
             database = ObjectDatabase.read(self.root / "gt_database")
-        shapes = ObjectShapes.read(self.root) if self.training.dense_points else None
         frames = DetectionFrames(
             self.source(self.train_split),
             self.model,
             seed=self.seed,
             training=self.training,
             database=database,
-            shapes=shapes,
+            shapes=self._shapes() if self.training.dense_points else None,
         )
         return self._loader(frames, drop_last=len(frames) >= self.batch_size)
 
@@ -156,6 +164,15 @@ class KittiData(pl.LightningDataModule):
     def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:
         """Move the batch."""
         return batch.to(device)
+
+    def _shapes(self) -> ObjectShapes:
+        try:
+            return ObjectShapes.read(self.root, classes=self.model.class_names)
+        except FileNotFoundError as error:
+            raise FileNotFoundError(
+                f"{error}; or train without them: --data.training.dense_points false "
+                "--model.detector.roi.losses.chamfer_weight 0 --model.detector.occupancy.loss_weight 0"
+            ) from None
 
     def _loader(self, frames: DetectionFrames, *, drop_last: bool = False) -> DataLoader[Batch]:
         image = None if self.model.image is None else self.image
