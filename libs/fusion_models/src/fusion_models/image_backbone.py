@@ -12,7 +12,6 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-import timm
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
@@ -21,6 +20,8 @@ from timm.layers.mlp import Mlp
 from timm.layers.patch_embed import PatchEmbed
 from timm.models.swin_transformer import PatchMerging, WindowAttention, window_partition, window_reverse
 from torch import Tensor, nn
+
+from fusion_models.swin_weights import read_swin_weights, timm_layout
 
 _MASKED = -100.0
 """Added to the attention logits of tokens that the cyclic shift made neighbours. Source: Swin, released
@@ -47,8 +48,9 @@ class SwinConfig:
     """The patch embedding and this many stages stay fixed, in eval mode; -1 trains all. Source:
     FROZEN_STAGES."""
     pretrained: str | None = None
-    """timm model whose weights to start from, `swin_tiny_patch4_window7_224.ms_in1k` in ImagePG; timm
-    downloads it."""
+    """Weights to start from: a file of the Swin authors (`swin_tiny_patch4_window7_224.pth`), timm or
+    mmdetection, or the name of a timm model (`swin_tiny_patch4_window7_224.ms_in1k`), which timm downloads.
+    ImagePG starts from the authors' ImageNet weights."""
 
     def __post_init__(self) -> None:
         if len(self.depths) != len(self.heads) or len(self.depths) < 2:
@@ -186,7 +188,7 @@ class SwinBackbone(nn.Module):
         self.norms = nn.ModuleList(nn.LayerNorm(channels) for channels in config.channels[1:])
         self.layers.apply(_init_linear)
         if config.pretrained is not None:
-            self._load_timm(config.pretrained)
+            self._load_pretrained(config.pretrained)
         for module in self._frozen():
             module.requires_grad_(requires_grad=False)
 
@@ -217,17 +219,19 @@ class SwinBackbone(nn.Module):
         norms = list(self.norms)[: max(count - 1, 0)]
         return [self.patch_embed, *stages[:count], *merging, *norms]
 
-    def _load_timm(self, name: str) -> None:
-        source = timm.create_model(name, pretrained=True).state_dict()
-        own = self.state_dict()
-        missing = [key for key in own if not key.startswith("norms.") and key not in source]
-        differing = [key for key in own if key in source and own[key].shape != source[key].shape]
-        if missing or differing:
-            raise ValueError(
-                f"SwinConfig.pretrained: {name} does not fit this configuration, first difference at "
-                f"{(missing + differing)[0]}; use the model's own embed_dim, depths, heads and window"
-            )
-        self.load_state_dict({key: source[key] for key in own if key in source}, strict=False)
+    def _load_pretrained(self, source: str) -> None:
+        found, own = read_swin_weights(source), self.state_dict()
+        for name, value in own.items():
+            if name not in found and name.startswith("norms."):
+                continue  # classifiers have none: these start as they are
+            if name not in found or found[name].shape != value.shape:
+                got = f"shape {list(found[name].shape)}" if name in found else "nothing"
+                raise ValueError(
+                    f"SwinConfig.pretrained: {source} does not fit this configuration, first difference at "
+                    f"{name}: expected shape {list(value.shape)}, got {got}; use the model's own embed_dim, "
+                    "depths, heads and window"
+                )
+        self.load_state_dict({name: found[name] for name in own if name in found}, strict=False)
 
 
 class TopDownNeck(nn.Module):
@@ -286,43 +290,26 @@ class ImageBackbone(nn.Module):
 def convert_official(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Return the `state_dict` of `ImageBackbone` from a checkpoint of the released ImagePG.
 
-    Only the entries `image_backbone.*` and `neck.*` are read. Patch merging weights change their order:
-    mmdetection takes 2x2 patches channel by channel, row-major; timm takes the four sub-sampled maps one
-    after the other, in the order (0, 0), (1, 0), (0, 1), (1, 1).
+    Only the entries `image_backbone.*` and `neck.*` are read.
     """
-    converted = {}
+    start = "image_backbone."
+    swin = {name.removeprefix(start): value for name, value in state.items() if name.startswith(start)}
+    converted = {f"swin.{name}": value for name, value in timm_layout(swin).items()}
     for name, value in state.items():
-        if not name.startswith(("image_backbone.", "neck.")) or name.endswith("relative_position_index"):
-            continue
-        new_name = name
-        for pattern, replacement in _RENAMES:
-            new_name = re.sub(pattern, replacement, new_name)
-        match = re.search(r"^swin\.stages\.(\d+)\.downsample", new_name)
-        if match:
-            new_name = new_name.replace(match[0], f"swin.layers.{int(match[1]) + 1}.downsample")
-            value = _reorder_merging(value)
-        converted[new_name.replace("swin.stages.", "swin.layers.")] = value
+        if name.startswith("neck."):
+            for pattern, replacement in _NECK_NAMES:
+                name = re.sub(pattern, replacement, name)
+            converted[name] = value
     return converted
 
 
-_RENAMES = (
-    (r"^image_backbone\.norm(\d)", lambda match: f"swin.norms.{int(match[1]) - 1}"),
-    (r"^image_backbone\.", "swin."),
-    (r"patch_embed\.projection", "patch_embed.proj"),
-    (r"attn\.w_msa\.", "attn."),
-    (r"ffn\.layers\.0\.0\.", "mlp.fc1."),
-    (r"ffn\.layers\.1\.", "mlp.fc2."),
+_NECK_NAMES = (
     (r"^neck\.conv_reduce\.", "reduce."),
     (r"^neck\.lateral_convs\.(\d)\.", r"neck.laterals.\1."),
     (r"^neck\.fpn_convs\.(\d)\.", r"neck.outputs.\1."),
     (r"^(neck\..*)\.conv\.", r"\1.0."),
     (r"^(neck\..*)\.bn\.", r"\1.1."),
 )
-
-
-def _reorder_merging(value: Tensor) -> Tensor:
-    patches = value.unflatten(-1, (-1, 4)).transpose(-1, -2)
-    return patches[..., [0, 2, 1, 3], :].flatten(-2)
 
 
 def _conv_bn_relu(cin: int, cout: int, *, kernel: int, padding: int | None = None) -> nn.Sequential:
