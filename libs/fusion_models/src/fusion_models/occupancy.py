@@ -26,8 +26,6 @@ _POINT_FEATURES = 10
 """x y z intensity, xyz from the pillar's mean, xyz from its centre."""
 _CLAMP = 1e-4
 """Probabilities keep this far from 0 and 1. Source: released code."""
-_PRIOR_LOGIT = -2.19
-"""First logit everywhere: a tenth of the cells. Source: CenterNet (Zhou et al., arXiv 1904.07850)."""
 _SPLAT_REACH = 2
 _SPLAT_SIGMA = 7 / 6
 """Cells around an occupied one that are raised; width of the bump. Source: released code (radius 3)."""
@@ -176,7 +174,6 @@ class OccupancyNetwork(nn.Module):
             if isinstance(layer, nn.Conv2d) and layer.bias is not None:
                 nn.init.kaiming_normal_(layer.weight)
                 nn.init.zeros_(layer.bias)
-        nn.init.constant_(self.head[-1].get_parameter("bias"), _PRIOR_LOGIT)
 
     def forward(
         self, points: Float[Tensor, "n 5"], view: ImageView | None, *, batch_size: int
@@ -239,7 +236,11 @@ def occupied_cells(
     map_size_yx: tuple[int, int],
     batch_size: int,
 ) -> Bool[Tensor, "b y x"]:
-    """Return which cells hold at least one of the points (b x y z, more columns) that are in the bounds."""
+    """Return which cells hold at least one of the points (b x y z, more columns) that are in the bounds.
+
+    The released code also marks the cell of the sensor in every frame, because it pads the cloud by one point
+    of zeros; not copied.
+    """
     low, high = (dense_points.new_tensor(values) for values in (bounds[:3], bounds[3:]))
     xyz = dense_points[:, 1:4]
     size = dense_points.new_tensor(

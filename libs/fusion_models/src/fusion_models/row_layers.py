@@ -26,9 +26,10 @@ class RowBatchNorm(nn.BatchNorm1d):
         total = weights.sum()
         if not self.training or total < 2:
             return self._with_running(rows)
-        mean = weights @ rows / total
-        centred = rows - mean
-        variance = weights @ centred.square() / total
+        with torch.autocast(rows.device.type, enabled=False):  # sums over rows need all their digits
+            mean = weights @ rows / total
+            centred = rows - mean
+            variance = weights @ centred.square() / total
         self.update_running(mean.detach(), variance.detach() * (total / (total - 1)))
         return centred * (torch.rsqrt(variance + self.eps) * self.weight) + self.bias
 
