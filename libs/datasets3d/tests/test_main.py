@@ -49,7 +49,9 @@ def test_prepare_keeps_dense_targets_that_are_there(
     assert list(shapes.iterdir()) == []
 
 
-@pytest.mark.parametrize("command", [[], ["check"], ["prepare", "kitti"], ["synth", "kitti"]])
+@pytest.mark.parametrize(
+    "command", [[], ["check"], ["prepare", "kitti"], ["complete", "kitti"], ["synth", "kitti"]]
+)
 def test_every_command_explains_itself(command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as stopped:
         main([*command, "--help"])

@@ -280,6 +280,16 @@ def test_a_frame_without_picture_gets_the_points(target: Frame, database: Object
     assert len(labels(after)) == 2 and dict(after.images) == {}
 
 
+@pytest.mark.parametrize("place", [(-9.0, 0.5), (6.0, 40.0)])
+def test_an_object_that_the_frames_camera_does_not_see_is_not_pasted(
+    target: Frame, database: ObjectDatabase, place: tuple[float, float]
+) -> None:
+    """Behind the camera, and far beside its picture."""
+    car = only(database, "000000_0")
+    away = replace(car.entries[0], box_lidar=(*place, *car.entries[0].box_lidar[2:]))
+    assert sampled(target, replace(car, entries=(away,)), replace(ANY, counts={"Car": 1})) is target
+
+
 def test_unfit_frames_are_refused(target: Frame, database: ObjectDatabase) -> None:
     with pytest.raises(ValueError, match="frame 000002 has no labels"):
         sampled(replace(target, objects=None), database)
