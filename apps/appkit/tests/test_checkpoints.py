@@ -48,6 +48,13 @@ def test_other_content_is_refused(checkpoint):
         read_checkpoint(checkpoint)
 
 
+def test_any_of_the_given_entries_will_do(checkpoint):
+    torch.save({"model_state": {}}, checkpoint)
+    assert read_checkpoint(checkpoint, entries=("state_dict", "model_state")) == {"model_state": {}}
+    with pytest.raises(ValueError, match="expected a checkpoint with the entry 'a' or 'b', found none"):
+        read_checkpoint(checkpoint, entries=("a", "b"))
+
+
 def test_a_missing_checkpoint_lists_its_neighbours(checkpoint):
     with pytest.raises(FileNotFoundError, match=r"in that folder are last\.ckpt"):
         read_checkpoint(checkpoint.with_name("best.ckpt"))

@@ -32,6 +32,17 @@ def test_an_error_the_user_can_mend_is_one_line(capsys):
     assert capsys.readouterr().err == "tool: points.bin: 17 bytes is not a multiple of 16\n"
 
 
+def test_an_error_in_a_reading_process_is_one_line_too(capsys):
+    def fails(arguments):
+        raise FileNotFoundError(
+            "Caught FileNotFoundError in DataLoader worker process 0.\nOriginal Traceback (most recent call "
+            "last):\n  File x\nFileNotFoundError: no image_2/000001.png\n"
+        )
+
+    assert dispatch("tool", {"fit": Command("", fails)}, about="", epilog="", arguments=["fit"]) == 2
+    assert capsys.readouterr().err == "tool: no image_2/000001.png\n"
+
+
 @pytest.mark.parametrize("module", ["appkit", "appkit.commands"])
 def test_import_brings_neither_torch_nor_lightning(module):
     code = f"import sys, {module}; sys.exit(any(name in sys.modules for name in ('torch', 'lightning')))"

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 
-def read_checkpoint(path: str | Path) -> dict[str, Any]:
-    """Return the content of a trainer checkpoint, on the CPU. Only tensors and plain values are unpickled.
+def read_checkpoint(path: str | Path, *, entries: Sequence[str] = ("state_dict",)) -> dict[str, Any]:
+    """Return the content of a checkpoint, on the CPU. Only tensors and plain values are unpickled.
+
+    Args:
+        entries: One of these must be in it; the default is what a trainer's checkpoint has.
 
     Raises:
         FileNotFoundError: There is no such file; the message lists the checkpoints beside it.
@@ -34,9 +38,10 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
             f"checkpoint {path}: cannot be read ({reason}); it is truncated, corrupt, or holds more than "
             "tensors and plain values; take an older checkpoint or start again without --ckpt_path"
         ) from error
-    if not isinstance(content, dict) or "state_dict" not in content:
+    if not isinstance(content, dict) or not any(entry in content for entry in entries):
         raise ValueError(
-            f"checkpoint {path}: expected a trainer checkpoint with the entry 'state_dict', found none"
+            f"checkpoint {path}: expected a checkpoint with the entry {' or '.join(map(repr, entries))}, "
+            "found none"
         )
     return content
 

@@ -48,5 +48,13 @@ def dispatch(
     try:
         return commands[words[0]].run(words[1:])
     except (ValueError, OSError) as error:
-        sys.stderr.write(f"{program}: {error}\n")
+        sys.stderr.write(f"{program}: {_message(error)}\n")
         return 2
+
+
+def _message(error: Exception) -> str:
+    """Return the message; of an error in a process that reads data, which comes with a traceback, the end."""
+    text = str(error)
+    if not text.startswith("Caught "):
+        return text
+    return text.rstrip().splitlines()[-1].removeprefix(f"{type(error).__name__}: ")

@@ -39,10 +39,14 @@ COMMANDS = {
 }
 ABOUT = "ImagePG: 3D object detection from LiDAR and camera with image-guided pseudo-point generation."
 EPILOG = """examples:
-  imagepg demo imagepg fit --config apps/imagepg/configs/kitti.yaml --data.root data/kitti imagepg test
-  --config apps/imagepg/configs/kitti.yaml --data.root data/kitti --ckpt_path
-  runs/kitti/checkpoints/last.ckpt imagepg predict --ckpt runs/kitti/checkpoints/last.ckpt --points
-  000008.bin --image 000008.png --calib 000008.txt
+  imagepg demo
+  imagepg fit --config apps/imagepg/configs/kitti.yaml --data.root data/kitti
+  imagepg test --config apps/imagepg/configs/kitti.yaml --data.root data/kitti \\
+      --ckpt_path runs/kitti/checkpoints/last.ckpt
+  imagepg test --data.root data/kitti --ckpt_path imagepg.pth    (the authors' checkpoint)
+  imagepg predict --ckpt runs/kitti/checkpoints/last.ckpt \\
+      --points 000008.bin --image 000008.png --calib 000008.txt
+
 `imagepg COMMAND --help` lists the options of a command; --print_config prints the resolved configuration."""
 
 

@@ -6,6 +6,14 @@ import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from datasets3d.frame import Frame
+    from geom3d.cameras import PinholeCamera
+
+USUAL_SIZE = (1242, 375)
+"""Width and height of most of KITTI's pictures."""
 
 
 def parser() -> argparse.ArgumentParser:
@@ -13,11 +21,19 @@ def parser() -> argparse.ArgumentParser:
     options = argparse.ArgumentParser(
         prog="imagepg predict",
         description="Detect objects in one scan and its image; write official KITTI lines and pictures.",
-        epilog="The checkpoint holds the model's configuration: no --config is needed.",
+        epilog="A checkpoint of `imagepg fit` holds its configuration, that of the authors stands for "
+        "the published one. --config names another, and that of safetensors.",
     )
-    options.add_argument("--ckpt", type=Path, required=True, help="checkpoint of `imagepg fit`")
+    options.add_argument(
+        "--ckpt", type=Path, required=True, help="checkpoint of `imagepg fit` or the authors', or safetensors"
+    )
+    options.add_argument(
+        "--config", type=Path, help="YAML with the model's configuration, if not that of --ckpt"
+    )
     options.add_argument("--points", type=Path, required=True, help=".bin, float32 x y z intensity per point")
-    options.add_argument("--image", type=Path, required=True, help=".png or .jpg of the left colour camera")
+    options.add_argument(
+        "--image", type=Path, help=".png or .jpg of the left colour camera; a LiDAR-only model does without"
+    )
     options.add_argument("--calib", type=Path, required=True, help="calibration text in KITTI's format")
     options.add_argument("--out", type=Path, default=Path("runs/predict"), help="folder for the results")
     options.add_argument(
@@ -27,16 +43,63 @@ def parser() -> argparse.ArgumentParser:
     return options
 
 
+def read_input(points: Path, image: Path | None, calib: Path) -> Frame:
+    """Return the frame of the given files; without a picture the camera is one of KITTI's usual size.
+
+    Raises:
+        FileNotFoundError: A file is missing.
+        ValueError: A file is not what it should be, the scan is empty, or the picture is not the calibrated
+            one.
+    """
+    from datasets3d.frame import Frame
+    from datasets3d.kitti import in_view, read_frame, read_points
+    from geom3d.kitti import read_calibration
+
+    if image is not None:
+        frame = read_frame(points=points, image=image, calib=calib)
+        _check_size(frame.cameras["image_2"], image, calib)
+    else:
+        calibration = read_calibration(calib)
+        camera = calibration.camera(*USUAL_SIZE)
+        scan = read_points(points)
+        frame = Frame(
+            frame_id=points.stem,
+            points=scan[in_view(scan, camera)],
+            cameras={"image_2": camera},
+            calibration=calibration,
+        )
+    if not len(frame.points):
+        raise ValueError(
+            f"{points}: no point of the scan is in the camera's view; is {calib} its calibration?"
+        )
+    return frame
+
+
+def _check_size(camera: PinholeCamera, image: Path, calib: Path) -> None:
+    """Refuse a picture whose middle is far from where the calibration has the optical axis.
+
+    Calibration files do not hold the size of the picture; an enlarged or shrunk one is found out like this.
+    """
+    u, v = float(camera.image_from_cam[0, 2]), float(camera.image_from_cam[1, 2])
+    if not (0.25 < u / camera.width < 0.75 and 0.25 < v / camera.height < 0.75):
+        raise ValueError(
+            f"{image}: {camera.width} x {camera.height} pixels, but {calib} has the optical axis at pixel "
+            f"({u:.0f}, {v:.0f}), far from the middle; give the picture in the size it was calibrated in"
+        )
+
+
 def main(arguments: Sequence[str]) -> int:
     """Run the command; return the exit status."""
     chosen = parser().parse_args(arguments)
     from appkit.draw import BevView, draw_bev, draw_image
-    from datasets3d.kitti import read_frame, write_detections
+    from datasets3d.kitti import write_detections
 
     from imagepg.inference import detect, load_detector
 
-    loaded = load_detector(chosen.ckpt)
-    frame = read_frame(points=chosen.points, image=chosen.image, calib=chosen.calib)
+    frame = read_input(chosen.points, chosen.image, chosen.calib)
+    loaded = load_detector(chosen.ckpt, config=chosen.config)
+    if loaded.detector.image is not None and chosen.image is None:
+        raise ValueError(f"checkpoint {chosen.ckpt}: the model looks at the image, too; pass it as --image")
     found = detect(loaded, frame)
     keep = found.scores >= chosen.min_score
     boxes = found.boxes[keep].numpy()
@@ -59,8 +122,10 @@ def main(arguments: Sequence[str]) -> int:
     view = BevView(x=(bounds[0], bounds[3]), y=(bounds[1], bounds[4]))
     nothing = boxes[:0]
     draw_bev(frame.points, truth=nothing, found=boxes, scores=scores, view=view).save(chosen.out / "bev.png")
-    overlay = draw_image(frame.images["image_2"], truth=nothing, found=boxes, scores=scores, camera=camera)
-    overlay.save(chosen.out / "image.png")
+    if frame.images:
+        picture = frame.images["image_2"]
+        overlay = draw_image(picture, truth=nothing, found=boxes, scores=scores, camera=camera)
+        overlay.save(chosen.out / "image.png")
     if chosen.rerun:
         from appkit.recording import record_frame
 

@@ -20,6 +20,7 @@ from fusion_models.weights import save_weights
 
 from imagepg import evaluation
 from imagepg.data import KittiData
+from imagepg.weights import load_weights_file, without_pretrained
 
 
 class DetectionTask(pl.LightningModule):
@@ -29,6 +30,8 @@ class DetectionTask(pl.LightningModule):
         detector: The model.
         optim: The schedule; its length is the trainer's.
         seed: Of dropout and of the random choices that are not a frame's own.
+        weights: File to start from, whole: a checkpoint of `imagepg fit`, safetensors, or the authors'
+            checkpoint. None starts from random weights (the image branch from `image.swin.pretrained`).
     """
 
     def __init__(
@@ -36,12 +39,15 @@ class DetectionTask(pl.LightningModule):
         detector: DetectorConfig = DetectorConfig(),  # noqa: B008  (frozen)
         optim: OneCycleConfig = OneCycleConfig(),  # noqa: B008
         seed: int = 0,
+        weights: str | None = None,
     ) -> None:
         super().__init__()
         self.config = detector
         self.optim = optim
         self.seed = seed
-        self.detector = Detector(detector)
+        self.detector = Detector(detector if weights is None else without_pretrained(detector))
+        if weights is not None:
+            load_weights_file(self.detector, Path(weights))
         self.results: dict[str, KittiResult] = {}
 
     def configure_optimizers(self) -> Any:
@@ -51,8 +57,8 @@ class DetectionTask(pl.LightningModule):
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
-        """Derive dropout from the step, so that a resumed run repeats it."""
-        torch.manual_seed(hash((self.seed, self.global_step, self.global_rank)) % 2**31)
+        """Derive dropout from epoch and batch, so that a resumed run repeats it."""
+        torch.manual_seed(hash((self.seed, self.current_epoch, batch_idx, self.global_rank)) % 2**31)
 
     def training_step(self, batch: Batch, batch_idx: int) -> torch.Tensor:
         """Return the summed loss; log its parts."""
@@ -61,6 +67,11 @@ class DetectionTask(pl.LightningModule):
         self.log_dict({**loss_parts(losses), "train/lr": rate}, batch_size=len(batch))
         self.log("train/loss", losses.total, batch_size=len(batch), prog_bar=True)
         return losses.total
+
+    def on_train_epoch_end(self) -> None:
+        """Log the most memory a step has taken so far, on a GPU."""
+        if self.device.type == "cuda":
+            self.log("train/peak_memory_gb", torch.cuda.max_memory_allocated(self.device) / 2**30)
 
     def on_fit_end(self) -> None:
         """Write the weights alone, without the trainer's state, as `model.safetensors`."""

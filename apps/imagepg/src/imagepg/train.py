@@ -18,6 +18,7 @@ from lightning.pytorch.loggers import TensorBoardLogger
 
 from imagepg.data import KittiData
 from imagepg.task import DetectionTask
+from imagepg.weights import is_trainer_checkpoint
 
 DEFAULT_RUN = "runs/imagepg"
 
@@ -59,7 +60,11 @@ TRAINER_DEFAULTS = {
 
 
 def build(arguments: Sequence[str], *, subcommand: bool) -> ImagePgCLI:
-    """Parse the arguments and build task, data and trainer; with a sub-command, run it."""
+    """Parse the arguments and build task, data and trainer; with a sub-command, run it.
+
+    `fit` alone writes `config.yaml`: the file tells how the run was trained.
+    """
+    saves = subcommand and arguments[0] == "fit"
     with warnings.catch_warnings():
         # Called from our own entry point the arguments are given, not read from sys.argv: that is meant.
         warnings.filterwarnings("ignore", message="LightningCLI's args parameter")
@@ -70,19 +75,20 @@ def build(arguments: Sequence[str], *, subcommand: bool) -> ImagePgCLI:
             run=subcommand,
             trainer_defaults=TRAINER_DEFAULTS,
             seed_everything_default=0,
-            save_config_callback=SaveConfigCallback if subcommand else None,
+            save_config_callback=SaveConfigCallback if saves else None,
             save_config_kwargs={"overwrite": True},
         )
 
 
 def _option(arguments: Sequence[str], name: str) -> str | None:
-    """Return the value of `--name value` or `--name=value`, None if it is not there."""
+    """Return the last value given by `--name value` or `--name=value`, None if there is none."""
+    value = None
     for position, word in enumerate(arguments):
         if word == f"--{name}" and position + 1 < len(arguments):
-            return arguments[position + 1]
-        if word.startswith(f"--{name}="):
-            return word.split("=", 1)[1]
-    return None
+            value = arguments[position + 1]
+        elif word.startswith(f"--{name}="):
+            value = word.split("=", 1)[1]
+    return value
 
 
 def _without_option(arguments: Sequence[str], name: str) -> list[str]:
@@ -100,14 +106,15 @@ def run(command: str, arguments: Sequence[str]) -> int:
     """Run one of Lightning's sub-commands; `fit` goes on from the last checkpoint of the run if there is one.
 
     A given `--ckpt_path` is read once beforehand (tensors and plain values only), so that a corrupt file is
-    named before any work is done. `--ckpt_path none` starts `fit` afresh.
+    named before any work is done. It may hold weights alone, as the authors' checkpoint does, except for
+    `fit`, which starts from weights by `--model.weights`. `--ckpt_path none` starts `fit` afresh.
     """
     words = list(arguments)
     path = _option(words, "ckpt_path")
     if path == "none":
         words = _without_option(words, "ckpt_path")
     elif path is not None and path not in ("last", "best"):
-        read_checkpoint(path)
+        words = _with_weights(command, words, Path(path))
     elif path is None and command == "fit" and not {"--help", "-h", "--print_config"} & set(words):
         words += _resume(words)
     if _option(words, "weights_only") is None and not {"--help", "-h"} & set(words):
@@ -120,6 +127,21 @@ def run(command: str, arguments: Sequence[str]) -> int:
         write_run_report(run_dir, cli.datamodule, cli.model, title="ImagePG evaluation")
         print(f"report: {run_dir / 'report.html'}")  # noqa: T201
     return 0
+
+
+def _with_weights(command: str, words: Sequence[str], path: Path) -> list[str]:
+    """Return the arguments with what `--ckpt_path` has to become for the kind of file that it names."""
+    resumable = is_trainer_checkpoint(path)
+    if command == "fit":
+        if not resumable:
+            raise ValueError(
+                f"--ckpt_path {path}: holds weights alone, not a training to go on with; start a training "
+                f"from them by --model.weights {path}"
+            )
+        return list(words)
+    kept = list(words) if resumable else _without_option(words, "ckpt_path")
+    # All weights come from the file: nothing else, such as ImageNet's, is to be fetched.
+    return [*kept, "--model.weights", str(path)]
 
 
 def _resume(words: Sequence[str]) -> list[str]:
