@@ -420,6 +420,29 @@ def test_the_detections_of_one_stage_are_its_proposals():
         assert len(found.boxes) and (found.boxes[:, None] == proposals).all(-1).any(1).all()
 
 
+@parts
+def test_half_precision_is_near_single(parts):
+    batch = _batch_for(parts)
+    chosen, losses = _near_the_boxes(batch), []
+    for enabled in (False, True):
+        model = _model(**parts).train()
+        with torch.autocast("cpu", torch.bfloat16, enabled=enabled):
+            outputs = model(batch, proposals=chosen)
+            losses.append(model.loss(outputs, batch))
+        losses[-1].total.backward()
+        assert all(torch.isfinite(p.grad).all() for p in model.parameters() if p.grad is not None)
+        for stage in outputs.stages:
+            assert stage.boxes.dtype == stage.predictions.points.dtype == torch.float32
+        # places, targets and losses are not rounded to half precision
+        torch.testing.assert_close(
+            [stage.targets.boxes for stage in outputs.stages],
+            [stage.copy.boxes(stage.copy.restore_boxes(stage.targets.boxes)) for stage in outputs.stages],
+        )
+    single, half = losses
+    torch.testing.assert_close(half.total, single.total, rtol=0.03, atol=0)
+    assert half.total.dtype == torch.float32
+
+
 def test_predicting_in_training_mode_is_refused():
     with pytest.raises(ValueError, match=r"in training mode; call .eval\(\) first"):
         _model().train().predict(_batch())

@@ -162,7 +162,7 @@ def decode_anchors(
 
 def _per_anchor(maps: Tensor, size: int) -> Tensor:
     batch_size = maps.shape[0]
-    return maps.permute(0, 2, 3, 1).reshape(batch_size, -1, size)
+    return maps.permute(0, 2, 3, 1).reshape(batch_size, -1, size).float()
 
 
 def _pick(values: Tensor, indices: Tensor) -> Tensor:

@@ -58,11 +58,15 @@ class CloudCopy:
 
     def points(self, scene: Float[Tensor, "*n 3"]) -> Float[Tensor, "*n 3"]:
         """Return points of the scene in the frame of the copy."""
-        return scene @ self.copy_from_scene[:3, :3].T.to(scene)
+        return _transformed(scene, self.copy_from_scene)
+
+    def cloud(self, scene: Float[Tensor, "n columns"]) -> Float[Tensor, "n columns"]:
+        """Return rows b x y z (and more columns, which stay) of the scene in the frame of the copy."""
+        return torch.cat([scene[:, :1], self.points(scene[:, 1:4]), scene[:, 4:]], dim=1)
 
     def restore_points(self, points: Float[Tensor, "*n 3"]) -> Float[Tensor, "*n 3"]:
         """Return points of the copy in the frame of the scene."""
-        return points @ self.scene_from_copy[:3, :3].T.to(points)
+        return _transformed(points, self.scene_from_copy)
 
     def boxes(self, scene: Float[Tensor, "*n 7"]) -> Float[Tensor, "*n 7"]:
         """Return boxes of the scene in the frame of the copy; headings are not wrapped.
@@ -107,11 +111,10 @@ def copy_clouds(
     Args:
         points: b x y z and any further columns.
     """
-    parts = []
-    for t, copy in enumerate((*copies, CloudCopy())):
-        frame, xyz, rest = points[:, :1], points[:, 1:4], points[:, 4:]
-        parts.append(torch.cat([frame + t * batch_size, copy.points(xyz), rest], dim=1))
-    return torch.cat(parts)
+    clouds = [copy.cloud(points) for copy in (*copies, CloudCopy())]
+    for t, cloud in enumerate(clouds):
+        cloud[:, 0] += t * batch_size
+    return torch.cat(clouds)
 
 
 def split_copies(tensor: SparseTensor, *, count: int) -> tuple[SparseTensor, ...]:
@@ -174,8 +177,29 @@ def align_bev(
     last = torch.tensor([columns - 1, rows - 1], device=bev.device)
     if alignment == "exact":
         index = index - 0.5
-    unit = (2 * index / last - 1).to(bev.dtype)
-    aligned = F.grid_sample(bev, unit.expand(len(bev), -1, -1, -1), align_corners=True)
+    unit = (2 * index / last - 1).expand(len(bev), -1, -1, -1)
+    # half precision would move places by whole cells
+    aligned = F.grid_sample(bev.float(), unit, align_corners=True).to(bev.dtype)
     if alignment == "exact":
         return aligned
     return aligned * ((index >= 0) & (index < last)).all(-1)
+
+
+def vote(
+    boxes: Float[Tensor, "t b r 7"], logits: Float[Tensor, "t b r"]
+) -> tuple[Float[Tensor, "b r 7"], Float[Tensor, "b r"]]:
+    """Return the arithmetic means over the stages, headings included: a stage turns boxes only a little.
+
+    Args:
+        boxes: What every stage says of the same objects, in the frame of the scene.
+
+    Example:
+        >>> vote(torch.zeros(2, 1, 1, 7), torch.tensor([[[1.0]], [[3.0]]]))[1].tolist()
+        [[2.0]]
+    """
+    return boxes.mean(dim=0), logits.mean(dim=0)
+
+
+def _transformed(points: Tensor, matrix: Tensor) -> Tensor:
+    """A sum of products instead of a matrix product, which autocast would round to half precision."""
+    return (points[..., None, :] * matrix[:3, :3].to(points)).sum(-1)

@@ -30,6 +30,7 @@ from fusion_models.copies import (
     copy_clouds,
     merge_bev,
     split_copies,
+    vote,
 )
 from fusion_models.deform_fusion import DeformAttnFusion, ImageView
 from fusion_models.image_backbone import ImageBackbone, ImageBackboneConfig
@@ -254,8 +255,7 @@ class Detector(nn.Module):
         count = len(copies) + 1
         if self.training:
             scene = self._encode(points, batch_size)
-            moved = [copy_clouds(points, [copy], batch_size=batch_size)[: len(points)] for copy in copies]
-            return (*[self._encode(cloud, batch_size) for cloud in moved], scene)
+            return (*[self._encode(copy.cloud(points), batch_size) for copy in copies], scene)
         joined = self._encode(copy_clouds(points, copies, batch_size=batch_size), count * batch_size)
         if count == 1:
             return (joined,)
@@ -312,7 +312,9 @@ class Detector(nn.Module):
                 targets = sample_rois(rois, labels, scores, objects, batch.labels, head.config.targets, seeds)
                 rois, labels = targets.rois, targets.labels
             history = [done.predictions.feature for done in stages] if head.history is not None else []
-            seen = None if view is None else view.seen_from(_expanded(copy.scene_from_copy, rois))
+            with torch.autocast(rois.device.type, enabled=False):
+                scene_from_copy = copy.scene_from_copy.to(rois).expand(len(rois), 4, 4)
+                seen = None if view is None else view.seen_from(scene_from_copy)
             predictions = head(rois, features.scales, seen, history=history)
             rois = copy.restore_boxes(predictions.boxes)
             stages.append(StageOutputs(copy, predictions, rois, labels, targets))
@@ -359,9 +361,7 @@ class Detector(nn.Module):
     def _stage_loss(self, stage: StageOutputs, batch: Batch) -> RoiLosses:
         if stage.targets is None or self.config.roi is None or batch.boxes is None:
             raise ValueError("Detector.loss: outputs of evaluation mode have no targets; call .train() first")
-        dense = batch.dense_points
-        if dense is not None:
-            dense = torch.cat([dense[:, :1], stage.copy.points(dense[:, 1:4]), dense[:, 4:]], dim=1)
+        dense = None if batch.dense_points is None else stage.copy.cloud(batch.dense_points)
         return roi_loss(
             stage.predictions, stage.targets, dense, stage.copy.boxes(batch.boxes), self.config.roi.losses
         )
@@ -396,19 +396,3 @@ def _view(fusion: DeformAttnFusion | None, image_map: Tensor | None, batch: Batc
         return None
     size = (batch.images.shape[2], batch.images.shape[3])
     return fusion.view(image_map, batch.image_from_points, size=size)
-
-
-def _expanded(matrix: Tensor, like: Tensor) -> Tensor:
-    return matrix.to(like).expand(len(like), 4, 4)
-
-
-def vote(
-    boxes: Float[Tensor, "t b r 7"], logits: Float[Tensor, "t b r"]
-) -> tuple[Float[Tensor, "b r 7"], Float[Tensor, "b r"]]:
-    """Return the arithmetic means over the stages, headings included: a stage turns boxes only a little.
-
-    Example:
-        >>> vote(torch.zeros(2, 1, 1, 7), torch.tensor([[[1.0]], [[3.0]]]))[1].tolist()
-        [[2.0]]
-    """
-    return boxes.mean(dim=0), logits.mean(dim=0)
