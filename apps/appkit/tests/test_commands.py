@@ -32,15 +32,15 @@ def test_an_error_the_user_can_mend_is_one_line(capsys):
     assert capsys.readouterr().err == "tool: points.bin: 17 bytes is not a multiple of 16\n"
 
 
-def test_an_error_in_a_reading_process_is_one_line_too(capsys):
+def test_an_error_in_a_reading_process_comes_without_its_traceback(capsys):
     def fails(arguments):
         raise FileNotFoundError(
             "Caught FileNotFoundError in DataLoader worker process 0.\nOriginal Traceback (most recent call "
-            "last):\n  File x\nFileNotFoundError: no image_2/000001.png\n"
+            "last):\n  File x\nFileNotFoundError: no image_2/000001.png; expected\n  image_2/\n"
         )
 
     assert dispatch("tool", {"fit": Command("", fails)}, about="", epilog="", arguments=["fit"]) == 2
-    assert capsys.readouterr().err == "tool: no image_2/000001.png\n"
+    assert capsys.readouterr().err == "tool: no image_2/000001.png; expected\n  image_2/\n"
 
 
 @pytest.mark.parametrize("module", ["appkit", "appkit.commands"])

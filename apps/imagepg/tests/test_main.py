@@ -1,3 +1,4 @@
+import shutil
 import subprocess
 import sys
 
@@ -53,11 +54,42 @@ def test_unknown_key_in_the_file_names_the_nearest(tmp_path, capsys):
     assert "did you mean model.detector.roi.targets.rois_per_frame" in capsys.readouterr().err
 
 
+def message_of(capsys) -> str:
+    """What the program says at the end, after the trainer's own lines."""
+    error = capsys.readouterr().err
+    message = error[error.index("imagepg: ") :]
+    assert "Traceback" not in message
+    return message
+
+
 def test_a_wrong_root_is_one_line(words, tmp_path, capsys):
     assert main(["fit", *words, f"--data.root={tmp_path / 'nowhere'}"]) == 2
-    error = capsys.readouterr().err
-    assert "nowhere" in error
-    assert "Traceback" not in error
+    assert "nowhere" in message_of(capsys)
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+@pytest.mark.parametrize("folder", ["image_2", "velodyne", "calib"])
+def test_a_frame_without_a_file_is_named(words, street, tmp_path, capsys, folder, workers):
+    root = shutil.copytree(street, tmp_path / "kitti")
+    for file in (root / "training" / folder).iterdir():
+        file.unlink()
+    assert main(["fit", *words, f"--data.root={root}", f"--data.workers={workers}"]) == 2
+    error = message_of(capsys)
+    assert f"{folder}/" in error
+
+
+def test_missing_dense_targets_are_one_line_with_the_cure(words, street, tmp_path, capsys):
+    root = shutil.copytree(street, tmp_path / "kitti")
+    shutil.rmtree(root / "training" / "object_shapes")
+    assert main(["fit", *words, f"--data.root={root}"]) == 2
+    assert "datasets3d complete kitti" in message_of(capsys)
+
+
+def test_the_examples_of_the_help_have_a_line_each(capsys):
+    main(["--help"])
+    lines = capsys.readouterr().out.splitlines()
+    commands = [line.split()[1] for line in lines if line.startswith("  imagepg ")]
+    assert commands == ["demo", "fit", "test", "test", "predict"]
 
 
 def test_a_corrupt_checkpoint_is_named_before_any_work(words, tmp_path, capsys):

@@ -1,6 +1,7 @@
 import pytest
 from appkit.checkpoints import last_checkpoint
 from imagepg.__main__ import main
+from PIL import Image
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 
@@ -38,6 +39,43 @@ def test_a_truncated_scan_is_named(checkpoint, street, tmp_path, capsys):
     broken.write_bytes(b"12345")
     assert call(checkpoint, {**files(street), "points": str(broken)}, tmp_path / "out") == 2
     assert "short.bin" in capsys.readouterr().err
+
+
+def test_an_empty_scan_is_named(checkpoint, street, tmp_path, capsys):
+    empty = tmp_path / "empty.bin"
+    empty.write_bytes(b"")
+    assert call(checkpoint, {**files(street), "points": str(empty)}, tmp_path / "out") == 2
+    assert "empty.bin: no point of the scan is in the camera's view" in capsys.readouterr().err
+
+
+def test_a_shrunk_picture_is_found_out(checkpoint, street, tmp_path, capsys):
+    small = tmp_path / "small.png"
+    picture = Image.open(files(street)["image"])
+    picture.resize((picture.width // 2, picture.height // 2)).save(small)
+    assert call(checkpoint, {**files(street), "image": str(small)}, tmp_path / "out") == 2
+    message = capsys.readouterr().err
+    assert "small.png: 207 x 62 pixels, but " in message
+    assert "give the picture in the size it was calibrated in" in message
+
+
+def test_a_missing_picture_is_named(checkpoint, street, tmp_path, capsys):
+    assert call(checkpoint, {**files(street), "image": str(tmp_path / "none.png")}, tmp_path / "out") == 2
+    assert "none.png" in capsys.readouterr().err
+
+
+def test_a_model_with_image_branch_asks_for_the_picture(checkpoint, street, tmp_path, capsys):
+    paths = {name: path for name, path in files(street).items() if name != "image"}
+    assert call(checkpoint, paths, tmp_path / "out") == 2
+    assert "the model looks at the image, too; pass it as --image" in capsys.readouterr().err
+
+
+def test_a_lidar_only_model_does_without_picture(words, street, tmp_path, capsys):
+    lidar = ["--model.detector.image=null", "--model.detector.roi.image_channels=null"]
+    fit = ["fit", *words, *lidar, "--trainer.max_epochs=1", "--trainer.limit_val_batches=0"]
+    assert main(fit) == 0
+    paths = {name: path for name, path in files(street).items() if name != "image"}
+    assert call(last_checkpoint(tmp_path / "run"), paths, tmp_path / "out") == 0
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"000001.txt", "bev.png"}
 
 
 def test_a_foreign_checkpoint_is_refused(street, tmp_path, capsys):

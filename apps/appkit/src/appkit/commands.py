@@ -53,8 +53,5 @@ def dispatch(
 
 
 def _message(error: Exception) -> str:
-    """Return the message; of an error in a process that reads data, which comes with a traceback, the end."""
-    text = str(error)
-    if not text.startswith("Caught "):
-        return text
-    return text.rstrip().splitlines()[-1].removeprefix(f"{type(error).__name__}: ")
+    """Return the message; that of a process that reads data comes after its traceback."""
+    return str(error).rpartition(f"\n{type(error).__name__}: ")[2].rstrip()
