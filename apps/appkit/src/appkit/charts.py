@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import html
 import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+
+COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#000000")
+"""Of the lines, in order: those of Okabe and Ito, which the colour-blind tell apart."""
+DASHES = ("-", "--", "-.", ":")
+"""Lines differ in dashes too, so that colour is not needed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,13 +25,14 @@ class Axes:
 
 
 def line_chart(lines: Mapping[str, tuple[Sequence[float], Sequence[float]]], axes: Axes) -> str:
-    """Draw named lines, each (x values, y values), and return the SVG element."""
+    """Draw named lines, each (x values, y values), and return the SVG element, with its name for readers."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(5.2, 3.2), layout="constrained")
     plot = figure.subplots()
-    for name, (x, y) in lines.items():
-        plot.plot(x, y, label=name, linewidth=1.4)
+    for i, (name, (x, y)) in enumerate(lines.items()):
+        style = DASHES[i % len(DASHES)]
+        plot.plot(x, y, label=name, linewidth=1.4, color=COLOURS[i % len(COLOURS)], linestyle=style)
     plot.set_title(axes.title, fontsize=10)
     plot.set_xlabel(axes.x, fontsize=9)
     plot.set_ylabel(axes.y, fontsize=9)
@@ -40,7 +47,8 @@ def line_chart(lines: Mapping[str, tuple[Sequence[float], Sequence[float]]], axe
     buffer = io.StringIO()
     figure.savefig(buffer, format="svg")
     text = buffer.getvalue()
-    return text[text.index("<svg") :]
+    name = html.escape(f"{axes.title}: {axes.y} over {axes.x} for {', '.join(lines) or 'nothing'}")
+    return f'<svg role="img" aria-label="{name}"' + text[text.index("<svg") + len("<svg") :]
 
 
 def smooth(values: Sequence[float], *, window: int) -> list[float]:

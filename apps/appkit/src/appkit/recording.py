@@ -8,11 +8,13 @@ from pathlib import Path
 import numpy as np
 from datasets3d.frame import Frame
 
+from appkit.draw import FOUND, TRUTH, Colour
+
 
 def record_frame(
     path: Path, frame: Frame, *, truth: np.ndarray, found: np.ndarray, labels: Sequence[str]
 ) -> None:
-    """Write points, image and boxes [n, 7] (labels green, detections orange) as an .rrd file; open no window.
+    """Write points, image and boxes [n, 7] (labels green, others red-orange) as .rrd; open no window.
 
     Raises:
         ImportError: rerun-sdk is not installed.
@@ -27,11 +29,11 @@ def record_frame(
     recording.log("world/points", rerun.Points3D(frame.points[:, :3], radii=0.02))
     for name, image in frame.images.items():
         recording.log(name, rerun.Image(image).compress())
-    recording.log("world/labels", _boxes(truth, (40, 200, 80)))
-    recording.log("world/detections", _boxes(found, (255, 150, 0), labels))
+    recording.log("world/labels", _boxes(truth, TRUTH))
+    recording.log("world/detections", _boxes(found, FOUND, labels))
 
 
-def _boxes(boxes: np.ndarray, colour: tuple[int, int, int], labels: Sequence[str] | None = None):
+def _boxes(boxes: np.ndarray, colour: Colour, labels: Sequence[str] | None = None):
     import rerun  # pyright: ignore[reportMissingImports]  (extra)
 
     half_yaw = boxes[:, 6] / 2

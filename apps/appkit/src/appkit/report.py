@@ -13,9 +13,9 @@ from PIL import Image
 
 STYLE = """
 :root { color-scheme: light dark;
-  --ink: #1c2330; --soft: #667; --line: #d5d9e2; --page: #fff; --band: #f4f6fa; }
+  --ink: #1c2330; --soft: #556; --line: #d5d9e2; --page: #fff; --band: #f4f6fa; }
 @media (prefers-color-scheme: dark) {
-  :root { --ink: #e6e9f0; --soft: #99a; --line: #343a48; --page: #14171e; --band: #1c212b; }
+  :root { --ink: #e6e9f0; --soft: #aab; --line: #343a48; --page: #14171e; --band: #1c212b; }
   svg { background: #fff; }
 }
 body { font: 15px/1.5 system-ui, sans-serif; color: var(--ink); background: var(--page);
@@ -28,7 +28,8 @@ th, td { padding: .25rem .8rem; border: 1px solid var(--line); }
 th { background: var(--band); text-align: left; }
 td.number { text-align: right; font-variant-numeric: tabular-nums; }
 figure { margin: .8rem 0; }
-figcaption { color: var(--soft); font-size: 13px; }
+figure { max-width: 100%; }
+figcaption { color: var(--soft); font-size: 13px; width: 0; min-width: 100%; }
 img { max-width: 100%; height: auto; }
 .row { display: flex; flex-wrap: wrap; gap: 1rem; align-items: flex-start; }
 """
@@ -60,14 +61,29 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str | float]]) -> str:
     return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
 
 
-def picture(image: Image.Image, *, caption: str) -> str:
-    """Return a picture, kept inside the page as JPEG."""
+def photo(image: Image.Image, *, caption: str, alt: str | None = None) -> str:
+    """Return a picture with the colours of a photograph, kept inside the page as JPEG.
+
+    Args:
+        alt: What there is to see, for those who do not; the caption, if left out.
+    """
+    return _figure(image.convert("RGB"), "jpeg", caption=caption, alt=alt, quality=85)
+
+
+def drawing(image: Image.Image, *, caption: str, alt: str | None = None) -> str:
+    """Return a picture of lines and few colours (256 are kept), inside the page as PNG; `alt` as above."""
+    return _figure(image.convert("RGB").quantize(256), "png", caption=caption, alt=alt, optimize=True)
+
+
+def _figure(image: Image.Image, kind: str, *, caption: str, alt: str | None, **options: int) -> str:
     buffer = io.BytesIO()
-    image.convert("RGB").save(buffer, format="JPEG", quality=85)
+    image.save(buffer, format=kind, **options)
     data = base64.b64encode(buffer.getvalue()).decode("ascii")
-    text = html.escape(caption)
-    source = f"data:image/jpeg;base64,{data}"
-    return f'<figure><img alt="{text}" src="{source}"><figcaption>{text}</figcaption></figure>'
+    size = f'width="{image.width}" height="{image.height}"'
+    return (
+        f'<figure><img alt="{html.escape(alt or caption)}" {size} src="data:image/{kind};base64,{data}">'
+        f"<figcaption>{html.escape(caption)}</figcaption></figure>"
+    )
 
 
 def row(*parts: str) -> str:

@@ -7,6 +7,10 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from evaluators.kitti import KittiResult
 
 FRAMES = 200
 SEED = 0
@@ -55,15 +59,26 @@ def main(arguments: Sequence[str]) -> int:
         source = cli.datamodule.source(cli.datamodule.val_split)
         record_frames(source, cli.model.detections_dir, folder=chosen.out, count=RECORDED_FRAMES)
     ended = time.perf_counter()
-    car = results["loose"].ap("Car", "3d", "moderate", recall=40)
-    before = untrained["loose"].ap("Car", "3d", "moderate", recall=40)
     sys.stdout.write(
-        f"\nCar 3D AP_R40@0.5 moderate on held-out frames: {car:.2f} (untrained {before:.2f})\n"
+        f"\n{result_table(results['loose'], untrained['loose'], cli.model.config.class_names)}\n"
         f"data {made - started:.0f} s, training {trained - made:.0f} s, "
         f"evaluation and report {ended - trained:.0f} s\n"
         f"report: {chosen.out / 'report.html'}\n"
     )
     return 0
+
+
+def result_table(trained: KittiResult, untrained: KittiResult, classes: Sequence[str]) -> str:
+    """Return the average precisions of every class as lines of text, the untrained model beside."""
+    lines = [
+        "3D AP_R40, moderate, on held-out frames (overlap 0.5 for cars, 0.25 for others)",
+        f"{'':<12}{'trained':>10}{'untrained':>12}",
+    ]
+    for name in classes:
+        values = [result.ap(name, "3d", "moderate", recall=40) for result in (trained, untrained)]
+        cells = ["-" if value is None else f"{value:.2f}" for value in values]
+        lines.append(f"{name:<12}{cells[0]:>10}{cells[1]:>12}")
+    return "\n".join(lines)
 
 
 def config_file() -> Path:

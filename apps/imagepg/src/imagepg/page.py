@@ -1,4 +1,4 @@
-"""What a run's report shows: average precisions, precision-recall and loss curves, pictures of detections."""
+"""What a run's report shows: average precisions, curves, pictures of detections, the model's inside."""
 
 from __future__ import annotations
 
@@ -18,10 +18,12 @@ from evaluators.kitti import KittiResult, read_detections
 from geom3d.kitti import boxes_lidar_from_camera
 
 from imagepg.data import KittiData
+from imagepg.inside import inside_sections, look_at_frames, spread
+from imagepg.pictures import MIN_SCORE
 from imagepg.task import DetectionTask
 
 SHOWN_FRAMES = 6
-SHOWN_SCORE = 0.3
+SHOWN_SCORE = MIN_SCORE
 LEVELS = ("easy", "moderate", "hard")
 METRICS = ("2d", "bev", "3d")
 OVERLAP_TITLES = {
@@ -117,7 +119,10 @@ def picture_section(
         frame = source[index]
         boxes, scores, _ = shown_detections(source, detections_dir, frame.frame_id)
         rows.append(_frame_pictures(frame, boxes, scores, classes, view))
-    text = "Labels are green, detections with a score of at least 0.3 orange. Seen from above, forward is up."
+    text = (
+        f"Labels are green, detections with a score of at least {SHOWN_SCORE} red-orange. Seen from above, "
+        "the sensor is at the bottom, forward is up and darker points are higher."
+    )
     return Section("Pictures", report.note(text) + "".join(rows))
 
 
@@ -156,9 +161,11 @@ def _frame_pictures(
     pictures = []
     for name, image in frame.images.items():
         overlay = draw_image(image, camera=frame.cameras[name], **drawn)
-        pictures.append(report.picture(overlay, caption=f"{frame.frame_id}, {name}"))
+        alt = f"Camera image with {len(truth)} labels and {len(boxes)} detections drawn as boxes"
+        pictures.append(report.photo(overlay, caption=f"{frame.frame_id}, {name}", alt=alt))
     above = draw_bev(frame.points, view=view, **drawn)
-    pictures.append(report.picture(above, caption=f"{frame.frame_id}, from above"))
+    alt = f"Scan from above with {len(truth)} labels and {len(boxes)} detections"
+    pictures.append(report.drawing(above, caption=f"{frame.frame_id}, from above", alt=alt))
     return report.row(*pictures)
 
 
@@ -170,17 +177,21 @@ def write_run_report(
     title: str,
     untrained: Mapping[str, KittiResult] | None = None,
 ) -> None:
-    """Write `report.html` and `results.json` of the evaluation that `task` did last."""
+    """Write `results.json` and then `report.html` of the evaluation that `task` did last."""
+    content = json.dumps({name: result.to_json() for name, result in task.results.items()})
+    partial = run_dir / "results.json.partial"
+    partial.write_text(content, encoding="utf-8")
+    partial.replace(run_dir / "results.json")
     source = data.source(data.val_split)
     bounds, classes = task.config.voxels.bounds, task.config.class_names
     view = BevView(x=(bounds[0], bounds[3]), y=(bounds[1], bounds[4]))
-    count = min(SHOWN_FRAMES, len(source))
-    shown = sorted({round(i * (len(source) - 1) / max(count - 1, 1)) for i in range(count)})
+    shown = spread(len(source), SHOWN_FRAMES)
     sections = [
         metric_section(task.results, classes, untrained=untrained),
         curve_section(task.results, classes),
         loss_section(run_dir / "metrics.jsonl"),
         picture_section(source, task.detections_dir, indices=shown, classes=classes, view=view),
+        *inside_sections(look_at_frames(data, task), camera=data.image.camera),
     ]
     report.write_report(
         run_dir / "report.html",
@@ -188,7 +199,3 @@ def write_run_report(
         subtitle=f"{len(source)} frames of the split {data.val_split!r}, data seed {data.seed}.",
         sections=sections,
     )
-    content = json.dumps({name: result.to_json() for name, result in task.results.items()})
-    partial = run_dir / "results.json.partial"
-    partial.write_text(content, encoding="utf-8")
-    partial.replace(run_dir / "results.json")
