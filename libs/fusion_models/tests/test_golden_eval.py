@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 import numpy as np
 import pytest
 import torch
-from fusion_models import copies, imagepg
+from fusion_models import copies
 from fusion_models.anchor_head import decode_anchors
-from fusion_models.copies import TEST_COPIES, CloudCopy, align_bev, split_copies
-from fusion_models.imagepg import Detector, DetectorConfig, vote
+from fusion_models.copies import TEST_COPIES, CloudCopy, align_bev, copy_clouds, split_copies, vote
+from fusion_models.imagepg import Detector, DetectorConfig
 from fusion_models.post_process import PostProcessConfig, post_process
 from fusion_models.voxel_backbone import bev_map
 from fusion_models.weights import load_official
@@ -213,19 +213,6 @@ def _watch_maps(model, record):
     return [*hooks, model.guidance.mix.register_forward_pre_hook(fused)]
 
 
-def _copy_by_copy(points, copies, *, batch_size):
-    """`copy_clouds` rounded after each step, as released: a point of copy 5 lies on the face of a voxel."""
-    parts = []
-    for t, copy in enumerate((*copies, CloudCopy())):
-        moved = points.clone()
-        moved[:, 0] += t * batch_size
-        moved[:, 1:4] = copy.scale * CloudCopy(copy.flip_y, copy.flip_x, copy.rotation_rad).points(
-            points[:, 1:4]
-        )
-        parts.append(moved)
-    return torch.cat(parts)
-
-
 def _run_freely(model, batch, record, inputs, pixels):
     """One forward pass; returns its outputs and what each stage was given besides RoIs and history."""
     stages = []
@@ -246,7 +233,6 @@ def _run_freely(model, batch, record, inputs, pixels):
     ]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(copies, "align_bev", aligned)
-        patch.setattr(imagepg, "copy_clouds", _copy_by_copy)
         outputs = model(batch)
     for hook in hooks:
         hook.remove()
@@ -381,7 +367,7 @@ def test_voxels_and_sparse_features_of_every_copy(run, suffix):
 
 
 def test_points_per_voxel(golden_eval_batch, inputs):
-    points = _copy_by_copy(golden_eval_batch.points, TEST_COPIES, batch_size=2)
+    points = copy_clouds(golden_eval_batch.points, TEST_COPIES, batch_size=2)
     grid = DetectorConfig().voxels
     for t, suffix in enumerate(SUFFIXES):
         chosen = points[points[:, 0].long() // 2 == t]

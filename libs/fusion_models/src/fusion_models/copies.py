@@ -43,22 +43,26 @@ class CloudCopy:
             raise ValueError(f"CloudCopy.scale must be positive, got {self.scale}")
 
     @property
-    def copy_from_scene(self) -> Float[Tensor, "4 4"]:
-        """Transform of points of the scene to the frame of the copy, float64."""
+    def turn(self) -> Float[Tensor, "3 3"]:
+        """Mirror and turn of the copy, without its scale, float64."""
         signs = [-1.0 if self.flip_x else 1.0, -1.0 if self.flip_y else 1.0, 1.0]
-        matrix = torch.eye(4, dtype=torch.float64)
-        turn = torch.as_tensor(transforms.rotation_z(self.rotation_rad), dtype=torch.float64)
-        matrix[:3, :3] = self.scale * turn * torch.tensor(signs, dtype=torch.float64)
-        return matrix
+        rotation = torch.as_tensor(transforms.rotation_z(self.rotation_rad), dtype=torch.float64)
+        return rotation * torch.tensor(signs, dtype=torch.float64)
 
     @property
     def scene_from_copy(self) -> Float[Tensor, "4 4"]:
-        """The inverse of `copy_from_scene`."""
-        return torch.linalg.inv(self.copy_from_scene)
+        """Transform of points of the copy to the frame of the scene, float64."""
+        matrix = torch.eye(4, dtype=torch.float64)
+        matrix[:3, :3] = self.turn.T / self.scale
+        return matrix
 
     def points(self, scene: Float[Tensor, "*n 3"]) -> Float[Tensor, "*n 3"]:
-        """Return points of the scene in the frame of the copy."""
-        return _transformed(scene, self.copy_from_scene)
+        """Return points of the scene in the frame of the copy.
+
+        They are turned first and then scaled, as published, down to the rounding that decides about points on
+        the face of a voxel.
+        """
+        return self.scale * _turned(scene, self.turn)
 
     def cloud(self, scene: Float[Tensor, "n columns"]) -> Float[Tensor, "n columns"]:
         """Return rows b x y z (and more columns, which stay) of the scene in the frame of the copy."""
@@ -66,7 +70,7 @@ class CloudCopy:
 
     def restore_points(self, points: Float[Tensor, "*n 3"]) -> Float[Tensor, "*n 3"]:
         """Return points of the copy in the frame of the scene."""
-        return _transformed(points, self.scene_from_copy)
+        return _turned(points / self.scale, self.turn.T)
 
     def boxes(self, scene: Float[Tensor, "*n 7"]) -> Float[Tensor, "*n 7"]:
         """Return boxes of the scene in the frame of the copy; headings are not wrapped.
@@ -200,6 +204,6 @@ def vote(
     return boxes.mean(dim=0), logits.mean(dim=0)
 
 
-def _transformed(points: Tensor, matrix: Tensor) -> Tensor:
+def _turned(points: Tensor, turn: Tensor) -> Tensor:
     """A sum of products instead of a matrix product, which autocast would round to half precision."""
-    return (points[..., None, :] * matrix[:3, :3].to(points)).sum(-1)
+    return (points[..., None, :] * turn.to(points)).sum(-1)
