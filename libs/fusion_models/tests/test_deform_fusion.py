@@ -145,3 +145,17 @@ def test_heads_must_divide_channels():
 def test_view_checks_the_number_of_pixels():
     with pytest.raises(ValueError, match=r"expected height \* width = 12"):
         ImageView(values=torch.zeros(1, 5, 4, 16), height=3, width=4, image_from_points=torch.zeros(1, 3, 4))
+
+
+@pytest.mark.parametrize("count", [0, 1])
+def test_everything_unused_gets_a_gradient_of_zero(count):
+    fusion = DeformAttnFusion().train()
+    image = torch.randn(1, 64, 3, 4, requires_grad=True)
+    view = fusion.view(image, torch.eye(3, 4)[None], size=(6, 8))
+    queries = torch.randn(count, 64, requires_grad=True)
+    mixed = fusion(queries, torch.zeros(count, 2, dtype=torch.int64), [count], view)
+    torch.testing.assert_close(mixed, queries)
+    mixed.sum().backward()
+    for tensor in (image, *fusion.parameters()):
+        assert tensor.grad is not None and not tensor.grad.any()
+    torch.testing.assert_close(queries.grad, torch.ones(count, 64))

@@ -150,7 +150,7 @@ class DeformAttnFusion(nn.Module):
             counts: Rows per image, in the order of the images; their sum is n.
         """
         if len(queries) < 2:
-            return queries
+            return self._unchanged(queries, view)
         attended = self.attend(self.key(queries), pixels, counts, view)
         return self.fuse(torch.relu_(torch.cat([self.query(queries), attended], dim=1)))
 
@@ -186,6 +186,16 @@ class DeformAttnFusion(nn.Module):
         offsets = self.offsets(keys).view(-1, self.heads, self.samples, 2)
         weights = self.weights(keys).view(-1, self.heads, self.samples).softmax(-1)
         return pixels[:, None, None] + offsets, weights
+
+    def _unchanged(self, queries: Tensor, view: ImageView) -> Tensor:
+        """Return the queries; in training with a gradient of zero for everything that was not used.
+
+        Data-parallel training waits for the gradient of every parameter on every rank.
+        """
+        if not torch.is_grad_enabled():
+            return queries
+        unused = [*self.parameters(), view.values]
+        return queries + 0.0 * torch.stack([tensor.sum() for tensor in unused]).sum()
 
     def _init_attention(self) -> None:
         """Start the heads in directions on a ring, the samples 1, 2, ... pixels away (Deformable DETR)."""
