@@ -2,9 +2,10 @@ from pathlib import Path
 
 import lightning.pytorch as pl
 import pytest
+import torch
 from appkit.cli import AppParser, plain_defaults
 from fusion_models import variants
-from fusion_models.imagepg import DetectorConfig
+from fusion_models.imagepg import Detector, DetectorConfig
 from imagepg.data import KittiData
 from imagepg.demo import config_file
 from imagepg.task import DetectionTask
@@ -53,6 +54,12 @@ def test_a_small_configuration_has_every_part_of_the_full_model(parser, name):
     assert config.image is not None and config.occupancy is not None and config.roi.generator is not None
     assert config.needs_dense_points
     assert parser.parse_path(CONFIGS / f"{name}.yaml").data.training.dense_points
+
+
+@pytest.mark.parametrize("path", sorted(CONFIGS.glob("*.yaml")), ids=lambda path: path.stem)
+def test_the_detector_of_every_configuration_can_be_built(parser, path):
+    with torch.device("meta"):
+        assert len(list(Detector(without_pretrained(detector_of(parser, path.stem))).parameters())) > 20
 
 
 @pytest.mark.parametrize("path", sorted(CONFIGS.glob("*.yaml")), ids=lambda path: path.stem)

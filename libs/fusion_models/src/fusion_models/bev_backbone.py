@@ -48,6 +48,19 @@ class BevBackboneConfig:
         """Channels of the backbone's output."""
         return sum(self.up_channels)
 
+    def check_map(self, size_yx: tuple[int, int]) -> None:
+        """Refuse a map whose sides the strides do not divide: its upsampled maps would not fit together.
+
+        Raises:
+            ValueError: Names the sides and the total stride.
+        """
+        total = self.up_strides[-1] * self.strides[0]
+        if size_yx[0] % total or size_yx[1] % total:
+            raise ValueError(
+                f"BevBackbone: map of {size_yx[0]} x {size_yx[1]} cells is not divisible by the total "
+                f"stride {total}; choose bounds and voxel size that make it so"
+            )
+
 
 class BevBackbone(nn.Module):
     """Down through strided blocks, up again from each of them, and concatenated.
@@ -73,16 +86,9 @@ class BevBackbone(nn.Module):
         """Return the [B, config.out_channels, ...] map at the resolution of the first block.
 
         Raises:
-            ValueError: A side of the map is not divisible by the total stride, so that the upsampled maps
-            would
-                not fit together.
+            ValueError: See `BevBackboneConfig.check_map`.
         """
-        total = self.config.up_strides[-1] * self.config.strides[0]
-        if bev.shape[2] % total or bev.shape[3] % total:
-            raise ValueError(
-                f"BevBackbone: map of {bev.shape[2]} x {bev.shape[3]} cells is not divisible by the total "
-                f"stride {total}; choose bounds and voxel size that make it so"
-            )
+        self.config.check_map((bev.shape[2], bev.shape[3]))
         maps = []
         for block, up in zip(self.blocks, self.ups, strict=True):
             bev = block(bev)

@@ -183,6 +183,7 @@ class Detector(nn.Module):
         bounds = config.voxels.bounds
         self.backbone = VoxelBackbone(config.backbone, sparse_shape_zyx=config.voxels.sparse_shape_zyx)
         rows, columns = self.backbone.out_shape_zyx[1:]
+        config.bev.check_map((rows, columns))
         self.occupancy = self.guidance = None
         if config.occupancy is not None:
             self.occupancy = OccupancyNetwork(

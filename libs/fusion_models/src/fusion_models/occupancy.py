@@ -148,11 +148,15 @@ class OccupancyNetwork(nn.Module):
             bounds: x0 y0 z0 x1 y1 z1 in metres.
             map_size_yx: Cells of the map that is to be guided.
             sees_image: Whether pillars are mixed with the image.
+
+        Raises:
+            ValueError: The strides of the backbone do not divide the map.
         """
         super().__init__()
         self.config, self.bounds = config, bounds
         stride = config.backbone.strides[0]
         self.grid_yx = (map_size_yx[0] * stride, map_size_yx[1] * stride)
+        config.backbone.check_map(self.grid_yx)
         self.pillar_size = (
             (bounds[3] - bounds[0]) / self.grid_yx[1],
             (bounds[4] - bounds[1]) / self.grid_yx[0],
