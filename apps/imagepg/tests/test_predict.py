@@ -34,6 +34,14 @@ def test_three_files_give_boxes_and_pictures(checkpoint, street, tmp_path, capsy
     assert all(len(line.split()) == 16 for line in lines)
 
 
+def test_what_the_model_saw_is_drawn(checkpoint, street, tmp_path):
+    options = [word for name, path in files(street).items() for word in (f"--{name}", path)]
+    out = ["--out", str(tmp_path / "out"), "--min_score", "0", "--inside"]
+    assert main(["predict", "--ckpt", str(checkpoint), *options, *out]) == 0
+    names = {path.stem.split("_")[0] for path in (tmp_path / "out").glob("*.png")}
+    assert {"generated", "object", "occupancy", "stages"} <= names
+
+
 def test_a_truncated_scan_is_named(checkpoint, street, tmp_path, capsys):
     broken = tmp_path / "short.bin"
     broken.write_bytes(b"12345")

@@ -10,9 +10,8 @@ import torch
 import yaml
 from appkit.checkpoints import read_checkpoint
 from appkit.cli import plain_defaults
-from datasets3d import augment as augmentation
 from datasets3d.frame import Frame
-from fusion_models.batch import Detections, ImageInput, collate
+from fusion_models.batch import Batch, Detections, ImageInput, collate
 from fusion_models.imagepg import Detector, DetectorConfig
 from jsonargparse import ArgumentParser
 
@@ -84,10 +83,16 @@ def _parts_of_config(path: Path) -> dict[str, Any]:
     return {name: part for name, part in found.items() if part is not None}
 
 
+def batch_of(loaded: LoadedDetector, frame: Frame) -> Batch:
+    """Return the frame as the detector takes it.
+
+    Points outside its range stay: they may lie inside in a transformed copy of the cloud.
+    """
+    image = None if loaded.detector.config.image is None else loaded.image
+    return collate([frame], loaded.classes, image=image)
+
+
 @torch.no_grad()
 def detect(loaded: LoadedDetector, frame: Frame) -> Detections:
     """Return what the detector finds in one frame, best first, on the CPU."""
-    frame = augmentation.crop_range(frame, loaded.bounds)
-    image = None if loaded.detector.config.image is None else loaded.image
-    batch = collate([frame], loaded.classes, image=image)
-    return loaded.detector.predict(batch)[0]
+    return loaded.detector.predict(batch_of(loaded, frame))[0]

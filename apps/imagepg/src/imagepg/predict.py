@@ -39,6 +39,9 @@ def parser() -> argparse.ArgumentParser:
     options.add_argument(
         "--min_score", type=float, default=0.3, help="leave out detections below (default 0.3)"
     )
+    options.add_argument(
+        "--inside", action="store_true", help="also draw what the model saw: points, attention, occupancy"
+    )
     options.add_argument("--rerun", action="store_true", help="also write a 3D recording (needs rerun-sdk)")
     return options
 
@@ -94,7 +97,7 @@ def main(arguments: Sequence[str]) -> int:
     from appkit.draw import BevView, draw_bev, draw_image
     from datasets3d.kitti import write_detections
 
-    from imagepg.inference import detect, load_detector
+    from imagepg.inference import batch_of, detect, load_detector
 
     frame = read_input(chosen.points, chosen.image, chosen.calib)
     loaded = load_detector(chosen.ckpt, config=chosen.config)
@@ -126,6 +129,12 @@ def main(arguments: Sequence[str]) -> int:
         picture = frame.images["image_2"]
         overlay = draw_image(picture, truth=nothing, found=boxes, scores=scores, camera=camera)
         overlay.save(chosen.out / "image.png")
+    if chosen.inside:
+        from imagepg.insight import look_inside
+        from imagepg.pictures import write_pictures
+
+        insight = look_inside(loaded.detector, batch_of(loaded, frame))
+        write_pictures(insight, frame, chosen.out, min_score=chosen.min_score)
     if chosen.rerun:
         from appkit.recording import record_frame
 
