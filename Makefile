@@ -19,11 +19,11 @@ demo: .venv/.synced ## make a small synthetic data set, train, evaluate, write r
 
 test: lint .venv/.synced ## lint, then every test that this machine can run
 	$(RUN) -m doctest README.md
-	$(RUN) -m pytest -n 2 -m "not gpu and not triton"
+	$(RUN) -m pytest -n 2 --dist loadgroup -m "not gpu and not triton"
 	TRITON_INTERPRET=1 $(RUN) -m pytest -n 2 -m triton libs/sparseops
 
 test-quick: .venv/.synced ## the tests that take seconds
-	$(RUN) -m pytest -n 2 -m "not gpu and not triton and not slow"
+	$(RUN) -m pytest -n 2 --dist loadgroup -m "not gpu and not triton and not slow"
 
 lint: .venv/.synced ## format, style, types, layers, lock file
 	.venv/bin/ruff format --check .

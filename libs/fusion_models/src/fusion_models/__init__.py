@@ -4,13 +4,8 @@ The names below are what most users need; every module's public functions are im
 """
 
 from fusion_models.batch import Batch, Detections, ImageInput, collate
-from fusion_models.imagepg import (
-    Detector,
-    DetectorConfig,
-    DetectorLosses,
-    DetectorOutputs,
-)
-from fusion_models.variants import pg_rcnn, with_image
+from fusion_models.imagepg import Detector, DetectorConfig, DetectorLosses, DetectorOutputs
+from fusion_models.variants import pg_rcnn, second, voxel_rcnn, with_image
 from fusion_models.weights import convert_official, load_official, load_weights, read_official, save_weights
 
 __all__ = [
@@ -28,5 +23,7 @@ __all__ = [
     "pg_rcnn",
     "read_official",
     "save_weights",
+    "second",
+    "voxel_rcnn",
     "with_image",
 ]
