@@ -18,7 +18,7 @@ from fusion_models.voxel_backbone import bev_map
 from fusion_models.weights import load_official
 from sparseops import voxelize_batch
 
-pytestmark = [pytest.mark.golden, pytest.mark.slow, pytest.mark.xdist_group("golden_eval")]
+pytestmark = [pytest.mark.golden, pytest.mark.slow, pytest.mark.xdist_group("golden_imagepg")]
 
 COPIES = (*TEST_COPIES, CloudCopy())
 STAGES = range(len(COPIES))
