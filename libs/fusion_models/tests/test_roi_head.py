@@ -1,26 +1,20 @@
 import dataclasses
 import json
 
-import numpy as np
 import pytest
 import torch
-import torch.nn.functional as F
 from fusion_models.image_backbone import ImageBackbone, ImageBackboneConfig, SwinConfig
-from fusion_models.image_backbone import convert_official as convert_image
 from fusion_models.point_generator import GeneratorConfig
 from fusion_models.pointnet2 import SetAbstractionConfig
-from fusion_models.roi_grid import positional_input
 from fusion_models.roi_head import RoiHead, RoiHeadConfig, convert_official
 from fusion_models.roi_losses import RoiLossConfig, roi_loss
 from fusion_models.roi_targets import sample_rois
-from fusion_models.voxel_backbone import VoxelBackbone, VoxelBackboneConfig, VoxelGrid, encode_voxels
+from fusion_models.voxel_backbone import VoxelGrid
 from fusion_models.voxel_pool import VoxelPoolConfig
-from fusion_models.weights import convert_official as convert_detector
 from sparseops import SparseTensor, roi_grid
 
 CHANNELS = {"x_conv2": 64, "x_conv3": 64, "x_conv4": 64}
 GRID = VoxelGrid()
-MEAN, STD = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])
 
 
 def _head(config, channels=CHANNELS):
@@ -65,125 +59,6 @@ def _scene(rois_per_frame=4, voxels=60):
 def _view(head, channels=8, frames=2):
     forward = torch.tensor([[[16.0, -40.0, 0.0, 0.0], [8.0, 0.0, -40.0, 0.0], [1.0, 0.0, 0.0, 0.0]]])
     return head.view_images(torch.randn(frames, channels, 4, 6), forward.expand(frames, 3, 4), size=(16, 32))
-
-
-def _load(module, state):
-    missing = module.load_state_dict(state, strict=False)
-    assert not missing.unexpected_keys
-    assert all("num_batches_tracked" in name for name in missing.missing_keys)
-    return module.eval()
-
-
-def _projection(inputs, frame):
-    cam_from_lidar = np.eye(4)
-    rectify = np.eye(4)
-    rectify[:3, :3] = inputs[f"f{frame}_calib_R0"]
-    cam_from_lidar[:3] = inputs[f"f{frame}_calib_Tr_velo2cam"]
-    image_from_cam = inputs[f"f{frame}_calib_P2"].astype(np.float64)
-    image_from_cam[2, 3] = 0.0
-    return torch.from_numpy(image_from_cam @ rectify @ cam_from_lidar).float()
-
-
-def _frame_from_lidar(inputs, copy):
-    """4x4 matrix of a transformed copy (1-based), identity for 0: flip, rotate, scale."""
-    matrix = np.eye(4)
-    if copy:
-        angle, factor = inputs["trans_rot_angle_list"][copy - 1], inputs["trans_scale_list"][copy - 1]
-        flip = np.diag([1.0, -1.0 if inputs["trans_flip_x_list"][copy - 1] else 1.0, 1.0])
-        cos, sin = np.cos(angle), np.sin(angle)
-        matrix[:3, :3] = factor * np.array([[cos, -sin, 0], [sin, cos, 0], [0, 0, 1.0]]) @ flip
-    return torch.from_numpy(matrix).float()
-
-
-@pytest.fixture(scope="module")
-def official(imagepg_golden, seeded_imagepg_state):
-    """The seeded head, the image view of the identity frame, and the voxel features per copy."""
-    golden, inputs = imagepg_golden("eval_batched"), imagepg_golden("eval_inputs")
-    state = seeded_imagepg_state(golden["gain_json"])
-    head = _load(_head(RoiHeadConfig()), convert_official(state))
-    backbone = VoxelBackbone(VoxelBackboneConfig(), sparse_shape_zyx=GRID.sparse_shape_zyx)
-    named = convert_detector(state).state
-    _load(
-        backbone, {name: named["backbone." + name] for name in backbone.state_dict() if "tracked" not in name}
-    )
-    images = [(torch.from_numpy(inputs[f"f{i}_image_uint8"]).float() / 255 - MEAN) / STD for i in range(2)]
-    height, width = (max(image.shape[axis] for image in images) for axis in (0, 1))
-    padded = torch.stack(
-        [F.pad(x.permute(2, 0, 1), (0, width - x.shape[1], 0, height - x.shape[0])) for x in images]
-    )
-    matrices = torch.stack([_projection(inputs, i) for i in range(2)])
-    with torch.no_grad():
-        reduced = _load(ImageBackbone(), convert_image(state))(padded)
-        view = head.view_images(reduced, matrices, size=(height, width))
-
-    def stage(copy):
-        matrix = _frame_from_lidar(inputs, copy)
-        clouds = []
-        for i in range(2):
-            cloud = torch.from_numpy(inputs[f"f{i}_points"])
-            xyz = cloud[:, :3] @ matrix[:3, :3].T
-            clouds.append(torch.cat([torch.full((len(cloud), 1), float(i)), xyz, cloud[:, 3:]], dim=1))
-        voxels = encode_voxels(torch.cat(clouds), GRID, batch_size=2, max_voxels=40000)
-        suffix = f"_{copy}" if copy else ""
-        theirs, ours = (
-            inputs[f"voxel_coords{suffix}"].astype(np.int64),
-            voxels.coords.numpy().astype(np.int64),
-        )
-        shared = len(set(map(tuple, theirs)) & set(map(tuple, ours)))
-        assert shared >= len(theirs) - 3  # points on a voxel face may fall to either side after the rotation
-        with torch.no_grad():
-            return backbone(voxels).scales, view.seen_from(torch.linalg.inv(matrix).expand(2, 4, 4))
-
-    return head, stage
-
-
-def _assert_rows(actual, expected, *, share=1.0, bound=1e-3):
-    error = (actual - torch.from_numpy(expected)).abs().flatten(1).amax(1)
-    limit = bound * np.abs(expected).max()
-    assert (error <= limit).float().mean() >= share, f"largest error {error.max():.3g}, limit {limit:.3g}"
-
-
-@pytest.mark.golden
-@pytest.mark.slow
-@pytest.mark.parametrize(("stage", "copy", "suffix"), [(0, 1, "rows"), (5, 0, "row0")])
-def test_a_stage_equals_the_official_one(imagepg_golden, official, stage, copy, suffix):
-    golden = imagepg_golden("eval_batched")
-    head, scales_of = official
-    scales, view = scales_of(copy)
-    rois = torch.from_numpy(golden[f"stage{stage}_rois_frame_t"])
-    flat = rois.flatten(0, 1)
-    rows = golden["stage_roi_rows"][:2] if suffix == "rows" else [0]
-
-    def expected(name):
-        value = golden[f"stage{stage}_{name}_{suffix}"]
-        return value if suffix == "rows" else value[None]
-
-    with torch.no_grad():
-        grid, local = roi_grid(flat, size=6)
-        positions = positional_input(flat, local)
-        pooled = head._pool(grid, scales, batch=2)
-        guidance = head.image(positions.view(2, -1, 27), grid.view(2, -1, 3), view).view(pooled.shape)
-        encoded = head.transformer(pooled + guidance, positions)
-        history = [torch.zeros(200, 256)] * stage
-        out = head(rois, scales, view, history=history)
-    _assert_rows(grid[rows], expected("global_roi_grid_points")[..., 1:])
-    _assert_rows(pooled[rows], expected("pooled_features_vox"))
-    _assert_rows(guidance[rows], expected("pooled_features_img"))
-    _assert_rows(head.transformer.position(positions[rows]), expected("positional_embedding"))
-    _assert_rows(encoded[rows], expected("attention_output"))
-    _assert_rows(out.points[rows], expected("rebuilt_points")[..., 1:4])
-    _assert_rows(out.point_logits[rows], expected("rebuilt_points")[..., 4])
-    if stage == 0:
-        sums = golden["checksums"]["stage0_pooled_features_img"]
-        sampled = guidance.flatten()[:: sums["sample_stride"]][: len(sums["sample"])]
-        close = (sampled - torch.tensor(sums["sample"])).abs() <= 1e-3 * sums["abs_max"]
-        # a grid point whose projection is at a pixel's border falls to either side
-        assert close.float().mean() > 0.98
-        _assert_rows(out.feature[golden["stage_roi_rows"]], golden["stage0_shared_features_rows"], share=0.8)
-        _assert_rows(out.logits, golden["stage0_rcnn_cls"], share=0.85, bound=2e-3)
-        _assert_rows(out.deltas, golden["stage0_rcnn_reg"], share=0.85, bound=2e-3)
-        decoded = golden["stage0_decoded_frame_t"].reshape(-1, 7)
-        _assert_rows(out.boxes.flatten(0, 1), decoded, share=0.85, bound=2e-3)
 
 
 def test_official_names_and_shapes_match_the_configuration(request):

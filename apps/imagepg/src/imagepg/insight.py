@@ -138,8 +138,9 @@ def look_inside(detector: Detector, batch: Batch) -> FrameInsight:
     guidance = None if head is None else head.image
     with _evaluating(detector), _watching(guidance) as calls:
         outputs = detector(batch)
-    boxes, final_boxes, logits = _stages(outputs)
-    kept = (outputs.proposals.labels[0] > 0) & boxes.isfinite().all(2).all(0)
+        boxes, final_boxes, logits = _stages(outputs)
+        kept = (outputs.proposals.labels[0] > 0) & boxes.isfinite().all(2).all(0)
+        attention = None if guidance is None else _attention(guidance, calls, kept, batch)
     generated = point_scores = None
     if outputs.stages and outputs.stages[-1].predictions.points is not None:
         last = outputs.stages[-1]
@@ -164,7 +165,7 @@ def look_inside(detector: Detector, batch: Batch) -> FrameInsight:
         scores=_array(logits[kept].sigmoid()),
         generated=generated,
         point_scores=point_scores,
-        attention=None if guidance is None else _attention(guidance, calls, kept, batch),
+        attention=attention,
     )
 
 
