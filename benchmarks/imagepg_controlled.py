@@ -66,7 +66,7 @@ class Setting:
 
     frames: int = 400
     batch_size: int = 2
-    steps: int = 900
+    steps: int = 1200
     lr: float = 0.006
     data_seed: int = 5
 
@@ -241,12 +241,10 @@ def generated_quality(
         surface = boxes.from_canonical(torch.from_numpy(local)[None], box)[0]
         xyz = batch.points[:, 1:4]
         measured = xyz[points_in_boxes(xyz, box) >= 0]
-        likely = last.points[row][last.point_logits[row] > 0]
         rows.append(
             {
                 "name": name,
                 "generated": _distance(last.points[row], surface),
-                "foreground": _distance(likely, surface),
                 "measured": _distance(measured, surface),
                 "grid": _distance(grid[row], surface),
             }
@@ -255,7 +253,7 @@ def generated_quality(
 
 
 def _distance(points: torch.Tensor, surface: torch.Tensor) -> float:
-    if not len(points):
+    if not len(points):  # an object no beam has hit: not counted in the median
         return float("nan")
     distance = torch.cdist(points, surface)
     return float(distance.amin(0).mean() + distance.amin(1).mean()) / 2
@@ -282,6 +280,7 @@ def run(variant: str, seed: int, work: Path, setting: Setting) -> None:
     started = time.perf_counter()
     model = train(VARIANTS[variant](), work / "data", setting, seed=seed, label=label)
     trained = time.perf_counter()
+    torch.save(model.state_dict(), target.with_suffix(".pt"))
     found = assess(model, work / "data", work / f"{variant}_{seed}", label)
     content = {
         "variant": variant,
