@@ -6,6 +6,7 @@ from sparseops.chamfer import ChamferDistance, chamfer_distance
 from sparseops.collate import merge_duplicates, sparse_collate
 from sparseops.combine import prune, sparse_cat, union_add
 from sparseops.devoxelize import trilinear_devoxelize, trilinear_weights
+from sparseops.downsample_sparse_map import downsample_sparse_map
 from sparseops.furthest_point_sample import furthest_point_sample
 from sparseops.global_pool import global_avg_pool, global_max_pool
 from sparseops.group import group
@@ -82,6 +83,7 @@ __all__ = [
     "ball_query_stacked",
     "chamfer_distance",
     "convert_state_dict",
+    "downsample_sparse_map",
     "furthest_point_sample",
     "global_avg_pool",
     "global_max_pool",
