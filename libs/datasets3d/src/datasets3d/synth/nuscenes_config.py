@@ -1,0 +1,67 @@
+"""Settings of a synthetic world that is written in nuScenes' layout."""
+
+from dataclasses import dataclass, field
+
+from datasets3d.synth.config import CameraConfig, LidarConfig, StreetConfig, _require
+from datasets3d.synth.radar import RadarConfig
+
+CAMERA_CHANNELS = (
+    "CAM_FRONT",
+    "CAM_FRONT_RIGHT",
+    "CAM_BACK_RIGHT",
+    "CAM_BACK",
+    "CAM_BACK_LEFT",
+    "CAM_FRONT_LEFT",
+)
+"""nuScenes' six cameras, clockwise seen from above."""
+
+
+def _city() -> StreetConfig:
+    """Busier than KITTI's streets: nuScenes was recorded in Boston and Singapore."""
+    return StreetConfig(
+        cars_per_frame=5.0,
+        vans_per_frame=0.6,
+        trucks_per_frame=0.6,
+        pedestrians_per_frame=2.6,
+        cyclists_per_frame=0.5,
+        crowding=2.0,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class NuscenesSynthConfig:
+    """Everything about the world, the car's sensors and their rhythm."""
+
+    street: StreetConfig = field(default_factory=_city)
+    lidar: LidarConfig = field(default_factory=LidarConfig.hdl32)
+    """The beams; where the sensor stands is the rig's business, `height_m` does not count here."""
+    camera: CameraConfig = field(default_factory=lambda: CameraConfig(width=1600, height=900))
+    """All six; the field of view stays nuScenes' for any size."""
+    radar: RadarConfig = field(default_factory=RadarConfig)
+    cameras: tuple[str, ...] = CAMERA_CHANNELS
+    """Channels of the cameras that the car carries."""
+    key_frames: int = 40
+    """Per scene (nuScenes: 40, that is 20 s)."""
+    key_interval_s: float = 0.5
+    """nuScenes annotates at 2 Hz."""
+    lidar_sweeps: int = 9
+    """Scans between two key frames, evenly spread (nuScenes: 9, that is 20 Hz)."""
+    radar_sweeps: int = 5
+    """Of each radar between two key frames (nuScenes: 5 or 6, that is 13 Hz)."""
+
+    def __post_init__(self) -> None:
+        unknown = [c for c in self.cameras if c not in CAMERA_CHANNELS]
+        _require(
+            not unknown and len(set(self.cameras)) == len(self.cameras),
+            f"NuscenesSynthConfig.cameras must be different ones of {CAMERA_CHANNELS}, got {self.cameras}",
+        )
+        _require(
+            self.key_frames >= 1, f"NuscenesSynthConfig.key_frames must be at least 1, got {self.key_frames}"
+        )
+        _require(
+            self.key_interval_s > 0,
+            f"NuscenesSynthConfig.key_interval_s must be positive, got {self.key_interval_s}",
+        )
+        for name in ("lidar_sweeps", "radar_sweeps"):
+            value = getattr(self, name)
+            _require(value >= 0, f"NuscenesSynthConfig.{name} must not be negative, got {value}")
