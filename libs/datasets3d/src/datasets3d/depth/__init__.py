@@ -1,5 +1,21 @@
 """Depth completion from a camera and radar: samples, how they are made, and their augmentation."""
 
+from datasets3d.depth.masks import RADAR_CLASSES, radar_classes, unpack_masks
+from datasets3d.depth.reading import (
+    DepthReading,
+    read_evaluation_sample,
+    read_input_sample,
+    read_training_sample,
+)
 from datasets3d.depth.sample import DepthSample
 
-__all__ = ["DepthSample"]
+__all__ = [
+    "RADAR_CLASSES",
+    "DepthReading",
+    "DepthSample",
+    "radar_classes",
+    "read_evaluation_sample",
+    "read_input_sample",
+    "read_training_sample",
+    "unpack_masks",
+]
