@@ -56,7 +56,7 @@ def load_weights(model: nn.Module, path: Path) -> None:
     """
     if not path.is_file():
         raise FileNotFoundError(f"load_weights: no file {path}; expected safetensors written by save_weights")
-    _load(model, load_file(path), source=str(path))
+    load_state(model, load_file(path), source=str(path))
 
 
 def read_official(path: Path) -> dict[str, Tensor]:
@@ -111,8 +111,33 @@ def load_official(model: nn.Module, state: Mapping[str, Tensor]) -> tuple[str, .
     own = model.state_dict()
     known = {name: value for name, value in converted.state.items() if name in own}
     counters = {name: value for name, value in own.items() if name.endswith("num_batches_tracked")}
-    _load(model, counters | known, source="the released state dict")
+    load_state(model, counters | known, source="the released state dict")
     return (*converted.left_out, *(name for name in converted.state if name not in own))
+
+
+def load_state(model: nn.Module, state: Mapping[str, Tensor], *, source: str) -> None:
+    """Copy a state dict into a model.
+
+    Args:
+        source: What a message calls the state dict.
+
+    Raises:
+        ValueError: Names or shapes differ from the model's.
+    """
+    own = model.state_dict()
+    missing, unknown = sorted(own.keys() - state.keys()), sorted(state.keys() - own.keys())
+    if missing or unknown:
+        raise ValueError(
+            f"{source}: {len(missing)} entries missing {missing[:3]}, {len(unknown)} unknown {unknown[:3]}; "
+            "build the model with the configuration the weights were made with"
+        )
+    for name, value in state.items():
+        if value.shape != own[name].shape:
+            raise ValueError(
+                f"{source}: {name} has shape {list(value.shape)}, the model expects {list(own[name].shape)}; "
+                "build the model with the configuration the weights were made with"
+            )
+    model.load_state_dict(dict(state))
 
 
 def _own_name(name: str) -> str | None:
@@ -128,20 +153,3 @@ def _own_name(name: str) -> str | None:
 
 def _sparse_kernel(value: Tensor) -> Tensor:
     return value if value.shape[0] <= _KERNEL_EDGE else weight_from_spconv(value)
-
-
-def _load(model: nn.Module, state: Mapping[str, Tensor], *, source: str) -> None:
-    own = model.state_dict()
-    missing, unknown = sorted(own.keys() - state.keys()), sorted(state.keys() - own.keys())
-    if missing or unknown:
-        raise ValueError(
-            f"{source}: {len(missing)} entries missing {missing[:3]}, {len(unknown)} unknown {unknown[:3]}; "
-            "build the model with the configuration the weights were made with"
-        )
-    for name, value in state.items():
-        if value.shape != own[name].shape:
-            raise ValueError(
-                f"{source}: {name} has shape {list(value.shape)}, the model expects {list(own[name].shape)}; "
-                "build the model with the configuration the weights were made with"
-            )
-    model.load_state_dict(dict(state))
