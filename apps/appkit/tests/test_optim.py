@@ -1,6 +1,8 @@
+import math
+
 import pytest
 import torch
-from appkit.optim import OneCycleConfig, adam_onecycle
+from appkit.optim import CosineConfig, OneCycleConfig, adam_cosine, adam_onecycle
 
 
 def rates(steps: int) -> tuple[list[float], list[float]]:
@@ -55,3 +57,29 @@ def test_no_steps_is_an_error():
 def test_a_config_out_of_range_names_the_field(field, value):
     with pytest.raises(ValueError, match=field):
         OneCycleConfig(**{field: value})
+
+
+def test_the_cosine_runs_from_the_first_rate_to_the_last():
+    weight = torch.nn.Parameter(torch.zeros(1))
+    config = CosineConfig(lr=4e-3, final_lr=1e-3, weight_decay=4e-8)
+    optimizer, schedule = adam_cosine([weight], steps=30, config=config)
+    assert optimizer.param_groups[0]["weight_decay"] == 4e-8
+    found = []
+    for _ in range(31):
+        found.append(optimizer.param_groups[0]["lr"])
+        weight.grad = torch.ones(1)
+        optimizer.step()
+        schedule.step()
+    expected = [3e-3 * (math.cos(math.pi * step / 30) + 1) / 2 + 1e-3 for step in range(31)]
+    assert found == pytest.approx(expected, rel=1e-12)
+
+
+def test_a_cosine_without_steps_is_an_error():
+    with pytest.raises(ValueError, match="adam_cosine: steps must be at least 1"):
+        adam_cosine([torch.nn.Parameter(torch.ones(1))], steps=0, config=CosineConfig())
+
+
+@pytest.mark.parametrize("rates", [(0.0, 0.0), (1e-3, 2e-3), (1e-3, -1e-3)])
+def test_a_cosine_that_rises_is_an_error(rates):
+    with pytest.raises(ValueError, match="must be positive and not below final_lr"):
+        CosineConfig(lr=rates[0], final_lr=rates[1])

@@ -5,7 +5,7 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 from appkit.charts import Axes, line_chart
-from appkit.report import Section, drawing, note, photo, row, table, write_report
+from appkit.report import Section, drawing, note, photo, row, spread, table, write_report
 from PIL import Image
 
 
@@ -61,3 +61,10 @@ def test_a_chart_says_what_it_shows_and_lines_differ_in_more_than_colour():
     assert chart.startswith('<svg role="img" aria-label="Loss &lt; 3: loss over step for car, cyclist"')
     # matplotlib writes the grid and the marks of the axes with a stroke, too, but without dashes
     assert chart.count("stroke-dasharray") == 2  # the line and its sample in the legend
+
+
+@pytest.mark.parametrize(
+    ("total", "count", "expected"), [(1, 3, [0]), (6, 6, [0, 1, 2, 3, 4, 5]), (7, 3, [0, 3, 6])]
+)
+def test_frames_are_spread_over_the_split(total, count, expected):
+    assert spread(total, count) == expected

@@ -4,10 +4,11 @@ import lightning.pytorch as pl
 import pytest
 import torch
 from appkit.cli import AppParser, plain_defaults
+from appkit.commands import config_file
 from fusion_models import variants
 from fusion_models.imagepg import Detector, DetectorConfig
+from imagepg import demo
 from imagepg.data import KittiData
-from imagepg.demo import config_file
 from imagepg.task import DetectionTask
 from imagepg.weights import without_pretrained
 from jsonargparse import ArgumentParser
@@ -74,4 +75,4 @@ def test_the_options_are_the_known_ones(parser):
 
 
 def test_the_demo_finds_its_configuration():
-    assert config_file().is_file()
+    assert config_file(demo.__file__, "demo").is_file()

@@ -2,7 +2,7 @@ import json
 import re
 
 import pytest
-from imagepg.inside import inside_sections, look_at_frames, spread
+from imagepg.inside import inside_sections, look_at_frames
 from imagepg.page import write_run_report
 from imagepg.train import build
 
@@ -68,10 +68,3 @@ def test_without_dense_targets_the_surfaces_are_left_out(words, street, tmp_path
     task, data = _evaluated(words, f"--data.root={tmp_path / 'data'}")
     insight, _ = look_at_frames(data, task)[0]
     assert insight.dense is None and insight.occupancy.target is None
-
-
-@pytest.mark.parametrize(
-    ("total", "count", "expected"), [(1, 3, [0]), (6, 6, [0, 1, 2, 3, 4, 5]), (7, 3, [0, 3, 6])]
-)
-def test_frames_are_spread_over_the_split(total, count, expected):
-    assert spread(total, count) == expected

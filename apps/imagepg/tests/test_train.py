@@ -14,19 +14,13 @@ from appkit.checkpoints import last_checkpoint
 from appkit.loggers import read_metrics
 from datasets3d.__main__ import main as datasets3d_main
 from imagepg.__main__ import main
-from imagepg.train import _without_option, build
+from imagepg.train import build
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # the trainer's advice about workers, intervals and loggers
 
 
 def losses(run) -> list[float]:
     return [value for _, value in read_metrics(run / "metrics.jsonl")["train/loss"]]
-
-
-@pytest.mark.parametrize("given", [["--ckpt_path", "none"], ["--ckpt_path=none"]])
-def test_only_the_named_option_is_taken_out(given):
-    words = ["--config", "none", *given, "--data.root", "none"]
-    assert _without_option(words, "ckpt_path") == ["--config", "none", "--data.root", "none"]
 
 
 def test_a_run_leaves_its_checkpoint_log_and_configuration(words, tmp_path):

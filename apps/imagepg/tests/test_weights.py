@@ -9,7 +9,7 @@ from fusion_models.imagepg import Detector, DetectorConfig
 from fusion_models.weights import load_official, read_official, save_weights
 from imagepg.__main__ import main
 from imagepg.inference import load_detector
-from imagepg.weights import is_trainer_checkpoint, load_weights_file, without_pretrained
+from imagepg.weights import WEIGHTS, without_pretrained
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 
@@ -137,11 +137,11 @@ def test_the_kind_of_file_is_told_by_its_content(tmp_path):
     torch.save({"model_state": {}}, tmp_path / "a.ckpt")
     torch.save({"state_dict": {}}, tmp_path / "b.pth")
     torch.save({"weights": {}}, tmp_path / "c.pth")
-    assert not is_trainer_checkpoint(tmp_path / "a.ckpt")
-    assert is_trainer_checkpoint(tmp_path / "b.pth")
-    assert not is_trainer_checkpoint(tmp_path / "none.safetensors")
+    assert not WEIGHTS.is_trainer_checkpoint(tmp_path / "a.ckpt")
+    assert WEIGHTS.is_trainer_checkpoint(tmp_path / "b.pth")
+    assert not WEIGHTS.is_trainer_checkpoint(tmp_path / "none.safetensors")
     with pytest.raises(ValueError, match="'state_dict' or 'model_state', found none"):
-        is_trainer_checkpoint(tmp_path / "c.pth")
+        WEIGHTS.is_trainer_checkpoint(tmp_path / "c.pth")
 
 
 def test_safetensors_need_a_configuration(tmp_path):
@@ -151,7 +151,7 @@ def test_safetensors_need_a_configuration(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"none\.yaml: no such file"):
         load_detector(tmp_path / "w.safetensors", config=tmp_path / "none.yaml")
     with pytest.raises(FileNotFoundError, match=r"no file .*none\.safetensors"):
-        load_weights_file(torch.nn.Linear(1, 1), tmp_path / "none.safetensors")
+        WEIGHTS.load(torch.nn.Linear(1, 1), tmp_path / "none.safetensors")
 
 
 def test_nothing_is_fetched_when_all_weights_come_from_a_file():

@@ -9,9 +9,15 @@ import re
 import sys
 import typing
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any, NoReturn
 
+import lightning.pytorch as pl
+from lightning.pytorch.callbacks import ModelCheckpoint, TQDMProgressBar
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
+from lightning.pytorch.loggers import TensorBoardLogger
+
+from appkit.loggers import JsonlLogger
 
 # How jsonargparse words it: for a sub-command, on the command line, in a file.
 UNKNOWN_OPTION = re.compile(r"(?:does not accept option|unrecognized arguments:|^Option) '?(?:--)?([\w.]+)")
@@ -122,10 +128,37 @@ def nearest_options(name: str, known: Sequence[str]) -> list[str]:
 
 
 class AppCLI(LightningCLI):
-    """LightningCLI with `AppParser`; the task makes its own optimiser."""
+    """LightningCLI with `AppParser`, everything of a run in one folder; the task makes its own optimiser.
 
-    def __init__(self, *args: object, **kwargs: object) -> None:
-        super().__init__(*args, parser_class=AppParser, auto_configure_optimizers=False, **kwargs)  # type: ignore[arg-type]
+    Args:
+        plain: Defaults of options that YAML cannot hold as they are, see `plain_defaults`.
+    """
+
+    def __init__(self, *args: Any, plain: Mapping[str, object], **kwargs: Any) -> None:
+        self._plain = dict(plain)
+        super().__init__(*args, parser_class=AppParser, auto_configure_optimizers=False, **kwargs)
+
+    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        """Give defaults that are tuples of dataclasses in a form that YAML can hold."""
+        parser.set_defaults(self._plain)
+
+    def instantiate_trainer(self, **kwargs: Any) -> pl.Trainer:
+        """Return the trainer with TensorBoard and JSONL logs, a checkpoint every epoch and a progress bar."""
+        run_dir = self._get(self.config_init, "trainer.default_root_dir")
+        checkpoints = ModelCheckpoint(
+            dirpath=str(Path(run_dir) / "checkpoints"),
+            filename="epoch_{epoch:04d}",
+            auto_insert_metric_name=False,
+            save_top_k=1,
+            monitor="epoch",
+            mode="max",
+            save_last=True,
+            save_on_train_epoch_end=True,
+            enable_version_counter=False,
+        )
+        kwargs["logger"] = [TensorBoardLogger(run_dir, name="", version=""), JsonlLogger(run_dir)]
+        kwargs["callbacks"] = [checkpoints, TQDMProgressBar(refresh_rate=10), *kwargs.get("callbacks", [])]
+        return super().instantiate_trainer(**kwargs)
 
 
 def plain_defaults(prefix: str, config: object) -> dict[str, object]:

@@ -6,6 +6,7 @@ import difflib
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,3 +56,14 @@ def dispatch(
 def _message(error: Exception) -> str:
     """Return the message; that of a process that reads data comes after its traceback."""
     return str(error).rpartition(f"\n{type(error).__name__}: ")[2].rstrip()
+
+
+def config_file(module: str, name: str) -> Path:
+    """Return `configs/<name>.yaml` of an app: inside its installed package, or beside its sources.
+
+    Args:
+        module: `__file__` of a module directly in the package.
+    """
+    package = Path(module).parent
+    installed = package / "configs" / f"{name}.yaml"
+    return installed if installed.is_file() else package.parents[1] / "configs" / f"{name}.yaml"

@@ -1,7 +1,8 @@
-"""Adam with decoupled weight decay on a one-cycle schedule, the training recipe of the OpenPCDet family."""
+"""Adam with decoupled weight decay, on a one-cycle schedule (the OpenPCDet family's recipe) or a cosine."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -48,13 +49,7 @@ def adam_onecycle(
     Raises:
         ValueError: No parameter is trainable, or `steps` is below 1.
     """
-    trainable = [parameter for parameter in parameters if parameter.requires_grad]
-    if not trainable:
-        raise ValueError("adam_onecycle: no parameter requires a gradient; nothing to train")
-    if steps < 1:
-        raise ValueError(
-            f"adam_onecycle: steps must be at least 1, got {steps}; is the training split empty?"
-        )
+    trainable = _trainable(parameters, steps, "adam_onecycle")
     high, low = config.momentum
     optimizer = torch.optim.AdamW(
         trainable, lr=config.lr, betas=(high, 0.99), weight_decay=config.weight_decay
@@ -70,3 +65,53 @@ def adam_onecycle(
         max_momentum=high,
     )
     return optimizer, schedule
+
+
+@dataclass(frozen=True)
+class CosineConfig:
+    """Half a cosine from one learning rate down to another, without warm-up."""
+
+    lr: float = 4e-3
+    """Of the first step."""
+    final_lr: float = 1e-3
+    """Reached after the last step."""
+    weight_decay: float = 0.01
+    """Decoupled, on all trainable parameters."""
+
+    def __post_init__(self) -> None:
+        if not self.lr >= self.final_lr >= 0 or self.lr == 0:
+            raise ValueError(
+                f"CosineConfig: lr must be positive and not below final_lr, got {self.lr} and {self.final_lr}"
+            )
+
+
+def adam_cosine(
+    parameters: Iterable[nn.Parameter], *, steps: int, config: CosineConfig
+) -> tuple[torch.optim.AdamW, torch.optim.lr_scheduler.LambdaLR]:
+    """Return optimiser and schedule; call the schedule once after every optimiser step.
+
+    Parameters without `requires_grad` are left out.
+
+    Args:
+        steps: Optimiser steps of the whole training, at least 1.
+
+    Raises:
+        ValueError: No parameter is trainable, or `steps` is below 1.
+    """
+    trainable = _trainable(parameters, steps, "adam_cosine")
+    optimizer = torch.optim.AdamW(trainable, lr=config.lr, weight_decay=config.weight_decay)
+    end = config.final_lr / config.lr
+
+    def share(step: int) -> float:
+        return end + (1 - end) * (math.cos(math.pi * min(step / steps, 1.0)) + 1) / 2
+
+    return optimizer, torch.optim.lr_scheduler.LambdaLR(optimizer, share)
+
+
+def _trainable(parameters: Iterable[nn.Parameter], steps: int, function: str) -> list[nn.Parameter]:
+    trainable = [parameter for parameter in parameters if parameter.requires_grad]
+    if not trainable:
+        raise ValueError(f"{function}: no parameter requires a gradient; nothing to train")
+    if steps < 1:
+        raise ValueError(f"{function}: steps must be at least 1, got {steps}; is the training split empty?")
+    return trainable

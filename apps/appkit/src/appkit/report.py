@@ -99,7 +99,23 @@ def write_report(path: Path, *, title: str, subtitle: str, sections: Sequence[Se
         f'<meta name="viewport" content="width=device-width, initial-scale=1"><style>{STYLE}</style></head>'
         f"<body><h1>{html.escape(title)}</h1>{note(subtitle)}{content}</body></html>\n"
     )
+    write_text(path, page)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file under a temporary name, then rename it; its folder is made."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(path.name + ".partial")
-    partial.write_text(page, encoding="utf-8")
+    partial.write_text(text, encoding="utf-8")
     partial.replace(path)
+
+
+def spread(total: int, count: int) -> list[int]:
+    """Return up to `count` indices below `total`, evenly spread, the first and last among them.
+
+    Example:
+        >>> spread(10, 3), spread(2, 3)
+        ([0, 4, 9], [0, 1])
+    """
+    count = min(count, total)
+    return sorted({round(i * (total - 1) / max(count - 1, 1)) for i in range(count)})

@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from appkit.commands import config_file
+
 if TYPE_CHECKING:
     from evaluators.kitti import KittiResult
 
@@ -42,7 +44,7 @@ def main(arguments: Sequence[str]) -> int:
     from imagepg.train import build
 
     words = [
-        f"--config={config_file()}",
+        f"--config={config_file(__file__, 'demo')}",
         f"--data.root={chosen.data}",
         f"--trainer.default_root_dir={chosen.out}",
     ]
@@ -79,13 +81,6 @@ def result_table(trained: KittiResult, untrained: KittiResult, classes: Sequence
         cells = ["-" if value is None else f"{value:.2f}" for value in values]
         lines.append(f"{name:<12}{cells[0]:>10}{cells[1]:>12}")
     return "\n".join(lines)
-
-
-def config_file() -> Path:
-    """Return demo.yaml: inside an installed package, or beside the sources of a checkout."""
-    package = Path(__file__).parent
-    installed = package / "configs" / "demo.yaml"
-    return installed if installed.is_file() else package.parents[1] / "configs" / "demo.yaml"
 
 
 def make_data(root: Path, *, frames: int) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 from appkit import report
-from appkit.report import Section
+from appkit.report import Section, spread
 from appkit.sampling import Draw
 from datasets3d.frame import Frame
 from datasets3d.shapes import ObjectShapes, add_dense_points
@@ -143,14 +143,3 @@ def refinement_table(insights: Sequence[FrameInsight]) -> str:
         f"Mean overlap (3D IoU) with the label, of the best-scored box near each of {count} labelled objects."
     )
     return report.note(text) + report.table(["after", "mean 3D IoU"], rows)
-
-
-def spread(total: int, count: int) -> list[int]:
-    """Return up to `count` indices below `total`, evenly spread, the first and last among them.
-
-    Example:
-        >>> spread(10, 3), spread(2, 3)
-        ([0, 4, 9], [0, 1])
-    """
-    count = min(count, total)
-    return sorted({round(i * (total - 1) / max(count - 1, 1)) for i in range(count)})

@@ -8,17 +8,17 @@ from pathlib import Path
 
 import numpy as np
 from appkit import report
-from appkit.charts import Axes, line_chart, smooth
+from appkit.charts import Axes, line_chart
+from appkit.curves import loss_section
 from appkit.draw import BevView, draw_bev, draw_image
-from appkit.loggers import read_metrics
-from appkit.report import Section
+from appkit.report import Section, spread
 from datasets3d.frame import Frame
 from datasets3d.kitti import KittiDataset
 from evaluators.kitti import KittiResult, read_detections
 from geom3d.kitti import boxes_lidar_from_camera
 
 from imagepg.data import KittiData
-from imagepg.inside import inside_sections, look_at_frames, spread
+from imagepg.inside import inside_sections, look_at_frames
 from imagepg.pictures import MIN_SCORE
 from imagepg.task import DetectionTask
 
@@ -74,35 +74,6 @@ def curve_section(results: Mapping[str, KittiResult], classes: Sequence[str]) ->
         axes = Axes(f"3D, moderate: {OVERLAP_TITLES[name]}", "recall", "precision", (0, 1), (0, 1.02))
         charts.append(line_chart(lines, axes))
     return Section("Precision and recall", report.row(*charts))
-
-
-def loss_section(metrics_file: Path) -> Section:
-    """Return the loss curves of the run, the total and its parts."""
-    if not metrics_file.is_file():
-        return Section("Training", report.note("This run folder holds no training log."))
-    series = read_metrics(metrics_file)
-    losses = {
-        name.removeprefix("train/"): points for name, points in series.items() if name.startswith("train/")
-    }
-    rate = losses.pop("lr", [])
-    total = {name: points for name, points in losses.items() if name == "loss"}
-    parts = {name: points for name, points in losses.items() if name != "loss"}
-    charts = [
-        line_chart(_lines(total), Axes("Training loss", "step", "loss")),
-        line_chart(_lines(parts), Axes("Parts of the loss", "step", "loss")),
-        line_chart(_lines({"learning rate": rate}), Axes("Learning rate", "step", "rate")),
-    ]
-    return Section("Training", report.row(*charts))
-
-
-def _lines(series: Mapping[str, Sequence[tuple[int, float]]]) -> dict[str, tuple[list[float], list[float]]]:
-    lines = {}
-    for name, points in series.items():
-        if points:
-            steps, values = zip(*points, strict=True)
-            window = max(1, len(values) // 40)
-            lines[name] = ([float(step) for step in steps], smooth(values, window=window))
-    return lines
 
 
 def picture_section(
@@ -179,9 +150,7 @@ def write_run_report(
 ) -> None:
     """Write `results.json` and then `report.html` of the evaluation that `task` did last."""
     content = json.dumps({name: result.to_json() for name, result in task.results.items()})
-    partial = run_dir / "results.json.partial"
-    partial.write_text(content, encoding="utf-8")
-    partial.replace(run_dir / "results.json")
+    report.write_text(run_dir / "results.json", content)
     source = data.source(data.val_split)
     bounds, classes = task.config.voxels.bounds, task.config.class_names
     view = BevView(x=(bounds[0], bounds[3]), y=(bounds[1], bounds[4]))

@@ -20,7 +20,7 @@ from fusion_models.weights import save_weights
 
 from imagepg import evaluation
 from imagepg.data import KittiData
-from imagepg.weights import load_weights_file, without_pretrained
+from imagepg.weights import WEIGHTS, without_pretrained
 
 
 class DetectionTask(pl.LightningModule):
@@ -47,7 +47,7 @@ class DetectionTask(pl.LightningModule):
         self.seed = seed
         self.detector = Detector(detector if weights is None else without_pretrained(detector))
         if weights is not None:
-            load_weights_file(self.detector, Path(weights))
+            WEIGHTS.load(self.detector, Path(weights))
         self.results: dict[str, KittiResult] = {}
 
     def configure_optimizers(self) -> Any:
