@@ -1,5 +1,12 @@
 """Depth completion from a camera and radar: samples, how they are made, and their augmentation."""
 
+from datasets3d.depth.augmentation import (
+    ColourJitter,
+    DepthAugmentation,
+    GaussianBlur,
+    IntrinsicsDisruption,
+    augment,
+)
 from datasets3d.depth.masks import RADAR_CLASSES, radar_classes, unpack_masks
 from datasets3d.depth.reading import (
     DepthReading,
@@ -11,8 +18,13 @@ from datasets3d.depth.sample import DepthSample
 
 __all__ = [
     "RADAR_CLASSES",
+    "ColourJitter",
+    "DepthAugmentation",
     "DepthReading",
     "DepthSample",
+    "GaussianBlur",
+    "IntrinsicsDisruption",
+    "augment",
     "radar_classes",
     "read_evaluation_sample",
     "read_input_sample",
