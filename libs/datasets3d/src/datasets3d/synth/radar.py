@@ -1,117 +1,164 @@
 """An automotive radar: few returns, exact in range and radial speed, coarse in angle, blind to height."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
-from datasets3d.synth.config import _require
+import numpy as np
+from jaxtyping import Bool, Float, Float32, Float64, Int32
+
+from datasets3d.nuscenes.radar import RADAR_FIELDS
+from datasets3d.synth._echoes import Echoes, RadarMotion, beside_stronger, resolve, table_at, trace
+from datasets3d.synth._radar_codes import Judged, codes
+from datasets3d.synth._rays import RayCaster
+from datasets3d.synth.radar_config import RadarConfig, RadarScanConfig
+from datasets3d.synth.scene import Scene
+
+__all__ = ["RadarConfig", "RadarScanConfig", "RadarSweep", "simulate_radar"]
+
+_VEHICLES = ("Car", "Van", "Truck")
 
 
-@dataclass(frozen=True, kw_only=True)
-class RadarScanConfig:
-    """One of the sensor's two alternating scans.
+@dataclass(frozen=True, slots=True, eq=False)
+class RadarSweep:
+    """The returns of one cycle: the near scan's by range, then the far scan's, as the sensor sends them."""
 
-    "Sheet" is Continental's data sheet of the ARS 408-21, "real file" the one nuScenes sweep of RADAR_FRONT
-    that was at hand (125 returns).
+    returns: Float32[np.ndarray, "n 18"]
+    """Columns as in `datasets3d.nuscenes.radar.RADAR_FIELDS`."""
+    instances: Int32[np.ndarray, " n"]
+    """Actor behind most of each return's power (1-based), 0 for the background."""
+    mirrored: Bool[np.ndarray, " n"]
+    """Ghosts: the wave came by way of a mirror, nothing stands at the place told."""
+
+
+def simulate_radar(
+    scene: Scene,
+    caster: RayCaster,
+    config: RadarConfig,
+    *,
+    world_from_radar: Float[np.ndarray, "4 4"],
+    sensor_velocity: Float[np.ndarray, "3"],
+    actor_velocities: Float[np.ndarray, "k 3"],
+    rng: np.random.Generator,
+) -> RadarSweep:
+    """One cycle of the sensor.
+
+    Rays gather radar cross-section by material and incidence; echoes in one cell of range, azimuth and
+    radial speed merge; a cell is detected with the chance 1 / (1 + exp(-margin)), the margin in dB over what
+    the scan needs at that range, 6 dB more at the edge of its view. Smooth surfaces pass waves on once, which
+    puts ghosts behind them. Heights are lost: z is 0. Places fall on the sensor's grid of 0.2 m, speeds on
+    0.25 m/s, cross-sections on 0.5 dB, as in the real file. `vx` is the radial speed divided by the cosine of
+    the azimuth, `vy` 0: with them the file's relation to `vx_comp`, `vy_comp` (the radial speed freed of the
+    car's own, as a vector along the line of sight) holds.
+
+    The codes: `invalid_state` 15 above 95 m in the near scan, 11 and 9 beside a stronger return, 10 about 50
+    degrees, 3 and 4 for weak ones, 7, 12 and 16 as the config says and for ghosts; `pdh0`, `ambig_state` and
+    the `_rms` codes go with them as in the real file.
+
+    Args:
+        scene: In any frame ("world"); `caster` holds its mesh.
+        world_from_radar: The radar frame is x forward, y left, z up.
+        sensor_velocity: Metres per second, world frame.
+        actor_velocities: The same, in the order of `scene.actors`.
+
+    Raises:
+        ValueError: There is not one velocity per actor.
     """
-
-    half_view_deg: float
-    """Azimuths covered, to both sides. Sheet: 60 near, 9 far."""
-    half_elevation_deg: float
-    """Elevations covered, up and down. Sheet: 20 degrees in all near, 14 far."""
-    max_range_m: float
-    """Sheet: 70 to 100 m near, 250 m far; the real file has near returns up to 128 m."""
-    range_cell_m: float
-    """Returns of one azimuth closer than this merge. Sheet: 0.39 m near, 1.79 m far."""
-    range_noise_m: float
-    """Standard deviation. Sheet: accuracy 0.10 m near, 0.40 m far."""
-    azimuth_cell_deg: tuple[tuple[float, float], ...]
-    """Pairs of |azimuth| and resolution, rising; between them linear. Sheet: 3.2 at 0, 4.5 at 45, 12.3 at 60
-    degrees near; 1.6 far."""
-    azimuth_noise_deg: tuple[tuple[float, float], ...]
-    """Pairs of |azimuth| and standard deviation. Sheet: accuracy 0.3 at 0, 1 at 45, 5 at 60 near; 0.1 far."""
-    speed_cell_m_s: float
-    """Radial speeds closer than this merge. Sheet: 0.43 km/h near, 0.37 km/h far."""
-    rcs_limit_dbsm: float
-    """Radar cross-section that is detected half of the time at `rcs_limit_range_m` (our fit to the weakest
-    returns of the real file at each range); elsewhere it grows with 40 log10 of the range."""
-    rcs_limit_range_m: float
-    rays: tuple[int, int]
-    """Rays in azimuth and elevation that sample the scene (our choice)."""
-
-    def __post_init__(self) -> None:
-        for name in ("half_view_deg", "half_elevation_deg"):
-            value = getattr(self, name)
-            _require(0 < value < 90, f"RadarScanConfig.{name} must lie in (0, 90), got {value}")
-        for name in ("max_range_m", "range_cell_m", "speed_cell_m_s", "rcs_limit_range_m"):
-            value = getattr(self, name)
-            _require(value > 0, f"RadarScanConfig.{name} must be positive, got {value}")
-        _require(
-            self.range_noise_m >= 0,
-            f"RadarScanConfig.range_noise_m must not be negative, got {self.range_noise_m}",
+    if len(actor_velocities) != len(scene.actors):
+        raise ValueError(
+            f"simulate_radar: actor_velocities has {len(actor_velocities)} rows, the scene "
+            f"{len(scene.actors)} actors; give one velocity per actor"
         )
-        for name, lowest in (("azimuth_cell_deg", 1e-6), ("azimuth_noise_deg", 0.0)):
-            table = getattr(self, name)
-            angles = [angle for angle, _ in table]
-            _require(
-                bool(table) and angles == sorted(angles) and all(v >= lowest for _, v in table),
-                f"RadarScanConfig.{name} must hold pairs of rising angle and value >= {lowest}, got {table}",
-            )
-        _require(
-            min(self.rays) >= 2,
-            f"RadarScanConfig.rays must be at least 2 in both directions, got {self.rays}",
-        )
-
-
-def _near_scan() -> RadarScanConfig:
-    return RadarScanConfig(
-        half_view_deg=60.0,
-        half_elevation_deg=10.0,
-        max_range_m=130.0,
-        range_cell_m=0.39,
-        range_noise_m=0.10,
-        azimuth_cell_deg=((0.0, 3.2), (45.0, 4.5), (60.0, 12.3)),
-        azimuth_noise_deg=((0.0, 0.3), (45.0, 1.0), (60.0, 5.0)),
-        speed_cell_m_s=0.12,
-        rcs_limit_dbsm=2.0,
-        rcs_limit_range_m=95.0,
-        rays=(240, 12),
+    motion = RadarMotion(world_from_radar, sensor_velocity, actor_velocities)
+    found = [_detect(scene, caster, scan, motion, config, rng) for scan in (config.near, config.far)]
+    margin = np.concatenate([m for _, m in found])
+    strongest = np.argsort(-margin, kind="stable")[: config.max_returns]
+    sent = np.zeros(len(margin), dtype=bool)
+    sent[strongest] = True
+    near_count = len(found[0][1])
+    found = [
+        (echoes.take(keep), m[keep])
+        for (echoes, m), keep in zip(found, (sent[:near_count], sent[near_count:]), strict=True)
+    ]
+    returns = np.concatenate(
+        [
+            _measure(*one, scene=scene, config=config, scan=scan, motion=motion, rng=rng)
+            for one, scan in zip(found, (config.near, config.far), strict=True)
+        ]
     )
+    returns[:, RADAR_FIELDS.index("id")] = np.arange(len(returns))
+    instances = np.concatenate([echoes.instance for echoes, _ in found]).astype(np.int32)
+    return RadarSweep(returns, instances, np.concatenate([echoes.mirrored for echoes, _ in found]))
 
 
-def _far_scan() -> RadarScanConfig:
-    return RadarScanConfig(
-        half_view_deg=9.0,
-        half_elevation_deg=7.0,
-        max_range_m=250.0,
-        range_cell_m=1.79,
-        range_noise_m=0.40,
-        azimuth_cell_deg=((0.0, 1.6),),
-        azimuth_noise_deg=((0.0, 0.1),),
-        speed_cell_m_s=0.10,
-        rcs_limit_dbsm=0.0,
-        rcs_limit_range_m=200.0,
-        rays=(120, 14),
+def _detect(
+    scene: Scene,
+    caster: RayCaster,
+    scan: RadarScanConfig,
+    motion: RadarMotion,
+    config: RadarConfig,
+    rng: np.random.Generator,
+) -> tuple[Echoes, Float64[np.ndarray, " n"]]:
+    """The detected echoes of one scan by range, and by how many dB each stands over the limit."""
+    echoes = trace(scene, caster, scan, motion, mirror_loss_db=config.mirror_loss_db, rng=rng)
+    echoes = resolve(echoes, scan, rng)
+    section_dbsm = 10 * np.log10(echoes.section_m2)
+    at_edge = (np.rad2deg(echoes.azimuth_rad) / scan.half_view_deg) ** 2
+    margin = section_dbsm - scan.rcs_limit_dbsm - 6 * at_edge
+    margin -= 40 * np.log10(echoes.range_m / scan.rcs_limit_range_m)
+    chance = 1 / (1 + np.exp(-np.clip(margin, -50, 50)))
+    found = (rng.random(len(chance)) < chance) & (section_dbsm >= config.rcs_floor_dbsm)
+    found &= echoes.range_m >= config.min_range_m
+    index = np.flatnonzero(found)
+    hidden = beside_stronger(echoes.range_m[index], echoes.azimuth_rad[index], section_dbsm[index], scan)
+    index = index[~hidden | (rng.random(len(index)) < config.beside_stronger_share)]
+    index = index[np.argsort(echoes.range_m[index], kind="stable")]
+    return echoes.take(index), margin[index]
+
+
+def _measure(
+    echoes: Echoes,
+    margin_db: Float64[np.ndarray, " n"],
+    *,
+    scene: Scene,
+    config: RadarConfig,
+    scan: RadarScanConfig,
+    motion: RadarMotion,
+    rng: np.random.Generator,
+) -> Float32[np.ndarray, "n 18"]:
+    """Add noise, fall on the sensor's grids, and fill in the codes; `id` is left 0."""
+    count = len(margin_db)
+    noise_rad = np.deg2rad(table_at(scan.azimuth_noise_deg, np.rad2deg(echoes.azimuth_rad)))
+    range_m = echoes.range_m + scan.range_noise_m * rng.standard_normal(count)
+    azimuth = echoes.azimuth_rad + noise_rad * rng.standard_normal(count)
+    rate = echoes.range_rate_m_s + config.speed_noise_m_s * rng.standard_normal(count)
+    x = 0.2 * np.round(range_m * np.cos(azimuth) / 0.2)
+    y = 0.2 * np.round((range_m * np.sin(azimuth) - 0.1) / 0.2) + 0.1
+    azimuth = np.arctan2(y, x)
+    cosine = np.maximum(np.cos(azimuth), 0.1)
+    vx = 0.25 * np.round(rate / cosine / 0.25)
+    sight = np.stack([np.cos(azimuth), np.sin(azimuth)], axis=1)
+    own_velocity = motion.world_from_radar[:3, :3].T @ motion.sensor_velocity
+    over_ground = vx * np.cos(azimuth) + sight @ own_velocity[:2]
+    rcs = 0.5 * np.round(10 * np.log10(echoes.section_m2) / 0.5)
+    judged = Judged(
+        range_m=np.hypot(x, y),
+        azimuth_rad=azimuth,
+        over_ground_m_s=over_ground,
+        rcs_dbsm=rcs,
+        margin_db=margin_db,
+        mirrored=echoes.mirrored,
+        velocity=motion.of(echoes.instance) @ motion.world_from_radar[:3, :2],
+        is_vehicle=np.array([False, *(a.name in _VEHICLES for a in scene.actors)])[echoes.instance],
     )
-
-
-@dataclass(frozen=True, kw_only=True)
-class RadarConfig:
-    """A Continental ARS 408-21 in cluster mode, as on the nuScenes car."""
-
-    near: RadarScanConfig = field(default_factory=_near_scan)
-    far: RadarScanConfig = field(default_factory=_far_scan)
-    min_range_m: float = 0.2
-    """Sheet: 0.20 m."""
-    max_returns: int = 125
-    """The real file holds 125 returns, other files of recorded size no more; the strongest are kept."""
-    rcs_floor_dbsm: float = -5.0
-    """Weaker returns are never sent (real file: -4.5 and up)."""
-    speed_noise_m_s: float = 0.03
-    """Standard deviation of the radial speed. Sheet: accuracy 0.1 km/h."""
-    mirror_loss_db: float = 12.0
-    """What a return loses on its way by a smooth wall or a car's side and back (our choice)."""
-
-    def __post_init__(self) -> None:
-        _require(self.max_returns >= 1, f"RadarConfig.max_returns must be at least 1, got {self.max_returns}")
-        for name in ("min_range_m", "speed_noise_m_s", "mirror_loss_db"):
-            value = getattr(self, name)
-            _require(value >= 0, f"RadarConfig.{name} must not be negative, got {value}")
+    columns = {
+        "x": x,
+        "y": y,
+        "rcs": rcs,
+        "vx": vx,
+        "vx_comp": over_ground * sight[:, 0],
+        "vy_comp": over_ground * sight[:, 1],
+        **codes(judged, config=config, scan=scan, rng=rng),
+    }
+    returns = np.zeros((count, len(RADAR_FIELDS)), dtype=np.float32)
+    for name, column in columns.items():
+        returns[:, RADAR_FIELDS.index(name)] = column
+    return returns
