@@ -61,8 +61,8 @@ def gardens(plan: Plan, *, occupied: Occupancy, rng: np.random.Generator) -> lis
     meshes = []
     for side in (-1, 1):
         edge = plan.kerb(side) + plan.sidewalk_m + 0.4
-        s = -60.0
-        while s < 90:
+        s = -60.0 - plan.stretch_m
+        while s < 90 + plan.stretch_m:
             length = rng.uniform(6, 13)
             mid = s + length / 2
             s += length + rng.uniform(0.8, 3.0)
@@ -102,25 +102,25 @@ def _try(
 
 def street_furniture(plan: Plan, *, occupied: Occupancy, rng: np.random.Generator) -> list[Mesh]:
     """Trees, lamps, signs, bins, bollards, containers and bicycle stands on the sidewalks."""
-    meshes = []
+    meshes, more = [], plan.stretch_m
     alley = rng.random() < 0.45
     for side in (-1, 1):
         near = plan.kerb(side) + 0.45
         far = plan.kerb(side) + plan.sidewalk_m + 1.5
         step = rng.uniform(8, 14) if alley else rng.uniform(14, 30)
-        for s in np.arange(-55, 100, step):
+        for s in np.arange(-55 - more, 100 + more, step):
             t = side * (near if alley or plan.setback_m < 2 else far + rng.uniform(0, 2))
-            cards = 2600 if 0 < s < 45 else 800
+            cards = 2600 if -more < s < 45 + more else 800
             mesh = _props.tree(rng, height_m=float(rng.uniform(5, 11)), cards=cards)
             meshes += _try(mesh, plan, (float(s + rng.normal(scale=1.0)), t), 0.35, occupied)
-        for s in np.arange(rng.uniform(-40, -15), 100, rng.uniform(22, 32)):
+        for s in np.arange(rng.uniform(-40, -15) - more, 100 + more, rng.uniform(22, 32)):
             x_turn = _facing_road(side) + np.pi
             x, y, _ = plan.point(float(s), side * near)
             if not plan.in_crossing(float(s), margin_m=0.5) and occupied.claim([(x, y, 0.2)]):
                 meshes.append(_stand(_props.lamp_post(), plan, s=float(s), t=side * near, turn_rad=x_turn))
-        for _ in range(int(rng.poisson(5))):
+        for _ in range(int(rng.poisson(5 * (90 + 2 * more) / 90))):
             spot = (
-                float(rng.uniform(-20, 70)),
+                float(rng.uniform(-20 - more, 70 + more)),
                 side * (near + rng.uniform(0, max(plan.sidewalk_m - 0.6, 0.3))),
             )
             kind = rng.choice(
@@ -167,7 +167,7 @@ def skyline(plan: Plan, *, rng: np.random.Generator) -> list[Mesh]:
 
 def highway_sides(plan: Plan, *, occupied: Occupancy, rng: np.random.Generator) -> list[Mesh]:
     """Guard rails, the median, signs, noise barriers and a belt of trees and bushes."""
-    meshes = []
+    meshes, more = [], plan.stretch_m
     for t in (-plan.kerb(-1) - 0.8, plan.kerb(1) + 0.8):
         for s in np.arange(-plan.length_m + 4, plan.length_m - 4, 8.0):
             for height in (0.55, 0.72):
@@ -184,11 +184,12 @@ def highway_sides(plan: Plan, *, occupied: Occupancy, rng: np.random.Generator) 
                 meshes.append(_stand(wall, plan, s=float(s), t=side * (edge + 4.5)))
         for s in np.arange(-plan.length_m, plan.length_m, 9.0):
             spot = (float(s + rng.normal(scale=2.0)), side * (edge + rng.uniform(7, 16)))
-            mesh = _props.tree(rng, height_m=float(rng.uniform(6, 13)), cards=1400 if 0 < s < 60 else 700)
+            cards = 1400 if -more < s < 60 + more else 700
+            mesh = _props.tree(rng, height_m=float(rng.uniform(6, 13)), cards=cards)
             meshes += _try(mesh, plan, spot, 0.6, occupied)
             spot = (float(s + rng.normal(scale=3.0)), side * (edge + rng.uniform(2.5, 7)))
             meshes += _try(_props.bush(rng, radius_m=float(rng.uniform(0.5, 1.6))), plan, spot, 1.0, occupied)
-        for s in np.arange(rng.uniform(0, 30), 100, 35):
+        for s in np.arange(rng.uniform(0, 30) - more, 100 + more, 35):
             meshes += _try(_props.sign(rng), plan, (float(s), side * (edge + 1.6)), 0.3, occupied)
     return meshes
 

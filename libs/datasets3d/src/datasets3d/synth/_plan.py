@@ -1,7 +1,8 @@
 """The plan of a street: where lanes, kerbs, sidewalks and building lines run, and how the ground rises.
 
 Road coordinates are (s, t): metres along the centre line (0 beside the sensor, growing ahead) and metres to
-its left. World coordinates are the LiDAR's: x forward, y left, z up, origin at the sensor.
+its left. World coordinates are the LiDAR's: x forward, y left, z up, origin at the sensor; in a drive, where
+the sensor moves, those of a sensor without height in the middle of the way.
 """
 
 from dataclasses import dataclass
@@ -29,11 +30,18 @@ class Terrain:
     sensor_height_m: float
 
     def height(self, x: Float[np.ndarray, "..."], y: Float[np.ndarray, "..."]) -> Float[np.ndarray, "..."]:
-        """Ground under (x, y) in the LiDAR frame, carriageway level."""
+        """Ground under (x, y) in the world, carriageway level."""
         wave = np.sin(self.wave_vector[0] * x + self.wave_vector[1] * y + self.phase_rad) - np.sin(
             self.phase_rad
         )
         return -self.sensor_height_m + self.slope[0] * x + self.slope[1] * y + self.wave_height_m * wave
+
+    def gradient(
+        self, x: Float[np.ndarray, "..."], y: Float[np.ndarray, "..."]
+    ) -> tuple[Float[np.ndarray, "..."], Float[np.ndarray, "..."]]:
+        """Rise of the ground per metre along x and along y."""
+        wave = self.wave_height_m * np.cos(self.wave_vector[0] * x + self.wave_vector[1] * y + self.phase_rad)
+        return self.slope[0] + self.wave_vector[0] * wave, self.slope[1] + self.wave_vector[1] * wave
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,7 +50,7 @@ class Plan:
 
     layout: Layout
     heading_rad: float
-    """Direction of the road at s = 0 in the LiDAR frame."""
+    """Direction of the road at s = 0 in the world."""
     curvature: float
     """1 / radius, positive to the left."""
     ego_t: float
@@ -62,6 +70,8 @@ class Plan:
     length_m: float
     urban: bool
     """Closed rows of tall houses instead of single houses with gardens."""
+    stretch_m: float = 0.0
+    """Added at either end to the furnished part of the street, which is made for one frame at s = 0."""
 
     def kerb(self, side: int) -> float:
         """|t| of the kerb; side -1 right, +1 left."""

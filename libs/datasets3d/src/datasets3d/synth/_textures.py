@@ -18,7 +18,7 @@ class Surface:
     """The surface at each of n hits."""
 
     points: Float32[np.ndarray, "n 3"]
-    """LiDAR frame, metres."""
+    """The scene's frame, metres."""
     normals: Float32[np.ndarray, "n 3"]
     """Unit shading normals, turned towards the viewer."""
     albedo: Float32[np.ndarray, "n 3"]
@@ -35,6 +35,7 @@ class _Sample:
     """The texture functions' input: hits on one material."""
 
     points: Float32[np.ndarray, "n 3"]
+    """Where the texture is read: on an actor that moves, where the point was when the texture was fixed."""
     uv: Float32[np.ndarray, "n 2"]
     normals: Float32[np.ndarray, "n 3"]
     color: Float32[np.ndarray, "n 3"]
@@ -169,6 +170,23 @@ _TEXTURES: dict[Material, Callable[[_Sample], np.ndarray]] = {
 }
 
 
+def _texture_points(
+    scene: Scene, points: Float32[np.ndarray, "n 3"], face: np.ndarray
+) -> Float32[np.ndarray, "n 3"]:
+    """Undo the actors' motion."""
+    if scene.texture_boxes is None:
+        return points
+    instance = scene.face_instance[face]
+    at = np.nonzero(instance)[0]
+    now, then = scene.boxes_lidar[instance[at] - 1], scene.texture_boxes[instance[at] - 1]
+    turn = then[:, 6] - now[:, 6]
+    cos, sin = np.cos(turn), np.sin(turn)
+    x, y, z = (points[at] - now[:, :3]).T
+    fixed = points.copy()
+    fixed[at] = np.stack([cos * x - sin * y, sin * x + cos * y, z], axis=1) + then[:, :3]
+    return fixed
+
+
 def surface_at(
     scene: Scene,
     hits: Hits,
@@ -191,6 +209,7 @@ def surface_at(
     normals = np.where((away > 0)[:, None], -normals, normals).astype(np.float32)
     points = origin + directions * hits.range_m[:, None]
     uv = np.einsum("nc,nci->ni", weights, mesh.uv[face])
+    texture_points = _texture_points(scene, points, face)
     footprint = hits.range_m * np.float32(pixel_rad) / np.maximum(np.abs(away), 0.08)
     material = mesh.material[face]
     albedo = mesh.color[face].copy()
@@ -200,7 +219,7 @@ def surface_at(
     for kind in np.unique(material):
         at = np.nonzero(material == kind)[0]
         sample = _Sample(
-            points[at], uv[at], normals[at], albedo[at], footprint[at], scene.plan, scene.texture_seed
+            texture_points[at], uv[at], normals[at], albedo[at], footprint[at], scene.plan, scene.texture_seed
         )
         if kind == Material.ROAD:
             albedo[at], painted = _road(sample)

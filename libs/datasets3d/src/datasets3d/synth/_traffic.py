@@ -13,7 +13,11 @@ from datasets3d.synth.config import StreetConfig
 
 # How many objects are set up for one that ends up labelled: the others stand behind the sensor, outside the
 # image, or hidden. Measured with tools/plot_synth_statistics.py on 120 frames.
-_SPAWN_FACTOR = {"Car": 2.9, "Van": 2.5, "Truck": 2.0, "Pedestrian": 2.5, "Cyclist": 1.9}
+SPAWN_FACTOR = {"Car": 2.9, "Van": 2.5, "Truck": 2.0, "Pedestrian": 2.5, "Cyclist": 1.9}
+
+
+PARKED_SHARE = {"street": 0.65, "intersection": 0.4, "highway": 0.0}
+"""Of the cars and vans; trucks rarely park."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -23,7 +27,7 @@ class Actor:
     name: str
     mesh: Mesh
     box_lidar: Float[np.ndarray, "7"]
-    """x y z dx dy dz yaw, the tight box of the mesh."""
+    """x y z dx dy dz yaw, the tight box of the mesh, in the frame of its scene (see `Scene`)."""
 
 
 @dataclass(slots=True)
@@ -43,16 +47,17 @@ class Occupancy:
         return True
 
 
-def _footprint(
+def footprint(
     x: float, y: float, yaw: float, length: float, width: float
 ) -> list[tuple[float, float, float]]:
+    """Discs (x, y, radius) along a box, its sides covered."""
     radius = width / 2 + 0.12
     count = max(1, int(np.ceil(length / width)))
     offsets = (np.arange(count) - (count - 1) / 2) * ((length - width) / max(count - 1, 1))
     return [(x + o * np.cos(yaw), y + o * np.sin(yaw), radius) for o in offsets]
 
 
-def _actor_at(
+def actor_at(
     name: str, mesh: Mesh, plan: Plan, *, s: float, t: float, turn_rad: float, occupied: Occupancy
 ) -> Actor | None:
     """Stand a mesh on the road, turned against the road's heading; None where the place is taken."""
@@ -60,11 +65,20 @@ def _actor_at(
     size = high - low
     x, y, heading = plan.point(s, t)
     yaw = float(np.arctan2(np.sin(heading + turn_rad), np.cos(heading + turn_rad)))
-    if not occupied.claim(_footprint(x, y, yaw, float(size[0]), float(size[1]))):
+    if not occupied.claim(footprint(x, y, yaw, float(size[0]), float(size[1]))):
         return None
     z = plan.ground(s, t) + size[2] / 2
     centred = place(mesh, position=-(low + high) / 2)
     return Actor(name, centred, np.array([x, y, z, *size, yaw], dtype=np.float64))
+
+
+def parking_spot(plan: Plan, s: float, *, side: int, rng: np.random.Generator) -> tuple[float, float, float]:
+    """S, t and turn of a vehicle parked near s; a few stand against the direction of their side."""
+    slot = round(s / 5.6) * 5.6 + rng.normal(scale=0.35)
+    t = side * (plan.kerb(side) - 1.0 + rng.normal(scale=0.12))
+    along = 0.0 if side < 0 else np.pi
+    wrong_way = np.pi if rng.random() < 0.12 else 0.0
+    return float(slot), float(t), float(along + wrong_way + rng.normal(scale=0.03))
 
 
 def _vehicle_spot(plan: Plan, *, parked: bool, rng: np.random.Generator) -> tuple[float, float, float]:
@@ -72,12 +86,7 @@ def _vehicle_spot(plan: Plan, *, parked: bool, rng: np.random.Generator) -> tupl
     s = float(rng.uniform(-45, 85))
     sides = [side for side in (-1, 1) if plan.parking_m[(side + 1) // 2] > 0]
     if parked and sides and not plan.in_crossing(s, margin_m=4.0):
-        side = sides[int(rng.integers(len(sides)))]
-        slot = round(s / 5.6) * 5.6 + rng.normal(scale=0.35)
-        t = side * (plan.kerb(side) - 1.0 + rng.normal(scale=0.12))
-        along = 0.0 if side < 0 else np.pi
-        wrong_way = np.pi if rng.random() < 0.12 else 0.0
-        return float(slot), float(t), float(along + wrong_way + rng.normal(scale=0.03))
+        return parking_spot(plan, s, side=sides[int(rng.integers(len(sides)))], rng=rng)
     if plan.crossing_s is not None and rng.random() < 0.3:
         direction = rng.choice([-1.0, 1.0])
         t = rng.uniform(-38, 38)
@@ -139,16 +148,16 @@ def draw_actors(
     crowd = {
         kind: float(min(rng.gamma(config.crowding) / config.crowding, 4.0)) for kind in ("wheels", "feet")
     }
-    parked_share = {"street": 0.65, "intersection": 0.4, "highway": 0.0}[plan.layout]
+    parked_share = PARKED_SHARE[plan.layout]
     actors = []
     for name, aim in aims.items():
         on_foot = name in ("Pedestrian", "Cyclist")
         if on_foot and plan.layout == "highway":
             continue
         factor = crowd["feet" if on_foot else "wheels"]
-        for _ in range(int(rng.poisson(aim * _SPAWN_FACTOR[name] * factor))):
+        for _ in range(int(rng.poisson(aim * SPAWN_FACTOR[name] * factor))):
             parked = bool(rng.random() < (parked_share if name != "Truck" else 0.1))
-            mesh = _draw_mesh(name, rng)
+            mesh = draw_mesh(name, rng)
             for _ in range(8):
                 if name == "Pedestrian":
                     s, t, turn = _person_spot(plan, rng=rng)
@@ -156,14 +165,15 @@ def draw_actors(
                     s, t, turn = _cyclist_spot(plan, rng=rng)
                 else:
                     s, t, turn = _vehicle_spot(plan, parked=parked, rng=rng)
-                actor = _actor_at(name, mesh, plan, s=s, t=t, turn_rad=turn, occupied=occupied)
+                actor = actor_at(name, mesh, plan, s=s, t=t, turn_rad=turn, occupied=occupied)
                 if actor is not None:
                     actors.append(actor)
                     break
     return tuple(actors)
 
 
-def _draw_mesh(name: str, rng: np.random.Generator) -> Mesh:
+def draw_mesh(name: str, rng: np.random.Generator) -> Mesh:
+    """A random body of one kind of actor."""
     if name == "Pedestrian":
         return pedestrian(rng)
     if name == "Cyclist":

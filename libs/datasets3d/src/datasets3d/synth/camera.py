@@ -29,7 +29,7 @@ class CameraView:
 def camera_rays(
     camera: PinholeCamera, *, pixels: tuple[np.ndarray, np.ndarray] | None = None
 ) -> tuple[Float32[np.ndarray, "3"], Float32[np.ndarray, "n 3"]]:
-    """The optical centre and one unit direction per pixel, LiDAR frame.
+    """The optical centre and one unit direction per pixel, in the scene's frame.
 
     Pixel (u, v) is the integer coordinate itself, as KITTI's projections have it.
 
@@ -55,7 +55,11 @@ def render(
     *,
     rng: np.random.Generator,
 ) -> CameraView:
-    """One picture. The camera's own size counts, not the config's."""
+    """One picture. The camera's own size counts, not the config's.
+
+    Args:
+        camera: Its `cam_from_lidar` is the camera from the scene's frame.
+    """
     origin, directions = camera_rays(camera)
     shape = (camera.height, camera.width)
     traced = _trace(scene, caster, origin, directions, camera=camera, shadows=config.shadows)

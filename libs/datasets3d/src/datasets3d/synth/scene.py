@@ -20,7 +20,7 @@ class Sun:
     """Daylight."""
 
     direction: Float[np.ndarray, "3"]
-    """Unit vector towards the sun, LiDAR frame."""
+    """Unit vector towards the sun, the scene's frame."""
     strength: float
     """Direct light; about 1 on a clear day, near 0 under clouds."""
     haze: float
@@ -29,7 +29,7 @@ class Sun:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Scene:
-    """The world around the sensor, in the LiDAR frame.
+    """The world at one time. Its frame is the LiDAR's for `build_scene`, the fixed world's for a drive.
 
     Instance i (1-based) is `actors[i - 1]`; 0 is everything that is never labelled.
     """
@@ -40,6 +40,8 @@ class Scene:
     plan: Plan
     sun: Sun
     texture_seed: int
+    texture_boxes: Float[np.ndarray, "k 7"] | None = None
+    """Where each actor stood when its texture was fixed to it, so that it moves along; None: where it is."""
 
     @property
     def boxes_lidar(self) -> Float[np.ndarray, "k 7"]:
@@ -48,13 +50,19 @@ class Scene:
 
 
 def world_mesh(actor: Actor) -> Mesh:
-    """An actor's mesh in the LiDAR frame."""
+    """An actor's mesh in the frame of its scene."""
     x, y, z, _, _, _, yaw = (float(v) for v in actor.box_lidar)
     return place(actor.mesh, position=(x, y, z), yaw_rad=yaw)
 
 
 def assemble(
-    actors: tuple[Actor, ...], background: list[Mesh], *, plan: Plan, sun: Sun, texture_seed: int
+    actors: tuple[Actor, ...],
+    background: list[Mesh],
+    *,
+    plan: Plan,
+    sun: Sun,
+    texture_seed: int,
+    texture_boxes: Float[np.ndarray, "k 7"] | None = None,
 ) -> Scene:
     """Join the background (instance 0) and the actors into one scene."""
     meshes = [*background, *(world_mesh(a) for a in actors)]
@@ -67,6 +75,7 @@ def assemble(
         plan=plan,
         sun=sun,
         texture_seed=texture_seed,
+        texture_boxes=texture_boxes,
     )
 
 
