@@ -45,8 +45,9 @@ class SensorRecord:
     filename: str
     """Relative to the root of the data set: `samples/CAM_FRONT/x.jpg`."""
     token: str
+    """Of `sample_data`; empty where a published file does not say."""
     timestamp_us: int
-    """Microseconds since 1970."""
+    """Microseconds since 1970; 0 where a published file does not say."""
     calibration: Pose
     """The sensor in the ego frame (x forward, y left, z up, origin on the ground under the rear axle)."""
     ego_pose: Pose
