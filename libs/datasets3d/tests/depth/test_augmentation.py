@@ -212,6 +212,7 @@ def test_wrong_numbers_are_refused(build, message):
 
 
 @pytest.mark.oracle
+@pytest.mark.slow
 def test_colours_and_blur_equal_torchvision():
     torch = pytest.importorskip("torch")
     functional = pytest.importorskip("torchvision.transforms.functional")

@@ -1,5 +1,6 @@
 """Depth completion from a camera and radar: samples, how they are made, and their augmentation."""
 
+from datasets3d.depth.accumulation import Accumulation, write_dense_supervision
 from datasets3d.depth.augmentation import (
     ColourJitter,
     DepthAugmentation,
@@ -18,6 +19,7 @@ from datasets3d.depth.sample import DepthSample
 
 __all__ = [
     "RADAR_CLASSES",
+    "Accumulation",
     "ColourJitter",
     "DepthAugmentation",
     "DepthReading",
@@ -30,4 +32,5 @@ __all__ = [
     "read_input_sample",
     "read_training_sample",
     "unpack_masks",
+    "write_dense_supervision",
 ]

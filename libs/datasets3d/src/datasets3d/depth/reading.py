@@ -90,7 +90,7 @@ def read_input_sample(record: SampleRecord, root: Path | str, reading: DepthRead
     image = read_image(camera.path(root))
     _check_size(camera, image)
     points = radar_points(record, root, reading)
-    uv, depth = projection.project(points, _intrinsic(camera))
+    uv, depth = projection.project(points, camera_matrix(camera))
     draw = projection.column_map if reading.radar_drawing == "columns" else projection.point_map
     return DepthSample(
         frame_id=record.token,
@@ -192,19 +192,24 @@ def lidar_pixels(
         ValueError: A damaged file, or a camera without intrinsics.
     """
     camera, lidar = record.key(reading.camera), record.key(reading.lidar)
-    return projection.project(_moved(read_lidar(lidar.path(root)), camera, lidar), _intrinsic(camera))
+    return projection.project(_moved(read_lidar(lidar.path(root)), camera, lidar), camera_matrix(camera))
+
+
+def camera_matrix(camera: SensorRecord) -> Float64[np.ndarray, "3 3"]:
+    """Return a camera's intrinsics.
+
+    Raises:
+        ValueError: The record has none.
+    """
+    if camera.intrinsic is None:
+        raise ValueError(
+            f"datasets3d.depth: {camera.channel} has no intrinsics ({camera.filename}); name a camera"
+        )
+    return np.array(camera.intrinsic, np.float64)
 
 
 def _moved(points: np.ndarray, camera: SensorRecord, sensor: SensorRecord) -> np.ndarray:
     return transforms.apply(b_from_a(camera, sensor), points[:, :3].astype(np.float64))
-
-
-def _intrinsic(camera: SensorRecord) -> np.ndarray:
-    if camera.intrinsic is None:
-        raise ValueError(
-            f"datasets3d.depth: {camera.channel} of {camera.filename} has no intrinsics: no camera"
-        )
-    return np.array(camera.intrinsic, np.float64)
 
 
 def _check_size(camera: SensorRecord, image: np.ndarray) -> None:
