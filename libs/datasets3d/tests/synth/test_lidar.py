@@ -102,3 +102,53 @@ def test_range_limits_hold(make_scene):
     ranges = np.linalg.norm(points[:, :3], axis=1)
     assert ranges.min() >= 6 - 1e-3
     assert ranges.max() <= 30 + 1e-3
+
+
+def test_a_sensor_elsewhere_sees_the_scene_from_there_in_its_own_frame(make_scene):
+    scene = make_scene([(8.0, 2.0, 0.5)], [(20.0, 0.0, 60.0, 15.0)])
+    caster = RayCaster(scene.mesh.vertices, scene.mesh.faces)
+    config = replace(PLAIN, range_noise_m=0.0)
+    # nuScenes' turn: x right, y forward; two metres ahead, three to the left, and higher.
+    pose = np.array([[0.0, 1, 0, 2], [-1, 0, 0, 3], [0, 0, 1, 0.5], [0, 0, 0, 1]])
+    moved = scan(scene, caster, config, rng=np.random.default_rng(0), world_from_lidar=pose)
+    wall = moved.points[(np.abs(moved.points[:, 0]) < 10) & (moved.points[:, 1] > 12)]
+    wall = wall[wall[:, 2] > -1.5]
+    assert len(wall) > 50
+    np.testing.assert_allclose(wall[:, 1], 19.9 - 2.0, atol=1e-3)
+    world = moved.points[moved.instances == 0, :3] @ pose[:3, :3].T + pose[:3, 3]
+    road = world[(np.abs(world[:, 1]) < 5) & (world[:, 0] < 19)]
+    assert len(road) > 500
+    np.testing.assert_allclose(road[:, 2], -1.73, atol=1e-3)
+    car = moved.points[moved.instances == 1, :3] @ pose[:3, :3].T + pose[:3, 3]
+    assert len(car) > 20
+    assert np.abs(car[:, :2] - [8.0, 2.0]).max() < 2.3
+
+
+def test_no_pose_is_the_origin(make_scene):
+    scene = make_scene([(8.0, 2.0, 0.5)])
+    caster = RayCaster(scene.mesh.vertices, scene.mesh.faces)
+    here = scan_of(scene, PLAIN)
+    placed = scan(scene, caster, PLAIN, rng=np.random.default_rng(0), world_from_lidar=np.eye(4))
+    np.testing.assert_array_equal(placed.points, here.points)
+
+
+def test_rings_count_from_the_lowest_beam(make_scene):
+    result = scan_of(make_scene([(8.0, 2.0, 0.5)]), replace(PLAIN, range_noise_m=0.0))
+    x, y, z = result.points[:, :3].T
+    elevation = np.rad2deg(np.arctan2(z, np.hypot(x, y)))
+    ascending = np.sort(PLAIN.elevations_deg)
+    np.testing.assert_allclose(ascending[result.rings], elevation, atol=1e-3)
+    assert len(np.unique(result.rings)) > 15
+
+
+def test_nuscenes_points_have_its_intensity_and_rings(make_scene):
+    result = scan_of(make_scene([(8.0, 0.0, 0.0)]), replace(PLAIN, azimuth_step_deg=0.1))
+    points = result.nuscenes_points
+    assert points.shape == (len(result.points), 5)
+    assert points.dtype == np.float32
+    np.testing.assert_array_equal(points[:, :3], result.points[:, :3])
+    np.testing.assert_array_equal(points[:, 4], result.rings)
+    plate = result.points[:, 3] > 0.985
+    assert plate.any()
+    assert (points[plate, 3] == 255).all()
+    np.testing.assert_allclose(points[~plate, 3], 100 * result.points[~plate, 3], atol=1e-3)
