@@ -35,13 +35,13 @@ class Objects:
     boxes_lidar: Float32[np.ndarray, "m 7"]
     """x y z dx dy dz yaw: metres and radians, LiDAR frame, geometric centre, yaw counter-clockwise."""
     truncation: Float32[np.ndarray, " m"]
-    """Share of the object outside the image, 0..1."""
+    """Share of the object outside the image, 0..1; NaN where the data set does not say."""
     occlusion: Int32[np.ndarray, " m"]
     """0 fully visible, 1 partly occluded, 2 largely occluded, 3 unknown."""
     alpha: Float32[np.ndarray, " m"]
-    """KITTI's observation angle in radians (-pi..pi), a property of the image."""
+    """KITTI's observation angle in radians (-pi..pi), a property of the image; NaN where there is none."""
     difficulty: Int32[np.ndarray, " m"]
-    """0 easy, 1 moderate, 2 hard, -1 beyond hard."""
+    """0 easy, 1 moderate, 2 hard, -1 beyond hard or not rated."""
     boxes_image: Float32[np.ndarray, "m 4"] | None = None
     """u0 v0 u1 v1 in pixels of the frame's first image."""
     num_points: Int32[np.ndarray, " m"] | None = None
@@ -118,9 +118,11 @@ class Frame:
 
     frame_id: str
     points: Float32[np.ndarray, "n 4"]
-    """x y z in metres, LiDAR frame (x forward, y left, z up), and intensity as the data set gives it."""
+    """x y z in metres, the data set's LiDAR frame, z up, and intensity as the data set gives it.
+
+    KITTI: x forward, y left. nuScenes: x right, y forward."""
     images: Mapping[str, UInt8[np.ndarray, "_ _ 3"]] = field(default_factory=dict)
-    """RGB by camera name, e.g. `image_2`."""
+    """RGB by camera name, e.g. `image_2` or `CAM_FRONT`."""
     cameras: Mapping[str, PinholeCamera] = field(default_factory=dict)
     """Camera by name; a camera may lack its image, never the other way round."""
     calibration: KittiCalibration | None = None
@@ -138,9 +140,9 @@ class Frame:
     instances: Int32[np.ndarray, " n"] | None = None
     """Instance number per point."""
     radar: Float32[np.ndarray, "r c"] | None = None
-    """Radar returns, x y z first, LiDAR frame."""
+    """Radar returns, x y z first, LiDAR frame; the data set says what the further columns are."""
     depth: Mapping[str, Float32[np.ndarray, "_ _"]] | None = None
-    """Depth in metres by camera name, along the rectified camera's z; 0 where unknown."""
+    """Depth in metres by camera name, along the camera's z; 0 where unknown."""
 
     def __post_init__(self) -> None:
         """Check shapes, dtypes and image sizes."""

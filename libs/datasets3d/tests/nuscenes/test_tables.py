@@ -12,17 +12,17 @@ def table(folder: Path, rows: list) -> Table:
 
 def test_records_come_by_token_in_file_order(tmp_path: Path) -> None:
     found = table(tmp_path, [{"token": "b"}, {"token": "a"}])
-    assert [record["token"] for record in found] == ["b", "a"]
+    assert [row.token for row in found] == ["b", "a"]
     assert len(found) == 2
     assert "a" in found
     assert "c" not in found
-    assert found.get("a", asked_by="") == {"token": "a"}
+    assert [row.record for row in found] == [{"token": "b"}, {"token": "a"}]
 
 
 def test_only_the_wanted_are_kept(tmp_path: Path) -> None:
     table(tmp_path, [{"token": "b", "n": 1}, {"token": "a", "n": 2}])
     kept = Table(tmp_path, "sample", lambda record: record["n"] == 2)
-    assert [record["token"] for record in kept] == ["a"]
+    assert [row.token for row in kept] == ["a"]
 
 
 def test_a_missing_table_is_named(tmp_path: Path) -> None:
@@ -42,9 +42,14 @@ def test_records_need_a_token_of_their_own(tmp_path: Path) -> None:
     assert len(list(stream(tmp_path, "sample"))) == 2
 
 
-def test_a_dangling_token_blames_who_asked(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"sample\.json: no record with token 'x', which scene 'y' asks for"):
-        table(tmp_path, []).get("x", asked_by="scene 'y'")
+def test_tokens_are_followed_and_dangling_ones_blame_who_asked(tmp_path: Path) -> None:
+    first, second = table(tmp_path, [{"token": "a", "next": "b"}, {"token": "b", "next": "x"}])
+    found = table(tmp_path, [{"token": "b"}])
+    assert found.follow(first, "next").token == "b"
+    with pytest.raises(
+        ValueError, match=r"sample\.json: no record with token 'x', which sample 'b' asks for as next"
+    ):
+        found.follow(second, "next")
 
 
 @pytest.mark.parametrize(
@@ -61,31 +66,31 @@ def test_a_dangling_token_blames_who_asked(tmp_path: Path) -> None:
 def test_a_wrong_type_names_table_token_and_field(
     tmp_path: Path, read: str, field: str, value: object, message: str
 ) -> None:
-    found = table(tmp_path, [{"token": "a", field: value}])
+    (row,) = table(tmp_path, [{"token": "a", field: value}])
     with pytest.raises(ValueError, match=rf"sample\.json: {message}"):
-        getattr(found, read)(found.get("a", asked_by=""), field)
+        getattr(row, read)(field)
     with pytest.raises(ValueError, match=r"sample\.json: sample 'a' has no other"):
-        getattr(found, read)(found.get("a", asked_by=""), "other")
+        getattr(row, read)("other")
 
 
 @pytest.mark.parametrize("value", [[1, 2], [1, 2, "3"], [1, 2, float("nan")], "abc", None, [1, 2, 10**400]])
 def test_a_pose_needs_numbers(tmp_path: Path, value: object) -> None:
-    found = table(tmp_path, [{"token": "a", "translation": value, "rotation": [1, 0, 0, 0]}])
+    (row,) = table(tmp_path, [{"token": "a", "translation": value, "rotation": [1, 0, 0, 0]}])
     with pytest.raises(ValueError, match="translation of sample 'a' must be 3 finite numbers, got"):
-        found.pose(found.get("a", asked_by=""))
+        row.pose()
 
 
 def test_a_pose_needs_a_rotation(tmp_path: Path) -> None:
-    found = table(tmp_path, [{"token": "a", "translation": [1, 2, 3], "rotation": [0, 0, 0, 0]}])
+    (row,) = table(tmp_path, [{"token": "a", "translation": [1, 2, 3], "rotation": [0, 0, 0, 0]}])
     with pytest.raises(ValueError, match="rotation of sample 'a' must be a quaternion"):
-        found.pose(found.get("a", asked_by=""))
+        row.pose()
 
 
 @pytest.mark.parametrize("value", [[], [[1, 0, 0], [0, 1, 0]], [[1, 0], [0, 1], [0, 0]], 3])
 def test_an_intrinsic_is_3x3(tmp_path: Path, value: object) -> None:
-    found = table(tmp_path, [{"token": "a", "camera_intrinsic": value}])
+    (row,) = table(tmp_path, [{"token": "a", "camera_intrinsic": value}])
     with pytest.raises(ValueError, match="camera_intrinsic of sample 'a' must be 3 rows of 3 finite numbers"):
-        found.intrinsic(found.get("a", asked_by=""))
+        row.intrinsic()
 
 
 def test_finite_numbers() -> None:

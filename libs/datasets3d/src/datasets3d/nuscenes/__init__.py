@@ -1,5 +1,7 @@
 """nuScenes, from its 13 JSON tables and sensor files, without the official kit."""
 
+from datasets3d.nuscenes.annotations import Annotations
+from datasets3d.nuscenes.dataset import NuscenesDataset
 from datasets3d.nuscenes.images import read_image, read_image_size
 from datasets3d.nuscenes.infos import CAMERAS, DEPTH_CHANNELS, FIVE_RADAR_SWEEPS, LIDAR, RADARS, build_records
 from datasets3d.nuscenes.lidar import LIDAR_FIELDS, read_lidar, write_lidar
@@ -16,6 +18,8 @@ __all__ = [
     "LIDAR_FIELDS",
     "RADARS",
     "RADAR_FIELDS",
+    "Annotations",
+    "NuscenesDataset",
     "Pose",
     "SampleRecord",
     "SensorRecord",

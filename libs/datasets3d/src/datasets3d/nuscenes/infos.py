@@ -9,7 +9,7 @@ from types import MappingProxyType
 
 from datasets3d.nuscenes.records import Pose, SampleRecord, SensorRecord
 from datasets3d.nuscenes.splits import split_scenes
-from datasets3d.nuscenes.tables import Record, Table, refers_to
+from datasets3d.nuscenes.tables import Record, Row, Table, refers_to
 
 CAMERAS = ("CAM_FRONT", "CAM_FRONT_RIGHT", "CAM_BACK_RIGHT", "CAM_BACK", "CAM_BACK_LEFT", "CAM_FRONT_LEFT")
 LIDAR = "LIDAR_TOP"
@@ -57,12 +57,9 @@ def build_records(
         (token, channel): list(_chain(files.table, key, sweeps.get(channel, 1)))
         for (token, channel), key in keys.items()
     }
-    asked = {files.table.text(f, "ego_pose_token"): f for chain in chains.values() for f in chain}
+    asked = {row.text("ego_pose_token"): row for chain in chains.values() for row in chain}
     poses = Table(folder, "ego_pose", lambda record: record["token"] in asked, progress=progress)
-    ego = {
-        token: poses.pose(poses.get(token, asked_by=files.table.called(record)))
-        for token, record in asked.items()
-    }
+    ego = {token: poses.follow(row, "ego_pose_token").pose() for token, row in asked.items()}
     return [
         SampleRecord(
             token=frame.token,
@@ -70,7 +67,8 @@ def build_records(
             scene_name=frame.scene_name,
             timestamp_us=frame.timestamp_us,
             sensors={
-                c: tuple(_sensor_record(files, f, ego) for f in chains[frame.token, c]) for c in channels
+                c: tuple(_sensor_record(row, files.sensor(row), ego) for row in chains[frame.token, c])
+                for c in channels
             },
         )
         for frame in frames.chosen
@@ -107,7 +105,7 @@ def read_key_frames(folder: Path, split: str | Sequence[str] | None) -> KeyFrame
         ValueError: As for `build_records`.
     """
     scenes, samples = Table(folder, "scene"), Table(folder, "sample")
-    names = {record["token"]: scenes.text(record, "name") for record in scenes}
+    names = {row.token: row.text("name") for row in scenes}
     wanted = set(names.values()) if split is None else set(split_scenes(folder, split))
     absent = sorted(wanted - set(names.values()))
     if absent:
@@ -117,16 +115,15 @@ def read_key_frames(folder: Path, split: str | Sequence[str] | None) -> KeyFrame
         )
     rank = {token: index for index, token in enumerate(names)}
     found: list[KeyFrame] = []
-    for record in samples:
-        scene = samples.text(record, "scene_token")
-        scenes.get(scene, asked_by=samples.called(record))
+    for row in samples:
+        scene = scenes.follow(row, "scene_token").token
         if names[scene] in wanted:
             found.append(
                 KeyFrame(
-                    token=record["token"],
+                    token=row.token,
                     scene_token=scene,
                     scene_name=names[scene],
-                    timestamp_us=samples.whole(record, "timestamp"),
+                    timestamp_us=row.whole("timestamp"),
                 )
             )
     if not found:
@@ -135,7 +132,7 @@ def read_key_frames(folder: Path, split: str | Sequence[str] | None) -> KeyFrame
     return KeyFrames(
         chosen=tuple(found),
         tokens=frozenset(frame.token for frame in found),
-        known=frozenset(record["token"] for record in samples),
+        known=frozenset(row.token for row in samples),
     )
 
 
@@ -156,26 +153,22 @@ class _Files:
     sensors: Mapping[str, _Sensor]
     """By token of `calibrated_sensor`."""
 
-    def sensor(self, record: Record) -> _Sensor:
-        token = self.table.text(record, "calibrated_sensor_token")
-        if token not in self.sensors:
-            raise ValueError(
-                f"datasets3d.nuscenes: {self.table.path.with_name('calibrated_sensor.json')}: no record with "
-                f"token {token!r}, which {self.table.called(record)} asks for"
-            )
-        return self.sensors[token]
+    def sensor(self, row: Row) -> _Sensor:
+        found = self.sensors.get(row.text("calibrated_sensor_token"))
+        if found is None:
+            raise row.dangling("calibrated_sensor_token", "calibrated_sensor")
+        return found
 
 
 def _read_sensors(folder: Path) -> dict[str, _Sensor]:
     kinds, mounted = Table(folder, "sensor"), Table(folder, "calibrated_sensor")
     sensors = {}
-    for record in mounted:
-        kind = kinds.get(mounted.text(record, "sensor_token"), asked_by=mounted.called(record))
-        is_camera = kinds.text(kind, "modality") == "camera"
-        sensors[record["token"]] = _Sensor(
-            channel=kinds.text(kind, "channel"),
-            calibration=mounted.pose(record),
-            intrinsic=mounted.intrinsic(record) if is_camera else None,
+    for row in mounted:
+        kind = kinds.follow(row, "sensor_token")
+        sensors[row.token] = _Sensor(
+            channel=kind.text("channel"),
+            calibration=row.pose(),
+            intrinsic=row.intrinsic() if kind.text("modality") == "camera" else None,
         )
     return sensors
 
@@ -205,62 +198,54 @@ def _read_files(
     return _Files(table=Table(folder, "sample_data", wanted, progress=progress), sensors=sensors)
 
 
-def _key_files(files: _Files, frames: KeyFrames, channels: Sequence[str]) -> dict[tuple[str, str], Record]:
+def _key_files(files: _Files, frames: KeyFrames, channels: Sequence[str]) -> dict[tuple[str, str], Row]:
     """Return the key-frame file of every key frame and channel."""
-    table, found = files.table, {}
-    for record in table:
-        token, channel = table.text(record, "sample_token"), files.sensor(record).channel
+    found: dict[tuple[str, str], Row] = {}
+    for row in files.table:
+        token, channel = row.text("sample_token"), files.sensor(row).channel
         if token not in frames.known:
-            raise ValueError(
-                f"datasets3d.nuscenes: {table.path.with_name('sample.json')}: no record with token "
-                f"{token!r}, which {table.called(record)} asks for"
-            )
-        if record.get("is_key_frame") is True:
+            raise row.dangling("sample_token", "sample")
+        if row.record.get("is_key_frame") is True:
             if (token, channel) in found:
                 raise ValueError(
-                    f"datasets3d.nuscenes: {table.path}: sample {token!r} has two key frames of {channel}: "
-                    f"{table.called(found[token, channel])} and {table.called(record)}"
+                    f"datasets3d.nuscenes: {row.path}: sample {token!r} has two key frames of {channel}: "
+                    f"{found[token, channel]} and {row}"
                 )
-            found[token, channel] = record
+            found[token, channel] = row
     for frame in frames.chosen:
         for channel in channels:
             if (frame.token, channel) not in found:
                 raise ValueError(
-                    f"datasets3d.nuscenes: {table.path}: no key frame of {channel} for sample "
+                    f"datasets3d.nuscenes: {files.table.path}: no key frame of {channel} for sample "
                     f"{frame.token!r}; leave the channel out, or the scene"
                 )
     return found
 
 
-def _chain(table: Table, key: Record, count: int) -> Iterator[Record]:
+def _chain(table: Table, key: Row, count: int) -> Iterator[Row]:
     """Yield a file and up to `count` - 1 earlier ones of the same sensor, newest first."""
     yield key
     for _ in range(count - 1):
-        before = table.text(key, "prev")
-        if not before:
+        if not key.text("prev"):
             return
-        earlier = table.get(before, asked_by=table.called(key))
-        if table.whole(earlier, "timestamp") >= table.whole(key, "timestamp"):
+        earlier = table.follow(key, "prev")
+        if earlier.whole("timestamp") >= key.whole("timestamp"):
             raise ValueError(
-                f"datasets3d.nuscenes: {table.path}: prev of {table.called(key)} leads to a file that is not "
-                "earlier"
+                f"datasets3d.nuscenes: {table.path}: prev of {key} leads to a file that is not earlier"
             )
         key = earlier
         yield key
 
 
-def _sensor_record(files: _Files, record: Record, ego: Mapping[str, Pose]) -> SensorRecord:
-    sensor, table = files.sensor(record), files.table
-    size_wh = None
-    if sensor.intrinsic is not None:
-        size_wh = (table.whole(record, "width"), table.whole(record, "height"))
+def _sensor_record(row: Row, sensor: _Sensor, ego: Mapping[str, Pose]) -> SensorRecord:
+    size_wh = None if sensor.intrinsic is None else (row.whole("width"), row.whole("height"))
     return SensorRecord(
         channel=sensor.channel,
-        filename=table.text(record, "filename"),
-        token=record["token"],
-        timestamp_us=table.whole(record, "timestamp"),
+        filename=row.text("filename"),
+        token=row.token,
+        timestamp_us=row.whole("timestamp"),
         calibration=sensor.calibration,
-        ego_pose=ego[table.text(record, "ego_pose_token")],
+        ego_pose=ego[row.text("ego_pose_token")],
         intrinsic=sensor.intrinsic,
         size_wh=size_wh if size_wh and min(size_wh) > 0 else None,
     )

@@ -11,12 +11,86 @@ from datasets3d.nuscenes._json_array import read_records
 from datasets3d.nuscenes.records import Pose
 
 Record: TypeAlias = Mapping[str, Any]
-"""One row of a table: values by field."""
+"""Values by field, as they stand in the file."""
 
 TABLES = (
     *("attribute", "calibrated_sensor", "category", "ego_pose", "instance", "log", "map"),
     *("sample", "sample_annotation", "sample_data", "scene", "sensor", "visibility"),
 )
+
+
+class Row:
+    """One record of a table, with checked access to its fields: errors name table, token and field."""
+
+    __slots__ = ("path", "record", "token")
+
+    def __init__(self, path: Path, record: Record) -> None:
+        self.path = path
+        self.record = record
+        self.token: str = record["token"]
+
+    def __str__(self) -> str:
+        """Return what it is called in messages."""
+        return f"{self.path.stem} {self.token!r}"
+
+    def text(self, field: str) -> str:
+        """Return a field that holds text.
+
+        Raises:
+            ValueError: It is missing or no text.
+        """
+        value = self._field(field)
+        if not isinstance(value, str):
+            raise self._wrong(field, "text")
+        return value
+
+    def whole(self, field: str) -> int:
+        """Return a field that holds a whole number; errors as for `text`."""
+        value = self._field(field)
+        if isinstance(value, bool) or not isinstance(value, int | float) or value != value // 1:
+            raise self._wrong(field, "a whole number")
+        return int(value)
+
+    def numbers(self, field: str, count: int) -> tuple[float, ...]:
+        """Return a field that holds a list of so many finite numbers; errors as for `text`."""
+        found = finite_numbers(self._field(field), count)
+        if found is None:
+            raise self._wrong(field, f"{count} finite numbers")
+        return found
+
+    def pose(self) -> Pose:
+        """Return translation and rotation; errors as for `text`."""
+        x, y, z = self.numbers("translation", 3)
+        qw, qx, qy, qz = self.numbers("rotation", 4)
+        if not any((qw, qx, qy, qz)):
+            raise self._wrong("rotation", "a quaternion")
+        return Pose(translation=(x, y, z), rotation=(qw, qx, qy, qz))
+
+    def intrinsic(self) -> tuple[tuple[float, float, float], ...]:
+        """Return the 3x3 camera matrix of a calibrated sensor; errors as for `text`."""
+        value = self._field("camera_intrinsic")
+        rows = [finite_numbers(row, 3) for row in value] if isinstance(value, list) else []
+        if len(rows) != 3 or None in rows:
+            raise self._wrong("camera_intrinsic", "3 rows of 3 finite numbers")
+        return tuple((row[0], row[1], row[2]) for row in rows if row)
+
+    def dangling(self, field: str, table: str) -> ValueError:
+        """Return the error of a field whose token is not in another table."""
+        return ValueError(
+            f"datasets3d.nuscenes: {self.path.with_name(f'{table}.json')}: no record with token "
+            f"{self.record[field]!r}, which {self} asks for as {field}"
+        )
+
+    def _field(self, field: str) -> Any:
+        if field not in self.record:
+            raise ValueError(f"datasets3d.nuscenes: {self.path}: {self} has no {field}")
+        return self.record[field]
+
+    def _wrong(self, field: str, expected: str) -> ValueError:
+        return ValueError(
+            f"datasets3d.nuscenes: {self.path}: {field} of {self} must be {expected}, "
+            f"got {str(self.record[field])[:80]}"
+        )
 
 
 class Table:
@@ -45,98 +119,40 @@ class Table:
     ) -> None:
         self.name = name
         self.path = folder / f"{name}.json"
-        self._records: dict[str, Record] = {}
-        for record in stream(folder, name, progress=progress):
-            if wanted is None or wanted(record):
-                token = record["token"]
-                if token in self._records:
-                    raise ValueError(f"datasets3d.nuscenes: {self.path}: two records have token {token!r}")
-                self._records[token] = record
+        self._rows: dict[str, Row] = {}
+        for row in stream(folder, name, progress=progress):
+            if wanted is None or wanted(row.record):
+                if row.token in self._rows:
+                    raise ValueError(
+                        f"datasets3d.nuscenes: {self.path}: two records have token {row.token!r}"
+                    )
+                self._rows[row.token] = row
 
-    def __iter__(self) -> Iterator[Record]:
+    def __iter__(self) -> Iterator[Row]:
         """Iterate over the records."""
-        return iter(self._records.values())
+        return iter(self._rows.values())
 
     def __len__(self) -> int:
         """Count the records."""
-        return len(self._records)
+        return len(self._rows)
 
     def __contains__(self, token: object) -> bool:
         """Return whether a record with that token was kept."""
-        return token in self._records
+        return token in self._rows
 
-    def get(self, token: str, *, asked_by: str) -> Record:
-        """Return the record with that token.
-
-        Raises:
-            ValueError: There is none; blames `asked_by`.
-        """
-        record = self._records.get(token)
-        if record is None:
-            raise ValueError(
-                f"datasets3d.nuscenes: {self.path}: no record with token {token!r}, which {asked_by} asks for"
-            )
-        return record
-
-    def called(self, record: Record) -> str:
-        """Return what a record is called in messages."""
-        return f"{self.name} {record['token']!r}"
-
-    def text(self, record: Record, field: str) -> str:
-        """Return a field that holds text.
+    def follow(self, row: Row, field: str) -> Row:
+        """Return the record whose token a field of another record holds.
 
         Raises:
-            ValueError: It is missing or no text; names table, token and field.
+            ValueError: There is none, or the field is missing or no text; blames the other record.
         """
-        value = self._field(record, field)
-        if not isinstance(value, str):
-            raise self._wrong(record, field, "text", value)
-        return value
-
-    def whole(self, record: Record, field: str) -> int:
-        """Return a field that holds a whole number; errors as for `text`."""
-        value = self._field(record, field)
-        if isinstance(value, bool) or not isinstance(value, int | float) or value != value // 1:
-            raise self._wrong(record, field, "a whole number", value)
-        return int(value)
-
-    def numbers(self, record: Record, field: str, count: int) -> tuple[float, ...]:
-        """Return a field that holds a list of so many finite numbers; errors as for `text`."""
-        value = self._field(record, field)
-        found = finite_numbers(value, count)
+        found = self._rows.get(row.text(field))
         if found is None:
-            raise self._wrong(record, field, f"{count} finite numbers", value)
+            raise row.dangling(field, self.name)
         return found
 
-    def pose(self, record: Record) -> Pose:
-        """Return translation and rotation of a record; errors as for `text`."""
-        x, y, z = self.numbers(record, "translation", 3)
-        qw, qx, qy, qz = self.numbers(record, "rotation", 4)
-        if not any((qw, qx, qy, qz)):
-            raise self._wrong(record, "rotation", "a quaternion", record["rotation"])
-        return Pose(translation=(x, y, z), rotation=(qw, qx, qy, qz))
 
-    def intrinsic(self, record: Record) -> tuple[tuple[float, float, float], ...]:
-        """Return the 3x3 camera matrix of a calibrated sensor; errors as for `text`."""
-        value = self._field(record, "camera_intrinsic")
-        rows = [finite_numbers(row, 3) for row in value] if isinstance(value, list) else []
-        if len(rows) != 3 or None in rows:
-            raise self._wrong(record, "camera_intrinsic", "3 rows of 3 finite numbers", value)
-        return tuple((row[0], row[1], row[2]) for row in rows if row)
-
-    def _field(self, record: Record, field: str) -> Any:
-        if field not in record:
-            raise ValueError(f"datasets3d.nuscenes: {self.path}: {self.called(record)} has no {field}")
-        return record[field]
-
-    def _wrong(self, record: Record, field: str, expected: str, got: object) -> ValueError:
-        return ValueError(
-            f"datasets3d.nuscenes: {self.path}: {field} of {self.called(record)} must be {expected}, "
-            f"got {str(got)[:80]}"
-        )
-
-
-def stream(folder: Path, name: str, *, progress: bool = False) -> Iterator[dict[str, Any]]:
+def stream(folder: Path, name: str, *, progress: bool = False) -> Iterator[Row]:
     """Yield the records of a table in file order, without keeping them; errors as for `Table`."""
     path = folder / f"{name}.json"
     if not path.is_file():
@@ -149,7 +165,7 @@ def stream(folder: Path, name: str, *, progress: bool = False) -> Iterator[dict[
             raise ValueError(
                 f"datasets3d.nuscenes: {path}: expected records with a token, got {str(record)[:80]}"
             )
-        yield record
+        yield Row(path, record)
 
 
 def refers_to(record: Record, field: str, tokens: Container[str], known: Container[str]) -> bool:
