@@ -1,6 +1,5 @@
 """Depth samples with known answers: the golden tree of the released code, and a small one made here."""
 
-import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -8,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from datasets3d.nuscenes import Pose, SampleRecord, SensorRecord
+from datasets3d.nuscenes import Pose, SampleRecord, SensorRecord, read_published_infos
 from datasets3d.nuscenes.lidar import write_lidar
 from datasets3d.nuscenes.radar import RADAR_FIELDS, write_radar
 from PIL import Image
@@ -30,10 +29,8 @@ class Golden:
 def golden(tmp_path_factory: pytest.TempPathFactory) -> Golden:
     root = tmp_path_factory.mktemp("golden")
     arrays = dict(np.load(GOLDEN / "data.npz"))
-    records = []
-    for i, info in enumerate(json.loads((GOLDEN / "data_infos.json").read_text())):
-        record = _record(str(i), info)
-        records.append(record)
+    records = read_published_infos(GOLDEN / "data_infos.json")
+    for i, record in enumerate(records):
         mask = f"seg_mask/{Path(record.key('CAM_FRONT').filename).stem}.png"
         for kind, path in (
             ("image", record.key("CAM_FRONT").filename),
@@ -44,43 +41,6 @@ def golden(tmp_path_factory: pytest.TempPathFactory) -> Golden:
             (root / path).parent.mkdir(parents=True, exist_ok=True)
             (root / path).write_bytes(arrays[f"{i}_{kind}_file"].tobytes())
     return Golden(root, tuple(records), arrays)
-
-
-def _record(token: str, info: dict) -> SampleRecord:
-    sweep = info["radar_infos"]["RADAR_FRONT"][0]
-    radar = {
-        "filename": sweep["data_path"],
-        "calibrated_sensor": _pose_of(sweep, "sensor2ego"),
-        "ego_pose": _pose_of(sweep, "ego2global"),
-    }
-    sensors = {"RADAR_FRONT": radar, **info["cam_infos"], **info["lidar_infos"]}
-    return SampleRecord(
-        token=token,
-        scene_token="scene",
-        scene_name="scene",
-        timestamp_us=0,
-        sensors={channel: (_sensor(channel, sensor),) for channel, sensor in sensors.items()},
-    )
-
-
-def _pose_of(sweep: dict, prefix: str) -> dict:
-    return {name: sweep[f"{prefix}_{name}"] for name in ("translation", "rotation")}
-
-
-def _sensor(channel: str, sensor: dict) -> SensorRecord:
-    pose = {
-        name: Pose(translation=tuple(sensor[key]["translation"]), rotation=tuple(sensor[key]["rotation"]))
-        for name, key in (("calibration", "calibrated_sensor"), ("ego_pose", "ego_pose"))
-    }
-    matrix = sensor["calibrated_sensor"].get("camera_intrinsic")
-    return SensorRecord(
-        channel=channel,
-        filename="samples/" + sensor["filename"].split("samples/")[1],
-        token=channel,
-        timestamp_us=0,
-        intrinsic=None if matrix is None else tuple(tuple(map(float, row)) for row in matrix),
-        **pose,
-    )
 
 
 @dataclass(frozen=True)

@@ -59,7 +59,7 @@ def read(root: Path, record: SampleRecord, folder: str = "dense") -> np.ndarray:
     return read_depth_picture(root / folder / "CAM_FRONT" / f"{record.token}.png")
 
 
-def mover(sensor: SensorRecord) -> np.ndarray:
+def mover(record: SampleRecord, lidar: SensorRecord) -> np.ndarray:
     return np.array([[5.0, 0.0, 0.0, 1.0, 1.0, 1.0, 0.0]])
 
 

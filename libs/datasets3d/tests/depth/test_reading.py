@@ -12,7 +12,7 @@ from datasets3d.depth import (
 from datasets3d.depth.pictures import write_depth_picture
 from datasets3d.depth.projection import on_canvas
 from datasets3d.depth.reading import lidar_pixels, radar_points
-from datasets3d.nuscenes import SampleRecord
+from datasets3d.nuscenes import SampleRecord, build_records
 from PIL import Image
 
 READING = DepthReading()
@@ -211,8 +211,6 @@ REAL_FRONT = {
 
 
 def real_record(root: Path, camera: str) -> SampleRecord:
-    from datasets3d.nuscenes.infos import build_records
-
     (record,) = build_records(root, version="v1.0-mini", channels=(camera, "LIDAR_TOP"))
     return record
 

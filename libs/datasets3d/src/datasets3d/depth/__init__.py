@@ -9,6 +9,7 @@ from datasets3d.depth.augmentation import (
     augment,
 )
 from datasets3d.depth.masks import RADAR_CLASSES, radar_classes, unpack_masks
+from datasets3d.depth.moving import MovingObjects, read_moving_objects
 from datasets3d.depth.reading import (
     DepthReading,
     read_evaluation_sample,
@@ -26,10 +27,12 @@ __all__ = [
     "DepthSample",
     "GaussianBlur",
     "IntrinsicsDisruption",
+    "MovingObjects",
     "augment",
     "radar_classes",
     "read_evaluation_sample",
     "read_input_sample",
+    "read_moving_objects",
     "read_training_sample",
     "unpack_masks",
     "write_dense_supervision",

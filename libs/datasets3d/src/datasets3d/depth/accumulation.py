@@ -31,8 +31,8 @@ from datasets3d.nuscenes import SampleRecord, SensorRecord, b_from_a
 from datasets3d.nuscenes.images import read_image_size
 from datasets3d.nuscenes.lidar import read_lidar
 
-MovingBoxes = Callable[[SensorRecord], Float[np.ndarray, "_ 7"]]
-"""Boxes x y z dx dy dz yaw of what moves, at the time of a LiDAR file and in its frame; may be none."""
+MovingBoxes = Callable[[SampleRecord, SensorRecord], Float[np.ndarray, "_ 7"]]
+"""Boxes x y z dx dy dz yaw of what moves, at the time and in the frame of a LiDAR file of a key frame."""
 Cloud = tuple[Float[np.ndarray, "_ 3"], Float64[np.ndarray, "4 4"]]
 """Points x y z in metres, and the matrix that brings them into the camera frame."""
 
@@ -159,7 +159,8 @@ def write_dense_supervision(
     Args:
         records: Whole scenes, in any order: neighbours are looked for among them.
         folder: Relative to the root; it holds this camera's pictures alone.
-        moving_boxes: Asked for every LiDAR file that is not a picture's own sweep; None takes nothing out.
+        moving_boxes: Asked for every LiDAR file but the picture's own, such as `read_moving_objects` returns;
+            None takes nothing out.
 
     Returns:
         How many pictures were written by this call.
@@ -182,19 +183,19 @@ def write_dense_supervision(
     }
     if _is_finished(out, recipe):
         return 0
-    neighbours = _Neighbours(root, lidar, config, moving_boxes)
     written = 0
     with (
         _atomic.resumable_folder(out, recipe) as partial,
         tqdm(desc=f"dense {camera}", total=len(records), unit="picture", disable=not progress) as bar,
     ):
-        for scene in _by_scene(records):
-            for index, record in enumerate(scene):
+        for found in _by_scene(records):
+            scene = _Scene(found, root, lidar, config, moving_boxes)
+            for index, record in enumerate(found):
                 eye = record.key(camera)
                 path = pictures.picture_of(partial, eye.filename, channel=camera)
                 if not path.exists():
                     width, height = eye.size_wh or read_image_size(eye.path(root))
-                    clouds = neighbours.clouds(scene, index, eye)
+                    clouds = scene.clouds(index, eye)
                     canvas = dense_map(clouds, camera_matrix(eye), config, width=width, height=height)
                     pictures.write_depth_picture(path, canvas)
                     written += 1
@@ -202,36 +203,42 @@ def write_dense_supervision(
     return written
 
 
-class _Neighbours:
-    """The clouds around a key frame; each file is read and freed of what moves once."""
+class _Scene:
+    """The key frames of one scene in the order of time; each file is read and freed of what moves once."""
 
     def __init__(
-        self, root: Path, lidar: str, config: Accumulation, moving_boxes: MovingBoxes | None
+        self,
+        records: Sequence[SampleRecord],
+        root: Path,
+        lidar: str,
+        config: Accumulation,
+        moving_boxes: MovingBoxes | None,
     ) -> None:
+        self.records = records
         self._root, self._lidar, self._config, self._moving_boxes = root, lidar, config, moving_boxes
         window = config.key_frames_before + config.key_frames_after + 1
         self._standing = lru_cache(maxsize=window * config.sweeps)(self._read_standing)
 
-    def clouds(self, scene: Sequence[SampleRecord], index: int, eye: SensorRecord) -> list[Cloud]:
-        """Return the key frame's own sweep, whole, and the others without what moves."""
-        own = scene[index].key(self._lidar)
+    def clouds(self, index: int, eye: SensorRecord) -> list[Cloud]:
+        """Return the sweep of this key frame, whole, then those around it without what moves."""
+        own = self.records[index].key(self._lidar)
+        found = [(read_lidar(own.path(self._root))[:, :3], b_from_a(eye, own))]
         first, last = index - self._config.key_frames_before, index + self._config.key_frames_after
-        others = [
-            sensor
-            for record in scene[max(first, 0) : last + 1]
-            for sensor in record.sensors.get(self._lidar, ())[: self._config.sweeps]
-            if sensor is not own
-        ]
-        return [
-            (read_lidar(own.path(self._root))[:, :3], b_from_a(eye, own)),
-            *((self._standing(sensor), b_from_a(eye, sensor)) for sensor in others),
-        ]
+        for i in range(max(first, 0), min(last + 1, len(self.records))):
+            sweeps = self.records[i].sensors.get(self._lidar, ())[: self._config.sweeps]
+            for j, sensor in enumerate(sweeps):
+                if sensor is not own:
+                    found.append((self._standing(i, j), b_from_a(eye, sensor)))
+        return found
 
-    def _read_standing(self, sensor: SensorRecord) -> np.ndarray:
+    def _read_standing(self, index: int, sweep: int) -> np.ndarray:
+        record = self.records[index]
+        sensor = record.sensors[self._lidar][sweep]
         points = read_lidar(sensor.path(self._root))[:, :3]
         if self._moving_boxes is None:
             return points
-        inside = boxes.contains(points, self._moving_boxes(sensor), margin=self._config.box_margin_m)
+        found = self._moving_boxes(record, sensor)
+        inside = boxes.contains(points.astype(np.float64), found, margin=self._config.box_margin_m)
         return points[~inside.any(axis=1)]
 
 
