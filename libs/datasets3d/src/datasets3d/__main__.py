@@ -4,12 +4,15 @@ import argparse
 import json
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 EXAMPLES = """examples:
   python -m datasets3d synth kitti --out data/synth --frames 200 --seed 0
+  python -m datasets3d synth nuscenes --out data/nuscenes --scenes 4 --key-frames 20 --width 800
   python -m datasets3d check data/kitti
   python -m datasets3d prepare kitti --root data/kitti
+  python -m datasets3d prepare nuscenes --root data/nuscenes --split train --out data/nuscenes/train.json
   python -m datasets3d complete kitti --root data/kitti --processes 8"""
 
 
@@ -32,18 +35,20 @@ def _parser() -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     check = commands.add_parser("check", help="say what is off in a data set and how to fix it")
-    check.add_argument("root", type=Path, help="folder with ImageSets/, training/, testing/")
+    check.add_argument("root", type=Path, help="KITTI's tree (ImageSets/, training/) or nuScenes' (v1.0-*/)")
     check.add_argument("--split", help="one split only (default: all)")
     check.add_argument("--json", action="store_true", help="print the report as JSON")
     check.set_defaults(run=_check)
 
-    prepare = commands.add_parser("prepare", help="write infos, object database and dense targets")
+    prepare = commands.add_parser("prepare", help="write what training reads: infos, databases, targets")
     kinds = prepare.add_subparsers(required=True, metavar="DATASET")
     prepare_kitti = kinds.add_parser("kitti", help="a tree laid out as KITTI's")
     prepare_kitti.add_argument("--root", type=Path, required=True)
     prepare_kitti.add_argument("--split", default="train", help="default: train")
     prepare_kitti.add_argument("--processes", type=int, default=1, help="for the dense targets; default: 1")
     prepare_kitti.set_defaults(run=_prepare_kitti)
+
+    _add_prepare_nuscenes(kinds)
 
     complete = commands.add_parser(
         "complete", help="write dense targets only, from scans of the split itself"
@@ -70,13 +75,51 @@ def _parser() -> argparse.ArgumentParser:
     synth_kitti.add_argument("--seed", type=int, default=0, help="default: 0")
     synth_kitti.add_argument("--workers", type=int, help="processes; default: one per core")
     synth_kitti.set_defaults(run=_synth_kitti)
+    _add_synth_nuscenes(worlds)
     return parser
 
 
-def _check(options: argparse.Namespace) -> int:
-    from datasets3d.check import check_kitti
+def _add_synth_nuscenes(worlds: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    parser = worlds.add_parser("nuscenes", help="drives in nuScenes' layout: six cameras, LiDAR, five radars")
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--scenes", type=int, default=4, help="every fourth is for validation; default: 4")
+    parser.add_argument("--key-frames", type=int, default=40, help="per scene, at 2 Hz; default: 40")
+    parser.add_argument("--sweeps", type=int, help="LiDAR and radar files between; default: 9 and 5")
+    parser.add_argument("--width", type=int, default=1600, help="of the pictures, 16:9; default: 1600")
+    parser.add_argument("--cameras", nargs="+", metavar="CHANNEL", help="default: all six")
+    parser.add_argument("--seed", type=int, default=0, help="default: 0")
+    parser.add_argument("--workers", type=int, help="processes; default: one per core")
+    parser.set_defaults(run=_synth_nuscenes)
 
-    report = check_kitti(options.root, split=options.split, progress=True)
+
+def _add_prepare_nuscenes(kinds: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    parser = kinds.add_parser("nuscenes", help="the records of a split, from the tables of nuScenes")
+    parser.add_argument("--root", type=Path, required=True, help="folder with samples/, sweeps/, v1.0-*/")
+    parser.add_argument("--version", default="v1.0-trainval", help="default: v1.0-trainval")
+    parser.add_argument("--split", help="train, val, test, mini_*, of splits.json; default: all scenes")
+    parser.add_argument("--out", type=Path, required=True, help="file to write")
+    parser.add_argument(
+        "--channels", nargs="+", metavar="CHANNEL", help="default: CAM_FRONT LIDAR_TOP RADAR_FRONT"
+    )
+    parser.add_argument("--radar-sweeps", type=int, default=5, help="with the key frame's; default: 5")
+    parser.add_argument(
+        "--format",
+        choices=("records", "published"),
+        default="records",
+        help="published: as JSON in the layout of nuscenes_radar_5sweeps_infos_*.pkl",
+    )
+    parser.set_defaults(run=_prepare_nuscenes)
+
+
+def _check(options: argparse.Namespace) -> int:
+    from datasets3d.nuscenes.check import check_nuscenes, find_versions
+
+    if find_versions(options.root):
+        report = check_nuscenes(options.root, split=options.split, progress=True)
+    else:
+        from datasets3d.check import check_kitti
+
+        report = check_kitti(options.root, split=options.split, progress=True)
     print(json.dumps(report.to_json()) if options.json else report.table())
     return 0 if report.ok else 1
 
@@ -85,6 +128,25 @@ def _prepare_kitti(options: argparse.Namespace) -> int:
     from datasets3d.prepare import prepare_kitti
 
     print(prepare_kitti(options.root, options.split, processes=options.processes).table())
+    return 0
+
+
+def _prepare_nuscenes(options: argparse.Namespace) -> int:
+    from datasets3d import nuscenes
+
+    if options.radar_sweeps < 1:
+        raise ValueError(f"--radar-sweeps must be at least 1, got {options.radar_sweeps}")
+    records = nuscenes.build_records(
+        options.root,
+        version=options.version,
+        split=options.split,
+        channels=options.channels or nuscenes.DEPTH_CHANNELS,
+        sweeps=dict.fromkeys(nuscenes.RADARS, options.radar_sweeps),
+        progress=True,
+    )
+    write = {"records": nuscenes.write_records, "published": nuscenes.write_published_infos}
+    write[options.format](options.out, records)
+    print(f"{options.out}: {len(records)} key frames of {len({r.scene_token for r in records})} scenes")
     return 0
 
 
@@ -106,6 +168,25 @@ def _synth_kitti(options: argparse.Namespace) -> int:
 
     write_kitti(options.out, frames=options.frames, seed=options.seed, workers=options.workers)
     print(f"wrote {options.frames} frames to {options.out}")
+    return 0
+
+
+def _synth_nuscenes(options: argparse.Namespace) -> int:
+    from datasets3d.synth import CameraConfig, NuscenesSynthConfig, write_nuscenes
+
+    config = NuscenesSynthConfig(
+        camera=CameraConfig(width=options.width, height=round(options.width * 9 / 16)),
+        key_frames=options.key_frames,
+    )
+    if options.sweeps is not None:
+        config = replace(config, lidar_sweeps=options.sweeps, radar_sweeps=options.sweeps)
+    if options.cameras:
+        config = replace(config, cameras=tuple(options.cameras))
+    write_nuscenes(
+        options.out, scenes=options.scenes, seed=options.seed, config=config, workers=options.workers
+    )
+    scenes = f"{options.scenes} scene" + "s" * (options.scenes > 1)
+    print(f"wrote {scenes} of {options.key_frames} key frames to {options.out}")
     return 0
 
 
