@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from tqdm import tqdm
 
 _NAMES = {
     ("numpy", "ndarray"),
@@ -49,15 +50,18 @@ class Call:
         self.state = state
 
 
-def load(path: Path) -> Any:
+def load(path: Path, *, progress: bool = False) -> Any:
     """Return the content of a pickle, with a `Call` in place of every array and NumPy scalar (see `plain`).
+
+    Args:
+        progress: Show a bar while the file is looked through: some megabytes a second.
 
     Raises:
         ValueError: The file is damaged, or holds more than plain data; says what.
     """
     try:
         with path.open("rb") as handle:
-            _check(handle)
+            _check(handle, tqdm(total=path.stat().st_size, unit="B", unit_scale=True, disable=not progress))
             handle.seek(0)
             return _Unpickler(handle, encoding="latin1").load()
     except (
@@ -96,14 +100,17 @@ class _Unpickler(pickle.Unpickler):
         return lambda *arguments: Call(global_name, arguments)
 
 
-def _check(handle: Any) -> None:
+def _check(handle: Any, bar: tqdm) -> None:
     """Raise for instructions that plain data does not need: they could fill the memory or never end."""
-    for count, (opcode, argument, _) in enumerate(pickletools.genops(handle)):
+    for count, (opcode, argument, position) in enumerate(pickletools.genops(handle)):
+        if count % 100_000 == 0:
+            bar.update((position or 0) - bar.n)
         if opcode.name not in _OPCODES:
             raise ValueError(f"its instruction {opcode.name} occurs in no plain data")
         # The memo is an array as long as its greatest index.
         if "PUT" in opcode.name and isinstance(argument, int) and argument > count:
             raise ValueError("it remembers more than it holds")
+    bar.close()
 
 
 def _dtype(call: Any) -> np.dtype:

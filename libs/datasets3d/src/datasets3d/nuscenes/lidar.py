@@ -22,6 +22,24 @@ def read_lidar(path: Path | str) -> Float32[np.ndarray, "n 5"]:
         FileNotFoundError: No such file.
         ValueError: The size is no multiple of 20 bytes, or there are numbers that are not finite.
     """
+    count = count_points(path)
+    points = np.fromfile(path, dtype="<f4").reshape(count, len(LIDAR_FIELDS)).astype(np.float32, copy=False)
+    lost = int((~np.isfinite(points).all(axis=1)).sum())
+    if lost:
+        raise ValueError(
+            f"datasets3d.nuscenes: {path}: {lost} of {count} points hold NaN or infinite numbers; "
+            "copy it again"
+        )
+    return points
+
+
+def count_points(path: Path | str) -> int:
+    """Return the number of points of a sweep from the file's size, without reading it.
+
+    Raises:
+        FileNotFoundError: No such file.
+        ValueError: The size is no multiple of 20 bytes.
+    """
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"datasets3d.nuscenes: no LiDAR file {path}; expected the official tree")
@@ -31,14 +49,7 @@ def read_lidar(path: Path | str) -> Float32[np.ndarray, "n 5"]:
             f"datasets3d.nuscenes: {path} has {size} bytes, not a multiple of {_POINT_BYTES} (float32 x y z "
             "intensity ring): the file is cut short or holds other columns; copy it again"
         )
-    points = np.fromfile(path, dtype="<f4").reshape(-1, len(LIDAR_FIELDS)).astype(np.float32, copy=False)
-    lost = int((~np.isfinite(points).all(axis=1)).sum())
-    if lost:
-        raise ValueError(
-            f"datasets3d.nuscenes: {path}: {lost} of {len(points)} points hold NaN or infinite numbers; "
-            "copy it again"
-        )
-    return points
+    return size // _POINT_BYTES
 
 
 def write_lidar(path: Path | str, points: Float32[np.ndarray, "n 5"]) -> None:

@@ -19,13 +19,16 @@ from datasets3d.nuscenes.tables import finite_numbers
 _GROUPS = ("cam_infos", "lidar_infos", "radar_infos")
 
 
-def read_published_infos(path: Path | str) -> list[SampleRecord]:
+def read_published_infos(path: Path | str, *, progress: bool = False) -> list[SampleRecord]:
     """Read the authors' info file: a pickle, of which nothing is executed, or `.json` of the same shape.
 
     Calibrations are taken from `calibrated_sensor`, else `sensor2ego_*`, poses from `ego_pose`, else
     `ego2global_*`; file names are cut at `samples/` or `sweeps/`. Sweeps of cameras and LiDAR (`cam_sweeps`,
     `lidar_sweeps`) and annotations are not read. What a file does not say is 0 or "" in the records, but a
     key frame without `sample_token` is called by the name of its first file.
+
+    Args:
+        progress: Show a bar: a pickle is looked through before it is loaded, some megabytes a second.
 
     Raises:
         FileNotFoundError: No such file.
@@ -36,7 +39,7 @@ def read_published_infos(path: Path | str) -> list[SampleRecord]:
     if not path.is_file():
         raise FileNotFoundError(f"datasets3d.nuscenes: no info file {path}")
     records: list[SampleRecord] = []
-    for info in _infos(path):
+    for info in _infos(path, progress=progress):
         try:
             records.append(_sample(info))
         except ValueError as error:
@@ -53,12 +56,12 @@ def write_published_infos(path: Path | str, records: Iterable[SampleRecord]) -> 
     _json_array.write_records(Path(path), map(_info, records))
 
 
-def _infos(path: Path) -> Iterator[Any]:
+def _infos(path: Path, *, progress: bool) -> Iterator[Any]:
     if path.suffix.lower() == ".json":
-        yield from _json_array.read_records(path)
+        yield from _json_array.read_records(path, progress=progress)
         return
     try:
-        infos = _inert_pickle.load(path)
+        infos = _inert_pickle.load(path, progress=progress)
     except ValueError as error:
         raise ValueError(
             f"datasets3d.nuscenes: {path} is no pickled info file ({error}); build the records yourself with "
