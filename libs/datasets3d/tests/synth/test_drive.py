@@ -1,10 +1,13 @@
 import numpy as np
 import pytest
 from datasets3d.synth import StreetConfig
+from datasets3d.synth._materials import Material
+from datasets3d.synth._mesh import Mesh, box
+from datasets3d.synth._motion import draw_ego_motion
 from datasets3d.synth._moving_traffic import EGO_CENTRE_M, EGO_SIZE_M
 from datasets3d.synth._rays import Hits, RayCaster
 from datasets3d.synth._textures import surface_at
-from datasets3d.synth.drive import Drive, build_drive
+from datasets3d.synth.drive import Drive, _in_the_way, build_drive
 from datasets3d.synth.nuscenes_config import NuscenesSynthConfig
 from geom3d.overlap import iou_bev
 
@@ -67,7 +70,7 @@ def test_the_velocity_is_the_derivative_of_the_way(drives):
 def test_the_car_drives_smoothly_between_standing_and_twelve_metres_per_second():
     speeds = []
     for seed in range(60):
-        ego = drive_of_ego(seed)
+        ego = draw_ego_motion(20.0, rng=np.random.default_rng(seed))
         assert ego.speed_mps.min() >= 0
         assert ego.speed_mps.max() <= 12.0
         assert np.abs(np.diff(ego.speed_mps)).max() / 0.01 < 2.0
@@ -75,12 +78,6 @@ def test_the_car_drives_smoothly_between_standing_and_twelve_metres_per_second()
     assert any(s.max() == 0 for s in speeds)
     assert any(s.min() == 0 and s.max() > 4 for s in speeds)
     assert sum(s.min() > 1 for s in speeds) > 20
-
-
-def drive_of_ego(seed: int):
-    from datasets3d.synth._motion import draw_ego_motion
-
-    return draw_ego_motion(20.0, rng=np.random.default_rng(seed))
 
 
 def test_nobody_runs_into_anybody(drives):
@@ -124,6 +121,25 @@ def test_nothing_that_stands_is_in_the_cars_way(drives):
             wide = np.stack([(pose @ [x, -1.2, 0.5, 1])[:3] for x in (-0.5, 1.4, 3.3)])
             left = np.broadcast_to(pose[:3, 1] * 2.4, wide.shape)
             assert not background.is_blocked(wide, left, reach=1.0).any()
+
+
+def test_things_that_reach_over_the_kerb_or_into_people_are_left_out(drives):
+    plan = drives[0].plan
+    edge = plan.kerb(-1)
+
+    def post(t: float, height_m: float) -> Mesh:
+        x, y, _ = plan.point(5.0, t)
+        foot = plan.terrain.height(np.array([x]), np.array([y]))[0]
+        return box((0.3, 0.3, 0.3), (x, y, foot + height_m), material=Material.METAL)
+
+    nobody = np.zeros((0, 3))
+    assert _in_the_way(post(-edge + 0.1, 0.5), plan, nobody)
+    assert not _in_the_way(post(-edge - 0.5, 0.5), plan, nobody)
+    assert not _in_the_way(post(-edge + 0.1, 4.0), plan, nobody)
+    x, y, _ = plan.point(5.0, -edge - 1.0)
+    walker = np.array([[x, y, 0.5]])
+    assert _in_the_way(post(-edge - 0.8, 0.5), plan, walker)
+    assert not _in_the_way(post(-edge - 2.0, 0.5), plan, walker)
 
 
 def test_actors_stand_on_the_ground_upright_and_keep_their_size(drives):

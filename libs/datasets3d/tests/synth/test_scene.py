@@ -64,6 +64,15 @@ def test_road_coordinates_follow_the_curve(flat_plan):
     assert (x, y, heading) == pytest.approx((100.0, 100.0, np.pi / 2), abs=1e-6)
 
 
+@pytest.mark.parametrize("curvature", [0.0, 0.006, -0.006])
+def test_road_coordinates_come_back(flat_plan, curvature):
+    bent = replace(flat_plan, curvature=curvature, heading_rad=0.3, ego_t=-1.6)
+    s, t = (a.ravel() for a in np.meshgrid(np.linspace(-250, 250, 21), np.linspace(-70, 70, 15)))
+    back_s, back_t = bent.to_road(*bent.to_world(s, t)[:2])
+    np.testing.assert_allclose(back_s, s, atol=1e-9)
+    np.testing.assert_allclose(back_t, t, atol=1e-9)
+
+
 def test_left_of_the_road_is_positive(flat_plan):
     assert flat_plan.point(10.0, 2.0)[:2] == pytest.approx((10.0, 2.0))
 

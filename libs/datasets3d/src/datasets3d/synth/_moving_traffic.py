@@ -27,7 +27,7 @@ _HEADWAY_S = 0.5
 """Kept free before and behind a vehicle, times its speed."""
 _FRAME_ROAD_M = 130.0
 """Length of road that the expected numbers of `StreetConfig` were measured on."""
-_END_M = 25.0
+ROAD_END_M = 25.0
 """Traffic keeps off the last metres of the road, where houses stand across it."""
 EGO_SIZE_M = (4.1, 1.8)
 """Length and width of the recording car."""
@@ -160,7 +160,7 @@ def draw_moving_actors(
         "Truck": config.trucks_per_frame,
         "Van": config.vans_per_frame,
     }
-    furnished, driven = _FRAME_ROAD_M + 2 * plan.stretch_m, 2 * (plan.length_m - _END_M)
+    furnished, driven = _FRAME_ROAD_M + 2 * plan.stretch_m, 2 * (plan.length_m - ROAD_END_M)
     for name, aim in aims.items():
         rate = aim * SPAWN_FACTOR[name] * crowd["wheels"] / _FRAME_ROAD_M
         share = PARKED_SHARE[plan.layout] if name != "Truck" else 0.1
@@ -221,7 +221,7 @@ def _in_lane(
     plan: Plan, flow: dict[tuple[int, int], float], *, hurry: float, rng: np.random.Generator
 ) -> Track:
     side, lane = list(flow)[int(rng.integers(len(flow)))]
-    end = plan.length_m - _END_M
+    end = plan.length_m - ROAD_END_M
     s = float(rng.uniform(-end, end))
     return Track(
         s_m=s,
@@ -237,7 +237,7 @@ def _to_the_crossing(plan: Plan, crossing_s: float, length_m: float, *, rng: np.
     """From a side street to the kerb line, to wait there."""
     side = int(rng.choice([-1, 1]))
     stop = plan.kerb(side) + 1.2 + length_m / 2
-    start = float(rng.uniform(stop, max(32.0, stop + 1.0)))
+    start = float(rng.uniform(stop, max(24.0, stop + 1.0)))
     return Track(
         s_m=crossing_s - side * plan.crossing_half_m / 2,
         t_m=side * start,
@@ -264,7 +264,7 @@ def _ride(taken: _SpaceTime, *, rng: np.random.Generator) -> None:
             turn_rad=0.0 if side < 0 else np.pi,
             along_s=-side,
             speed_mps=float(rng.uniform(3.0, 6.5)),
-            reach_m=plan.length_m - _END_M + side * s,
+            reach_m=plan.length_m - ROAD_END_M + side * s,
         )
         if taken.move("Cyclist", mesh, track):
             return
@@ -288,7 +288,7 @@ def _walk(taken: _SpaceTime, *, rng: np.random.Generator) -> None:
             # Beside the row of trees and lamps at the kerb.
             t = side * (plan.kerb(side) + float(rng.uniform(1.1, max(plan.sidewalk_m - 0.4, 1.15))))
             if kind == "along":
-                reach = plan.length_m - _END_M - way * s
+                reach = plan.length_m - ROAD_END_M - way * s
                 turn = 0.0 if way > 0 else np.pi
                 track = Track(s_m=s, t_m=t, turn_rad=turn, along_s=way, speed_mps=speed, reach_m=reach)
             else:

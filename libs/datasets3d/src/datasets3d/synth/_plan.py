@@ -92,6 +92,20 @@ class Plan:
         y = -self.ego_t * np.cos(h0) + along_y + t * np.cos(heading)
         return x, y, heading
 
+    def to_road(
+        self, x: Float[np.ndarray, " n"], y: Float[np.ndarray, " n"]
+    ) -> tuple[Float[np.ndarray, " n"], Float[np.ndarray, " n"]]:
+        """S and t of points on the ground, the inverse of `to_world`, within half a turn of the road."""
+        h0, k = self.heading_rad, self.curvature
+        x, y = x - self.ego_t * np.sin(h0), y + self.ego_t * np.cos(h0)
+        if abs(k) < 1e-6:
+            return x * np.cos(h0) + y * np.sin(h0), y * np.cos(h0) - x * np.sin(h0)
+        # From the centre of the circle; it lies at t = 1 / k.
+        x, y = x + np.sin(h0) / k, y - np.cos(h0) / k
+        heading = np.arctan2(np.sign(k) * x, -np.sign(k) * y)
+        turn = np.arctan2(np.sin(heading - h0), np.cos(heading - h0))
+        return turn / k, 1 / k - np.sign(k) * np.hypot(x, y)
+
     def point(self, s: float, t: float) -> tuple[float, float, float]:
         """`to_world` for one point."""
         x, y, heading = self.to_world(np.array([s]), np.array([t]))

@@ -10,11 +10,14 @@ from datasets3d.synth._furniture import furnish
 from datasets3d.synth._ground import ground_mesh
 from datasets3d.synth._mesh import Mesh, concatenate
 from datasets3d.synth._motion import MAX_EGO_SPEED_MPS, EgoMotion, Track, draw_ego_motion, slope_velocity
-from datasets3d.synth._moving_traffic import actor_box, draw_moving_actors
+from datasets3d.synth._moving_traffic import ROAD_END_M, actor_box, draw_moving_actors
 from datasets3d.synth._plan import Plan, draw_plan
 from datasets3d.synth.nuscenes_config import NuscenesSynthConfig
 from datasets3d.synth.scene import Actor, Scene, Sun, assemble, draw_sun
 
+_CAR_HEIGHT_M = 2.0
+_TOUCH_M = 0.1
+"""Discs are a little wider than the actors; a fence may stand that close."""
 _MAX_TURN_RAD = 1.5
 """A road bends at most so much from its middle to either end, so that it never meets itself."""
 
@@ -99,6 +102,28 @@ class Drive:
         return np.array([time_s], dtype=np.float64)
 
 
+def _in_the_way(mesh: Mesh, plan: Plan, used: Float[np.ndarray, "n 3"]) -> bool:
+    """Whether a thing beside the road reaches over the kerb, or into people, below the height of a car.
+
+    Low crowns and bicycle stands do: they need more room than they claim. Houses stand across both ends of
+    the road, where nobody drives.
+
+    Args:
+        used: Discs x y radius of all actors and their ways.
+    """
+    x, y, z = mesh.vertices.T
+    low = z - plan.terrain.height(x, y) < _CAR_HEIGHT_M
+    x, y = x[low], y[low]
+    if not len(x):
+        return False
+    s, t = plan.to_road(x, y)
+    on_road = (t > -plan.kerb(-1)) & (t < plan.kerb(1)) & (np.abs(s) < plan.length_m - ROAD_END_M)
+    u, v, radius = used.T
+    near = (u > x.min() - radius) & (u < x.max() + radius) & (v > y.min() - radius) & (v < y.max() + radius)
+    apart = np.hypot(x[:, None] - u[near], y[:, None] - v[near])
+    return bool(on_road.any() or (apart < radius[near] - _TOUCH_M).any())
+
+
 def build_drive(config: NuscenesSynthConfig, rng: np.random.Generator, duration_s: float) -> Drive:
     """Draw a street with its traffic over a time. The same generator state gives the same drive.
 
@@ -124,7 +149,9 @@ def build_drive(config: NuscenesSynthConfig, rng: np.random.Generator, duration_
     actors, tracks, occupied = draw_moving_actors(
         plan, config.street, ego=ego, duration_s=duration_s, rng=rng
     )
-    background = concatenate([ground_mesh(plan), *furnish(plan, occupied=occupied, rng=rng)])
+    used = np.array(occupied.discs)
+    beside = [m for m in furnish(plan, occupied=occupied, rng=rng) if not _in_the_way(m, plan, used)]
+    background = concatenate([ground_mesh(plan), *beside])
     return Drive(
         plan=plan,
         sun=draw_sun(rng),
