@@ -133,6 +133,17 @@ def test_a_finished_folder_is_kept_and_another_recipe_refused(tmp_path):
         write_dense_supervision(records, tmp_path, "mine", UNFILTERED, progress=False)
 
 
+def test_interpolation_without_a_limit_is_written_too(tmp_path):
+    records = write_scene(tmp_path, "s", key_frames=2, seen_by=1)
+    config = Accumulation(query_radius_px=None, interpolate_within_px=np.inf)
+    assert write_dense_supervision(records, tmp_path, "dense", config, progress=False) == 2
+    assert write_dense_supervision(records, tmp_path, "dense", config, progress=False) == 0
+    # The posts stand 12 m ahead of 0, at rows 13 to 16; the lowest row has no mover beside it.
+    found = read(tmp_path, records[0])
+    assert (found[16, 15:26] == 12).all()
+    assert not found[17:].any()
+
+
 def test_a_stopped_run_goes_on(tmp_path):
     records = write_scene(tmp_path, "s")
     lidar = records[3].key("LIDAR_TOP").path(tmp_path)

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -179,7 +179,7 @@ def write_dense_supervision(
         "lidar": lidar,
         "moving_boxes": moving_boxes is not None,
         "images": sorted(record.key(camera).filename for record in records),
-        "parameters": asdict(config),
+        "parameters": repr(config),
     }
     if _is_finished(out, recipe):
         return 0
