@@ -60,8 +60,12 @@ def load(path: Path, *, progress: bool = False) -> Any:
         ValueError: The file is damaged, or holds more than plain data; says what.
     """
     try:
+        size = path.stat().st_size
         with path.open("rb") as handle:
-            _check(handle, tqdm(total=path.stat().st_size, unit="B", unit_scale=True, disable=not progress))
+            with tqdm(
+                total=size, desc=path.name, unit="B", unit_scale=True, disable=not progress, leave=False
+            ) as bar:
+                _check(handle, bar)
             handle.seek(0)
             return _Unpickler(handle, encoding="latin1").load()
     except (
@@ -110,7 +114,6 @@ def _check(handle: Any, bar: tqdm) -> None:
         # The memo is an array as long as its greatest index.
         if "PUT" in opcode.name and isinstance(argument, int) and argument > count:
             raise ValueError("it remembers more than it holds")
-    bar.close()
 
 
 def _dtype(call: Any) -> np.dtype:

@@ -255,6 +255,14 @@ def test_an_array_cut_short_is_refused(tmp_path: Path) -> None:
         )
 
 
+def test_a_bar_is_shown_on_demand(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = saved(tmp_path, pickle.dumps(json.loads(GOLDEN.read_text())))
+    read_published_infos(path)
+    assert capsys.readouterr().err == ""
+    read_published_infos(path, progress=True)
+    assert "infos.pkl" in capsys.readouterr().err
+
+
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"no info file .*a\.pkl"):
         read_published_infos(tmp_path / "a.pkl")

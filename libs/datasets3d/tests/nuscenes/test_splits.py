@@ -26,6 +26,12 @@ def test_names_may_be_given_or_listed_in_a_file(tmp_path: Path) -> None:
         split_scenes(tmp_path, "mini_vall")
 
 
+def test_a_file_goes_before_the_official_splits(tmp_path: Path) -> None:
+    (tmp_path / "splits.json").write_text('{"train": ["scene-0001"]}')
+    assert split_scenes(tmp_path, "train") == ("scene-0001",)
+    assert split_scenes(tmp_path, "val") == SPLITS["val"]
+
+
 @pytest.mark.parametrize("content", ["[]", "{", '{"mine": 3}', '{"mine": [3]}'])
 def test_a_file_of_another_form_is_refused(tmp_path: Path, content: str) -> None:
     (tmp_path / "splits.json").write_text(content)

@@ -46,7 +46,8 @@ def split_scenes(folder: Path, split: str | Sequence[str]) -> tuple[str, ...]:
     """Return the scene names of a split.
 
     Args:
-        folder: The version folder; a `splits.json` in it (lists of scene names by split) adds splits.
+        folder: The version folder. A `splits.json` in it (lists of scene names by split) adds splits and goes
+            before the official ones of the same name: a synthetic tree has a `train` of its own.
         split: A name, or the scene names themselves.
 
     Raises:
@@ -54,15 +55,13 @@ def split_scenes(folder: Path, split: str | Sequence[str]) -> tuple[str, ...]:
     """
     if not isinstance(split, str):
         return tuple(split)
-    if split in SPLITS:
-        return SPLITS[split]
-    own = _own_splits(folder / "splits.json")
-    if split not in own:
+    known = SPLITS | _own_splits(folder / "splits.json")
+    if split not in known:
         raise ValueError(
-            f"datasets3d.nuscenes: unknown split {split!r}; {nearest_names(split, [*SPLITS, *own])}; others "
-            f"are listed in {folder / 'splits.json'}"
+            f"datasets3d.nuscenes: unknown split {split!r}; {nearest_names(split, [*known])}; others are "
+            f"listed in {folder / 'splits.json'}"
         )
-    return own[split]
+    return known[split]
 
 
 def _own_splits(path: Path) -> dict[str, tuple[str, ...]]:
