@@ -87,6 +87,18 @@ def test_without_boxes_movers_smear(tmp_path):
     assert [read(tmp_path, record)[14, 19] for record in records] == [5, 4, 3, 2]
 
 
+def test_boxes_are_widened_by_the_margin(tmp_path):
+    records = write_scene(tmp_path, "s", key_frames=2)
+
+    def beside(record: SampleRecord, lidar: SensorRecord) -> np.ndarray:
+        return np.array([[5.6, 0.0, 0.0, 1.0, 1.0, 1.0, 0.0]])
+
+    for margin_m, depth_m in ((0.05, 4), (0.15, 5)):
+        config, folder = replace(UNFILTERED, box_margin_m=margin_m), f"margin{margin_m}"
+        write_dense_supervision(records, tmp_path, folder, config, moving_boxes=beside, progress=False)
+        assert read(tmp_path, records[1], folder)[14, 19] == depth_m
+
+
 def test_scenes_do_not_mix_and_the_window_is_kept(tmp_path):
     first, second = write_scene(tmp_path, "s"), write_scene(tmp_path, "r", seen_by=9)
     alone = replace(UNFILTERED, key_frames_before=0, key_frames_after=0)

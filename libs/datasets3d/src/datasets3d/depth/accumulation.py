@@ -103,11 +103,9 @@ def dense_map(
     canvas = projection.point_map(uv[far_first], depth[far_first], width=width, height=height)
     if config.query_radius_px is not None:
         rows, columns = np.nonzero(canvas)
-        pixels, found = (
-            np.column_stack([columns, rows]).astype(np.float64),
-            canvas[rows, columns].astype(float),
-        )
-        keep = without_overlap(pixels, found, radius_px=config.query_radius_px)
+        pixels = np.column_stack([columns, rows]).astype(np.float64)
+        nearest = canvas[rows, columns].astype(np.float64)
+        keep = without_overlap(pixels, nearest, radius_px=config.query_radius_px)
         canvas[rows[~keep], columns[~keep]] = 0
     if config.interpolate_within_px is not None:
         canvas = interpolated(canvas, within_px=config.interpolate_within_px)
@@ -194,10 +192,7 @@ def write_dense_supervision(
                 eye = record.key(camera)
                 path = pictures.picture_of(partial, eye.filename, channel=camera)
                 if not path.exists():
-                    width, height = eye.size_wh or read_image_size(eye.path(root))
-                    clouds = scene.clouds(index, eye)
-                    canvas = dense_map(clouds, camera_matrix(eye), config, width=width, height=height)
-                    pictures.write_depth_picture(path, canvas)
+                    pictures.write_depth_picture(path, scene.dense_map(index, eye))
                     written += 1
                 bar.update()
     return written
@@ -214,25 +209,31 @@ class _Scene:
         config: Accumulation,
         moving_boxes: MovingBoxes | None,
     ) -> None:
-        self.records = records
+        self._records = records
         self._root, self._lidar, self._config, self._moving_boxes = root, lidar, config, moving_boxes
         window = config.key_frames_before + config.key_frames_after + 1
         self._standing = lru_cache(maxsize=window * config.sweeps)(self._read_standing)
 
-    def clouds(self, index: int, eye: SensorRecord) -> list[Cloud]:
+    def dense_map(self, index: int, eye: SensorRecord) -> np.ndarray:
+        """Return the map of a key frame for one of its cameras."""
+        width, height = eye.size_wh or read_image_size(eye.path(self._root))
+        clouds = self._clouds(index, eye)
+        return dense_map(clouds, camera_matrix(eye), self._config, width=width, height=height)
+
+    def _clouds(self, index: int, eye: SensorRecord) -> list[Cloud]:
         """Return the sweep of this key frame, whole, then those around it without what moves."""
-        own = self.records[index].key(self._lidar)
+        own = self._records[index].key(self._lidar)
         found = [(read_lidar(own.path(self._root))[:, :3], b_from_a(eye, own))]
         first, last = index - self._config.key_frames_before, index + self._config.key_frames_after
-        for i in range(max(first, 0), min(last + 1, len(self.records))):
-            sweeps = self.records[i].sensors.get(self._lidar, ())[: self._config.sweeps]
+        for i in range(max(first, 0), min(last + 1, len(self._records))):
+            sweeps = self._records[i].sensors.get(self._lidar, ())[: self._config.sweeps]
             for j, sensor in enumerate(sweeps):
                 if sensor is not own:
                     found.append((self._standing(i, j), b_from_a(eye, sensor)))
         return found
 
     def _read_standing(self, index: int, sweep: int) -> np.ndarray:
-        record = self.records[index]
+        record = self._records[index]
         sensor = record.sensors[self._lidar][sweep]
         points = read_lidar(sensor.path(self._root))[:, :3]
         if self._moving_boxes is None:
