@@ -83,7 +83,10 @@ def test_crossing_traffic_has_little_radial_speed(make_scene):
 def test_what_stands_stands_when_the_sensor_drives(make_scene):
     scene = make_scene([(30.0, 5.0, 0.0)], [(40.0, -8.0, 6.0, 4.0)])
     returns, _, mirrored = many(scene, velocity=(10.0, 0.0, 0.0))
-    real = returns[~mirrored]
+    # At the edge of the view the angle, and so the car's own part of the speed, is off by some per cent.
+    ahead = np.abs(column(returns, "y")) < 0.5 * column(returns, "x")
+    real = returns[ahead & ~mirrored]
+    assert len(real) > 50
     np.testing.assert_allclose(column(real, "vx"), -10, atol=0.25)
     assert np.hypot(column(real, "vx_comp"), column(real, "vy_comp")).max() < 0.3
     assert np.isin(column(real, "dyn_prop"), (1, 3)).all()

@@ -53,7 +53,8 @@ _SMOOTH = np.isin(
 )
 """Materials flat enough at a wavelength of 4 mm to work as mirrors."""
 _DETAIL_DB = 50.0
-"""Range of the fixed random gain of background surfaces: window sills, gutters, joints (our choice)."""
+"""Range of the fixed random gain of background surfaces: window sills, gutters, joints (our fit)."""
+_DETAIL_MIDDLE_DB = 3.0
 _DETAIL_M = 1.2
 
 
@@ -200,8 +201,8 @@ class _Path:
         section = _ROUGH[material] + _HEAD_ON[material] * cosine**16
         points = self.origins + self.directions * hits.range_m[:, None]
         noise = value_noise(points.astype(np.float32), cell_m=_DETAIL_M, seed=scene.texture_seed)
-        detail = 10 ** (_DETAIL_DB / 10 * (noise.astype(np.float64) - 0.5))
-        return section * np.where(instance == 0, detail, 1.0)
+        detail_db = _DETAIL_DB * (noise.astype(np.float64) - 0.5) + _DETAIL_MIDDLE_DB
+        return section * 10 ** (np.where(instance == 0, detail_db, 0.0) / 10)
 
     def reflected(self, scene: Scene, hits: Hits) -> tuple["_Path", np.ndarray]:
         """The next leg of those rays that end on a mirror, and which rays they are."""

@@ -94,7 +94,7 @@ def _states(
         (beside, np.where(dice[2] < 0.4, _CHILD, _NO_MAXIMUM)),
         (np.full(count, not is_far) & (judged.range_m > 95), _ABOVE_95_M),
         ((degrees > 47) & (degrees < 52) & (dice[2] < 0.5), _FIFTY_DEGREES),
-        ((judged.rcs_dbsm < 1) & (judged.margin_db < 8), _LOW_RCS),
+        ((judged.rcs_dbsm < 3) & (judged.margin_db < 8), _LOW_RCS),
         (np.full(count, is_far) & (judged.range_m < 95) & (dice[2] < 0.05), _UNCONFIRMED),
         (dice[3] < config.multi_target_share, _MULTI_TARGET),
     )

@@ -71,7 +71,7 @@ def _near_scan() -> RadarScanConfig:
         azimuth_cell_deg=((0.0, 3.2), (45.0, 4.5), (60.0, 12.3)),
         azimuth_noise_deg=((0.0, 0.3), (45.0, 1.0), (60.0, 5.0)),
         speed_cell_m_s=0.12,
-        rcs_limit_dbsm=2.0,
+        rcs_limit_dbsm=8.0,
         rcs_limit_range_m=95.0,
         rays=(240, 12),
     )
@@ -87,7 +87,7 @@ def _far_scan() -> RadarScanConfig:
         azimuth_cell_deg=((0.0, 1.6),),
         azimuth_noise_deg=((0.0, 0.1),),
         speed_cell_m_s=0.10,
-        rcs_limit_dbsm=0.0,
+        rcs_limit_dbsm=1.0,
         rcs_limit_range_m=200.0,
         rays=(120, 14),
     )
