@@ -7,15 +7,17 @@ MANIFESTS := pyproject.toml $(wildcard libs/*/pyproject.toml apps/*/pyproject.to
 LIBS := geom3d evaluators datasets3d sparseops fusion_models
 ISOLATED_PYTHON ?= 3.11
 RESOLUTION ?= highest
-SOURCES := libs/geom3d/src:libs/evaluators/src:libs/datasets3d/src:libs/sparseops/src:libs/fusion_models/src:apps/appkit/src:apps/imagepg/src
+SOURCES := libs/geom3d/src:libs/evaluators/src:libs/datasets3d/src:libs/sparseops/src:libs/fusion_models/src:apps/appkit/src:apps/imagepg/src:apps/sparse_beats_dense/src
 
 .PHONY: help demo test test-quick lint isolated bench gpu docs lock clean
 
 help: ## list the targets
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z%-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
 
-demo: .venv/.synced ## make a small synthetic data set, train, evaluate, write runs/demo/report.html
-	.venv/bin/imagepg demo
+demo: demo-imagepg ## make a small synthetic data set, train, evaluate, write runs/demo/report.html
+
+demo-%: .venv/.synced ## the same of any app: demo-imagepg, demo-sparse_beats_dense
+	.venv/bin/$* demo
 
 test: lint .venv/.synced ## lint, then every test that this machine can run
 	$(RUN) -m doctest README.md

@@ -3,3 +3,5 @@
 s#registry = "[a-z]+://[^"]*"#registry = "index"#g
 s#url = "[a-z]+://[^"]*/([^"/]*)"#path = "\1"#g
 /^members = \[/,/^\]/d
+# Sizes are not given by every index.
+s#, size = [0-9]+##g

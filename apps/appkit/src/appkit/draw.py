@@ -171,17 +171,18 @@ def outline_cells(picture: Image.Image, cells: np.ndarray, *, colour: Colour) ->
     picture.paste(Image.new("RGB", picture.size, colour), mask=Image.fromarray(edge))
 
 
-def colour_bar(text: str, *, scale: str, width: int) -> Image.Image:
-    """Return a strip with the colours from 0 to 1 and what they stand for."""
+def colour_bar(text: str, *, scale: str, width: int, ends: tuple[str, str] = ("0", "1")) -> Image.Image:
+    """Return a strip with the colours from 0 to 1, what they stand for, and the names of both ends."""
     strip = Image.new("RGB", (width, 22), "white")
     pen = ImageDraw.Draw(strip)
-    write(pen, (0, 3), f"{text}:  0", colour=INK)
-    left = round(pen.textlength(f"{text}:  0", font=_font(13))) + 6
-    right = max(left + 40, min(width - 16, left + 240))
+    name, space = f"{text}:  {ends[0]}", pen.textlength(ends[1], font=_font(13))
+    write(pen, (0, 3), name, colour=INK)
+    left = round(pen.textlength(name, font=_font(13))) + 6
+    right = max(left + 40, min(width - 9 - round(space), left + 240))
     colours = shades(np.linspace(0, 1, right - left), scale=scale)
     strip.paste(Image.fromarray(np.repeat(colours[None], 14, axis=0)), (left, 4))
     pen.rectangle((left, 4, right, 17), outline=(120, 120, 120))
-    write(pen, (right + 5, 3), "1", colour=INK)
+    write(pen, (right + 5, 3), ends[1], colour=INK)
     return strip
 
 
