@@ -1,9 +1,25 @@
+import json
+from dataclasses import replace
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 pytest.importorskip("embreex", reason="needs the extra: pip install datasets3d[synth]")
 
-from datasets3d.synth import Actor, CameraConfig, LidarConfig, Scene, Sun, SynthConfig
+from datasets3d.nuscenes.tables import TABLES
+from datasets3d.synth import (
+    Actor,
+    CameraConfig,
+    LidarConfig,
+    NuscenesSynthConfig,
+    RadarConfig,
+    Scene,
+    StreetConfig,
+    Sun,
+    SynthConfig,
+    write_nuscenes,
+)
 from datasets3d.synth._ground import ground_mesh
 from datasets3d.synth._materials import Material
 from datasets3d.synth._mesh import box
@@ -64,3 +80,35 @@ def make_scene(flat_plan):
         return assemble(actors, background, plan=flat_plan, sun=sun, texture_seed=1)
 
     return build
+
+
+@pytest.fixture(scope="session")
+def tiny_nuscenes() -> NuscenesSynthConfig:
+    """Two small cameras, few rays, two key frames."""
+    return NuscenesSynthConfig(
+        street=StreetConfig(
+            cars_per_frame=6.0, pedestrians_per_frame=2.0, intersection_weight=0.0, highway_weight=0.0
+        ),
+        lidar=replace(LidarConfig.hdl32(), azimuth_step_deg=1.0),
+        camera=CameraConfig(width=128, height=72, shadows=False),
+        cameras=("CAM_FRONT", "CAM_BACK"),
+        radar=RadarConfig(
+            near=replace(RadarConfig().near, rays=(120, 8)), far=replace(RadarConfig().far, rays=(60, 8))
+        ),
+        key_frames=2,
+        lidar_sweeps=1,
+        radar_sweeps=1,
+    )
+
+
+@pytest.fixture(scope="session")
+def nuscenes_tree(tmp_path_factory, tiny_nuscenes) -> Path:
+    """Two scenes of the tiny settings, seed 3."""
+    out = tmp_path_factory.mktemp("synth") / "nuscenes"
+    return write_nuscenes(out, scenes=2, seed=3, config=tiny_nuscenes, workers=1, progress=False)
+
+
+@pytest.fixture(scope="session")
+def nuscenes_tables(nuscenes_tree) -> dict[str, list[dict]]:
+    folder = nuscenes_tree / "v1.0-trainval"
+    return {name: json.loads((folder / f"{name}.json").read_text()) for name in TABLES}
