@@ -46,6 +46,7 @@ def test_missing_tables_are_named(tiny_nuscenes: Path) -> None:
     [
         ("sample_data", "scene-0061/0/CAM_FRONT/0", "ego_pose_token", "x", "ego_pose"),
         ("sample_data", "scene-0061/0/CAM_FRONT/0", "calibrated_sensor_token", None, "calibrated_sensor"),
+        ("sample_annotation", "scene-0061/0/box", "sample_token", ["scene-0061/0"], "sample"),
         ("sample_data", "scene-0061/1/RADAR_FRONT/0", "prev", "x", "sample_data"),
         ("sample", "scene-0061/0", "scene_token", "", "scene"),
         ("scene", "scene-0061", "first_sample_token", "x", "sample"),
@@ -172,6 +173,15 @@ def test_the_command_line(tiny_nuscenes: Path, tmp_path: Path, capsys: pytest.Ca
     assert "unknown split 'tain'; did you mean 'train'" in capsys.readouterr().err
     assert main([*prepare, "--radar-sweeps", "0"]) == 2
     assert "--radar-sweeps must be at least 1, got 0" in capsys.readouterr().err
+
+
+def test_the_command_explains_itself(capsys: pytest.CaptureFixture[str]) -> None:
+    from datasets3d.__main__ import main
+
+    with pytest.raises(SystemExit) as stopped:
+        main(["prepare", "nuscenes", "--help"])
+    assert stopped.value.code == 0
+    assert "--radar-sweeps" in capsys.readouterr().out
 
 
 @pytest.mark.real_data

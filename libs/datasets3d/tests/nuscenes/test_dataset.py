@@ -39,18 +39,18 @@ def test_what_nuscenes_does_not_know_is_unknown(tiny_nuscenes: Path) -> None:
 
 
 def test_radar_is_filtered_and_turned_into_the_lidar_frame(tree: Any) -> None:
-    # The front radar a metre ahead of the LiDAR, turned to the left of the car.
+    # A radar a metre ahead of the LiDAR that looks back.
     mount = tree.row("calibrated_sensor", "mount-RADAR_FRONT")
-    mount["translation"], mount["rotation"] = [2.5, 0.0, 1.6], [np.sqrt(0.5), 0.0, 0.0, np.sqrt(0.5)]
+    mount["translation"], mount["rotation"] = [2.5, 0.0, 1.6], [0.0, 0.0, 0.0, 1.0]
     root = tree.write()
     frame = NuscenesDataset(root, "v1.0-mini", cameras=(), radars=("RADAR_FRONT",))[1]
     assert frame.radar is not None
     assert frame.radar.shape == (2, 18)
     assert frame.radar.dtype == np.float32
-    # LiDAR: x right, y forward; the radar's x points left.
-    np.testing.assert_allclose(frame.radar[:, :3], [[-5, 1, 0], [-10, 1, 0]], atol=1e-5)
+    # LiDAR: x right, y forward.
+    np.testing.assert_allclose(frame.radar[:, :3], [[0, -4, 0], [0, -9, 0]], atol=1e-5)
     velocity = [RADAR_FIELDS.index(name) for name in ("vx", "vy", "vx_comp", "vy_comp")]
-    np.testing.assert_allclose(frame.radar[:, velocity], [[-2, 0, 0, 0]] * 2, atol=1e-6)
+    np.testing.assert_allclose(frame.radar[:, velocity], [[0, -2, 0, 0]] * 2, atol=1e-6)
     assert frame.radar[:, RADAR_FIELDS.index("ambig_state")].tolist() == [3, 3]
 
 
@@ -61,6 +61,13 @@ def test_the_motion_between_sweep_and_picture_is_in_the_camera(tree: Any) -> Non
     camera = dataset[0].cameras["CAM_FRONT"]
     _, depth_m = cameras.project(np.array([[0.0, 10.0, 0.0]]), camera.image_from_lidar)
     assert depth_m.tolist() == pytest.approx([9.0])
+
+
+def test_a_picture_whose_size_the_tables_do_not_say(tree: Any) -> None:
+    tree.row("sample_data", "scene-0061/0/CAM_FRONT/0")["width"] = 0
+    dataset = NuscenesDataset(tree.write(), "v1.0-mini", ["scene-0061"], cameras=("CAM_FRONT",), radars=())
+    assert dataset.records[0].key("CAM_FRONT").size_wh is None
+    assert (dataset[0].cameras["CAM_FRONT"].width, dataset[0].cameras["CAM_FRONT"].height) == (64, 36)
 
 
 def test_only_named_pictures_are_opened(tiny_nuscenes: Path) -> None:
