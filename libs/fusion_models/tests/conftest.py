@@ -34,6 +34,12 @@ def imagepg_golden() -> NpzReader:
 
 
 @pytest.fixture(scope="session")
+def sparse_beats_dense_golden() -> Path:
+    """Folder of the golden vectors of Sparse Beats Dense."""
+    return _golden_root() / "sparse_beats_dense"
+
+
+@pytest.fixture(scope="session")
 def seeded_weights():
     """The module with the rule that fills weights from their official names."""
     spec = importlib.util.spec_from_file_location("seeded_weights", _golden_root() / "seeded_weights.py")

@@ -83,7 +83,7 @@ class ConvNorm(nn.Module):
         kernel = (kernel, kernel) if isinstance(kernel, int) else kernel
         padding = (kernel[0] // 2, kernel[1] // 2)
         self.conv = nn.Conv2d(in_channels, out_channels, kernel, stride, padding, groups=groups)
-        self.bn = nn.BatchNorm2d(out_channels)
+        self.bn: nn.Module = nn.BatchNorm2d(out_channels)
         self.relu = relu
 
     def forward(self, x: Float[Tensor, "b i h w"]) -> Float[Tensor, "b o h2 w2"]:
@@ -98,7 +98,7 @@ class DeconvNorm(nn.Module):
     def __init__(self, in_channels: int, out_channels: int, *, norm: bool = True) -> None:
         super().__init__()
         self.deconv = nn.ConvTranspose2d(in_channels, out_channels, kernel_size=2, stride=2)
-        self.bn = nn.BatchNorm2d(out_channels) if norm else nn.Identity()
+        self.bn: nn.Module = nn.BatchNorm2d(out_channels) if norm else nn.Identity()
 
     def forward(self, x: Float[Tensor, "b i h w"]) -> Float[Tensor, "b o h2 w2"]:
         """Return the enlarged maps."""
@@ -121,7 +121,8 @@ class ResNeXtBlock(nn.Module):
         out = self.conv_1x1_expand(self.conv_3x3(self.conv_1x1_shrink(x)))
         if self.shortcut is not None:
             x = self.shortcut(F.avg_pool2d(x, 2))
-        return F.relu(out + x, inplace=True)
+        out += x
+        return F.relu(out, inplace=True)
 
 
 class CrossBlock(nn.Module):
@@ -137,7 +138,9 @@ class CrossBlock(nn.Module):
 
     def forward(self, x: Float[Tensor, "b i h w"]) -> Float[Tensor, "b o h w"]:
         """Return the sum of both branches."""
-        return self.conv01(self.conv00(x)) + self.conv11(self.conv10(x))
+        out = self.conv01(self.conv00(x))
+        out += self.conv11(self.conv10(x))
+        return out
 
 
 class RefineBlock(nn.Module):
@@ -150,7 +153,9 @@ class RefineBlock(nn.Module):
 
     def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
         """Return the refined maps."""
-        return x + self.refine1(self.refine0(x))
+        out = self.refine1(self.refine0(x))
+        out += x
+        return out
 
 
 class Encoder(nn.Module):
@@ -223,7 +228,9 @@ class UNet(nn.Module):
 
     def _step(self, i: int, skip: Tensor, before: Tensor | None, branch: str) -> Tensor:
         x = getattr(self, f"{branch}score{i}")(skip)
-        return getattr(self, f"{branch}refine{i}")(x if before is None else x + before)
+        if before is not None:
+            x += before
+        return getattr(self, f"{branch}refine{i}")(x)
 
 
 class PointLayer(nn.Module):
