@@ -3,13 +3,16 @@
 Needs the extra `synth`: pip install 'datasets3d[synth]'.
 """
 
+from datasets3d.synth.ade20k import ade20k_ids
 from datasets3d.synth.camera import CameraView, render
 from datasets3d.synth.config import CameraConfig, LabelConfig, LidarConfig, StreetConfig, SynthConfig
+from datasets3d.synth.drive import Drive, build_drive
 from datasets3d.synth.labels import Visibility, measure_visibility
 from datasets3d.synth.lidar import LidarScan, scan
 from datasets3d.synth.nuscenes_config import NuscenesSynthConfig
 from datasets3d.synth.nuscenes_writer import write_nuscenes
 from datasets3d.synth.radar import RadarConfig, RadarScanConfig, RadarSweep, simulate_radar
+from datasets3d.synth.rig import RigSensor, nuscenes_rig
 from datasets3d.synth.scene import Actor, Scene, Sun, build_scene
 from datasets3d.synth.writer import SynthFrame, observe, simulate_frame, write_kitti
 
@@ -17,6 +20,7 @@ __all__ = [
     "Actor",
     "CameraConfig",
     "CameraView",
+    "Drive",
     "LabelConfig",
     "LidarConfig",
     "LidarScan",
@@ -24,14 +28,18 @@ __all__ = [
     "RadarConfig",
     "RadarScanConfig",
     "RadarSweep",
+    "RigSensor",
     "Scene",
     "StreetConfig",
     "Sun",
     "SynthConfig",
     "SynthFrame",
     "Visibility",
+    "ade20k_ids",
+    "build_drive",
     "build_scene",
     "measure_visibility",
+    "nuscenes_rig",
     "observe",
     "render",
     "scan",
