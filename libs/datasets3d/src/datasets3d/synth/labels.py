@@ -37,6 +37,7 @@ class Visibility:
     visible_pixels: int
     num_points: int
     range_m: float
+    """From the origin of the scene's frame: the LiDAR of `build_scene`, no sensor in a drive."""
 
     @property
     def in_image(self) -> bool:
