@@ -15,7 +15,7 @@ from datasets3d.depth.pictures import picture_of, write_depth_picture
 from datasets3d.nuscenes.lidar import write_lidar
 from datasets3d.nuscenes.radar import write_radar
 from datasets3d.nuscenes.records import Pose
-from datasets3d.synth._moving_caster import MovingCaster
+from datasets3d.synth._moving_caster import MovingCaster, SplitScene
 from datasets3d.synth._nuscenes_tables import AnnotationEntry, FileEntry, KeyFrameEntry
 from datasets3d.synth._rays import RayCaster
 from datasets3d.synth.ade20k import ade20k_ids
@@ -50,14 +50,14 @@ class World:
     number: int
     """Of the scene in the data set."""
     drive: Drive
-    standing: RayCaster
+    split: SplitScene
     rig: dict[str, RigSensor]
     global_from_world: Float64[np.ndarray, "4 4"]
 
     def moment(self, time_s: float) -> tuple[Scene, RayCaster]:
         """The world at a time."""
         scene = self.drive.scene_at(time_s)
-        return scene, MovingCaster(self.standing, len(self.drive.background.faces), scene)
+        return scene, MovingCaster(self.split, scene)
 
     def sensor_velocity(self, sensor: RigSensor, time_s: float) -> Float64[np.ndarray, "3"]:
         """Metres per second, world frame; the car's turning included."""
@@ -76,12 +76,12 @@ def build_world(config: NuscenesSynthConfig, *, seed: int, number: int) -> World
     """Scene `number` of the data set `seed`: depends on these and the config only."""
     duration_s = 2 * _MARGIN_S + (config.key_frames - 1) * config.key_interval_s
     drive = build_drive(config, np.random.default_rng([seed, number]), duration_s)
-    standing = RayCaster(drive.background.vertices, drive.background.faces)
+    split = SplitScene(drive.scene_at(0.0), np.array([t.speed_mps > 0 for t in drive.tracks], dtype=bool))
     rng = np.random.default_rng([seed, number, _GLOBAL_STREAM])
     global_from_world = np.eye(4)
     global_from_world[:3, :3] = transforms.rotation_z(float(rng.uniform(-np.pi, np.pi)))[:3, :3]
     global_from_world[:2, 3] = rng.uniform(300, 1800, 2)
-    return World(config, seed, number, drive, standing, nuscenes_rig(config), global_from_world)
+    return World(config, seed, number, drive, split, nuscenes_rig(config), global_from_world)
 
 
 def record_key_frame(root: Path, world: World, index: int, *, logfile: str, start_us: int) -> KeyFrameEntry:
