@@ -3,7 +3,7 @@
     python benchmarks/imagepg_controlled.py --work runs/controlled
 
 makes the data, trains and evaluates every variant with every seed, and writes
-`benchmarks/results/imagepg_controlled.json`. A finished run leaves a file under `--work` and is not repeated,
+`benchmarks/results/imagepg_controlled.json`. A finished run leaves files under `--work` and is not repeated,
 so an interrupted call is simply made again; calls with different `--seeds` may run side by side on the same
 data. On two cores without a GPU this takes some hours; nothing depends on the clock.
 
@@ -33,7 +33,7 @@ from datasets3d.kitti import KittiDataset
 from datasets3d.shapes import ObjectShapes
 from datasets3d.synth import CameraConfig, LabelConfig, StreetConfig, SynthConfig, write_kitti
 from fusion_models import variants
-from fusion_models.batch import Batch, ImageInput, collate
+from fusion_models.batch import Batch, Detections, ImageInput, collate
 from fusion_models.bev_backbone import BevBackboneConfig
 from fusion_models.bev_fusion import GuidanceFusionConfig
 from fusion_models.copies import TEST_COPIES, TRAIN_COPIES
@@ -200,6 +200,7 @@ def assess(model: Detector, root: Path, folder: Path, label: str) -> dict:
     image = None if model.config.image is None else IMAGE
     folder.mkdir(parents=True, exist_ok=True)
     distances: list[dict] = []
+    overlaps: list[dict] = []
     for index in tqdm(range(len(source)), desc=f"{label}, evaluation"):
         frame = frames[Draw(0, index)]
         batch = collate([frame], model.config.class_names, image=image)
@@ -207,12 +208,17 @@ def assess(model: Detector, root: Path, folder: Path, label: str) -> dict:
         found = model.detections(outputs)[0]
         write_frame(folder, frame.frame_id, found, source=source, classes=model.config.class_names)
         distances += generated_quality(outputs, batch, source[index], shapes)
+        overlaps += refinement(outputs, found, frame)
     results = evaluate(source, folder)
     precision = {
         name: {c: {m: result.ap(c, m, "moderate", recall=40) for m in ("bev", "3d")} for c in CLASSES}
         for name, result in results.items()
     }
-    return {"average_precision": precision, "chamfer": summarise(distances)}
+    return {
+        "average_precision": precision,
+        "chamfer": summarise(distances),
+        "median_iou": summarise(overlaps),
+    }
 
 
 def generated_quality(
@@ -252,6 +258,27 @@ def generated_quality(
     return rows
 
 
+def refinement(outputs: DetectorOutputs, found: Detections, frame: Frame) -> list[dict[str, float | str]]:
+    """Return how well labelled objects in the model's range are met: 3D IoU of the best box of each kind.
+
+    `proposal` is the best RoI of the anchor head, `refined` the best box of the last stage before anything is
+    chosen, `detected` the best that is left after suppression: what the scores have made of the boxes.
+    """
+    if frame.objects is None:
+        return []
+    candidates = {"proposal": outputs.proposals.boxes[0], "detected": found.boxes}
+    if outputs.stages:
+        candidates["refined"] = outputs.stages[-1].boxes[0]
+    rows: list[dict[str, float | str]] = []
+    for name, box in zip(frame.objects.names, torch.from_numpy(frame.objects.boxes_lidar), strict=True):
+        best = {
+            kind: float(iou_3d(boxes_found, box[None]).max()) if len(boxes_found) else 0.0
+            for kind, boxes_found in candidates.items()
+        }
+        rows.append({"name": name, **best})
+    return rows
+
+
 def _distance(points: torch.Tensor, surface: torch.Tensor) -> float:
     if not len(points):  # an object no beam has hit: not counted in the median
         return float("nan")
@@ -277,18 +304,25 @@ def run(variant: str, seed: int, work: Path, setting: Setting) -> None:
     if target.is_file():
         return
     label = f"{variant}, seed {seed}"
+    weights = target.with_suffix(".pt")
+    if not weights.is_file():
+        started = time.perf_counter()
+        model = train(VARIANTS[variant](), work / "data", setting, seed=seed, label=label)
+        partial = weights.with_suffix(".partial")
+        torch.save({"model": model.state_dict(), "training_s": time.perf_counter() - started}, partial)
+        partial.replace(weights)
+    trained = torch.load(weights, weights_only=True)
+    model = Detector(VARIANTS[variant]()).eval()
+    model.load_state_dict(trained["model"])
     started = time.perf_counter()
-    model = train(VARIANTS[variant](), work / "data", setting, seed=seed, label=label)
-    trained = time.perf_counter()
-    torch.save(model.state_dict(), target.with_suffix(".pt"))
     found = assess(model, work / "data", work / f"{variant}_{seed}", label)
     content = {
         "variant": variant,
         "seed": seed,
         "setting": asdict(setting),
         "parameters": sum(p.numel() for p in model.parameters()),
-        "training_s": round(trained - started),
-        "evaluation_s": round(time.perf_counter() - trained),
+        "training_s": round(trained["training_s"]),
+        "evaluation_s": round(time.perf_counter() - started),
         **found,
     }
     partial = target.with_suffix(".partial")

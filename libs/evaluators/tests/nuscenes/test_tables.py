@@ -58,6 +58,8 @@ def test_a_split_has_many_names(dataroot: Path) -> None:
     (dataroot / "v1.0-mini" / "splits.json").write_text('{"mine": ["scene-0061"]}')
     assert list(read_ground_truth(dataroot, split="mine")) == ["0061-00"]
     assert read_sample_tokens(dataroot, split="mini_val") == list(by_name)
+    (dataroot / "v1.0-mini" / "splits.json").write_text('{"mini_val": ["scene-0061"]}')
+    assert list(read_ground_truth(dataroot, split="mini_val")) == ["0061-00"]
 
 
 def test_one_sample_has_the_velocities_of_the_whole_scene(dataroot: Path) -> None:

@@ -32,8 +32,9 @@ def read_ground_truth(
     is kept; the text of the largest table (sample_data, a gigabyte for trainval) is in memory for a while.
 
     Args:
-        split: A name ("train", "val", "test", "mini_train", "mini_val", or a key of `splits.json` in the
-            folder of the tables), a list of scene names, a list of sample tokens, or None for all samples.
+        split: A name (a key of `splits.json` in the folder of the tables, which goes first: a synthetic tree
+            has a "train" of its own; or "train", "val", "test", "mini_train", "mini_val"), a list of scene
+            names, a list of sample tokens, or None for all samples.
 
     Raises:
         FileNotFoundError: A table is missing.
@@ -195,8 +196,6 @@ def _shown(split: str | Sequence[str] | None) -> str:
 def _split_names(folder: Path, split: str | Sequence[str]) -> Sequence[str]:
     if not isinstance(split, str):
         return split
-    if split in SPLITS:
-        return SPLITS[split]
     path = folder / "splits.json"
     own: Any = {}
     if path.is_file():
@@ -205,6 +204,8 @@ def _split_names(folder: Path, split: str | Sequence[str]) -> Sequence[str]:
         except (ValueError, RecursionError) as error:
             raise ValueError(f"{path}: not a JSON file ({error})") from None
     names: Any = cast("dict[str, Any]", own).get(split) if isinstance(own, dict) else None
+    if names is None and isinstance(own, dict) and split in SPLITS:
+        return SPLITS[split]
     if not isinstance(names, list) or not all(isinstance(name, str) for name in cast("list[Any]", names)):
         raise ValueError(
             f"unknown split {split!r}: it is none of {', '.join(SPLITS)}, and {path} does not list its scenes"
