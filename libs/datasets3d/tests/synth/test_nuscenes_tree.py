@@ -14,6 +14,7 @@ from datasets3d.nuscenes import (
     read_radar,
 )
 from datasets3d.nuscenes.dataset import NuscenesDataset
+from datasets3d.nuscenes.records import Pose
 from datasets3d.nuscenes.tables import TABLES
 from datasets3d.synth._moving_caster import MovingCaster
 from datasets3d.synth._nuscenes_frame import build_world, visibility_level
@@ -109,6 +110,20 @@ def test_every_sensor_has_its_own_time_and_pose(nuscenes_tables):
     assert max(abs(t - sample["timestamp"]) for t in times) <= 50_000
     poses = {p["token"]: p for p in nuscenes_tables["ego_pose"]}
     assert all(poses[f["ego_pose_token"]]["timestamp"] == f["timestamp"] for f in files)
+
+
+def test_every_file_has_the_cars_pose_at_its_own_time(nuscenes_tables, world):
+    begin = nuscenes_tables["sample"][0]["timestamp"] - 100_000
+    poses = {p["token"]: p for p in nuscenes_tables["ego_pose"]}
+    in_scene = [f for f in nuscenes_tables["sample_data"] if f["timestamp"] < begin + 10_000_000]
+    assert len(in_scene) == len(nuscenes_tables["sample_data"]) / 2
+    for file in in_scene:
+        pose = poses[file["ego_pose_token"]]
+        x, y, z = pose["translation"]
+        w, qx, qy, qz = pose["rotation"]
+        told = Pose(translation=(x, y, z), rotation=(w, qx, qy, qz)).matrix
+        true = world.global_from_world @ world.drive.world_from_ego((file["timestamp"] - begin) / 1e6)
+        np.testing.assert_allclose(told, true, atol=1e-9)
 
 
 def test_scenes_lie_apart_and_away_from_the_origin(nuscenes_tables):
