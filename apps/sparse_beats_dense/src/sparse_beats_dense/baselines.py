@@ -36,19 +36,22 @@ def best_constant(lidar_maps: Iterable[Float32[np.ndarray, "h w"]], *, cap_m: fl
     return float(depths[order][np.searchsorted(share, 0.5)])
 
 
-def nearest_radar(radar_map: Float32[np.ndarray, "h w"], *, otherwise_m: float) -> Float32[np.ndarray, "h w"]:
+def nearest_radar(
+    radar_map: Float32[np.ndarray, "h w"], *, otherwise_m: float, cap_m: float = 80.0
+) -> Float32[np.ndarray, "h w"]:
     """Give every pixel the depth of the radar return whose column is nearest, of two the left one.
 
     Args:
         radar_map: A column per return, 0 elsewhere.
         otherwise_m: The depth of a picture without any return.
+        cap_m: Farther returns are passed over: no ground truth that counts is there.
 
     Example:
-        >>> nearest_radar(np.array([[0, 5, 0, 0, 8]], np.float32), otherwise_m=9.0).tolist()
+        >>> nearest_radar(np.array([[0, 5, 200, 0, 8]], np.float32), otherwise_m=9.0).tolist()
         [[5.0, 5.0, 5.0, 8.0, 8.0]]
     """
     line = radar_map.max(axis=0)
-    columns = np.flatnonzero(line)
+    columns = np.flatnonzero((line > 0) & (line <= cap_m))
     if not columns.size:
         return np.full_like(radar_map, otherwise_m)
     distance = np.abs(np.arange(line.size)[:, None] - columns)
