@@ -9,8 +9,8 @@ from datasets3d.synth.config import _require
 class RadarScanConfig:
     """One of the sensor's two alternating scans.
 
-    "Sheet" is Continental's data sheet of the ARS 408-21, "real file" the one nuScenes sweep of RADAR_FRONT
-    that was at hand (125 returns).
+    "Sheet" marks figures that are commonly quoted from Continental's data sheet of the ARS 408-21; the sheet
+    itself was not at hand. "Real file" is one nuScenes sweep of RADAR_FRONT (125 returns).
     """
 
     half_view_deg: float
