@@ -68,7 +68,7 @@ class Setting:
     """A quarter of them is held out."""
     key_frames: int = 12
     batch_size: int = 4
-    steps: int = 400
+    steps: int = 500
     lr: float = 4e-3
     data_seed: int = 7
     width: int = 448

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,8 @@ from torch.utils.data import DataLoader, Dataset
 
 from sparse_beats_dense.records import load_records
 
+_records = lru_cache(maxsize=3)(load_records)
+"""Tables of a large data set take minutes: training, evaluation and report read them once."""
 ReadSample = Callable[[SampleRecord, Path, DepthReading], DepthSample]
 
 
@@ -132,7 +134,7 @@ class DepthData(pl.LightningDataModule):
         Raises:
             FileNotFoundError, ValueError: See `sparse_beats_dense.records.load_records`.
         """
-        return load_records(self.root, split, self.reading)
+        return _records(self.root, split, self.reading)
 
     def training_frames(self) -> DepthFrames:
         """Return the training samples, augmented."""
