@@ -21,7 +21,10 @@ def weights(tmp_path_factory):
     folder = tmp_path_factory.mktemp("weights")
     torch.manual_seed(0)
     save_weights(SparseBeatsDense(NETWORK), folder / "model.safetensors")
-    (folder / "config.yaml").write_text("model: {network: {base_width: 4, levels: 2}}\n")
+    # A run on a synthetic world also reads the true depth, which a picture of yours does not have.
+    (folder / "config.yaml").write_text(
+        "model: {network: {base_width: 4, levels: 2}}\ndata: {reading: {true_depth_folder: nowhere}}\n"
+    )
     return ["--ckpt", str(folder / "model.safetensors"), "--config", str(folder / "config.yaml")]
 
 

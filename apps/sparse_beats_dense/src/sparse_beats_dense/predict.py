@@ -6,6 +6,7 @@ import argparse
 import json
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -145,11 +146,12 @@ def main(arguments: Sequence[str]) -> int:
     from sparse_beats_dense.weights import load_network_file
 
     loaded = load_network_file(chosen.ckpt, config=chosen.config)
+    reading = replace(loaded.reading, true_depth_folder=None)
     if all(of_files):
-        root, record = Path("/"), record_of_files(*of_files, loaded.reading)
+        root, record = Path("/"), record_of_files(*of_files, reading)
     else:
-        root, record = chosen.root, find_record(chosen.root, chosen.split, chosen.token, loaded.reading)
-    sample = read_input_sample(record, root, loaded.reading)
+        root, record = chosen.root, find_record(chosen.root, chosen.split, chosen.token, reading)
+    sample = read_input_sample(record, root, reading)
     depth = predict_sample(loaded.network, sample)
     chosen.out.mkdir(parents=True, exist_ok=True)
     write_depth(chosen.out / "depth.png", depth)
