@@ -92,7 +92,7 @@ def test_a_pickle_written_under_numpy_1_is_read(tmp_path: Path) -> None:
     [
         ("samples/CAM_FRONT/a.jpg", "samples/CAM_FRONT/a.jpg"),
         ("data/nuscenes/samples/CAM_FRONT/a.jpg", "samples/CAM_FRONT/a.jpg"),
-        ("/home/me/samples/nuscenes/sweeps/CAM_FRONT/a.jpg", "sweeps/CAM_FRONT/a.jpg"),
+        ("/disk/me/samples/nuscenes/sweeps/CAM_FRONT/a.jpg", "sweeps/CAM_FRONT/a.jpg"),
         ("D:\\nuscenes\\samples\\CAM_FRONT\\a.jpg", "samples/CAM_FRONT/a.jpg"),
     ],
 )
