@@ -35,7 +35,7 @@ def load_records(root: Path, split: str, reading: DepthReading) -> list[SampleRe
             )
         with found.open("rb") as file:
             ours = FORMAT.encode() in file.read(HEAD_BYTES)
-        return read_records(found) if ours else read_published_infos(found)
+        return read_records(found) if ours else read_published_infos(found, progress=True)
     version, separator, name = split.rpartition("/")
     if not separator or not version:
         raise ValueError(
