@@ -166,8 +166,10 @@ def test_losses_and_gradients_with_fixed_statistics(model, batch, losses):
         spread = wanted["std"] or abs(wanted["mean"])
         assert gradient.mean().item() == pytest.approx(wanted["mean"], abs=1e-3 * spread), name
         assert gradient.std(correction=0).item() == pytest.approx(wanted["std"], rel=1e-3, abs=1e-12), name
+        # The README states no tolerance for single values. The released ones, of one thread, are up to 1.2e-3
+        # of the spread off double precision; ours are off by 1e-5 of it with two threads.
         first = gradient.flatten()[: len(wanted["first"])].tolist()
-        assert first == pytest.approx(wanted["first"], rel=1e-3, abs=1e-3 * spread), name
+        assert first == pytest.approx(wanted["first"], rel=1e-3, abs=2e-3 * spread), name
 
 
 @torch.no_grad()
