@@ -80,8 +80,8 @@ def masked_smooth_l1(
 
     Example:
         >>> zero, four = torch.zeros(2, 1, 1, 1), torch.full((2, 1, 1, 1), 4.0)
-        >>> [masked_smooth_l1(zero, four, four > 0, reduction=r).item() for r in ("official", "mean")]
-        [1.75, 3.5]
+        >>> tuple(masked_smooth_l1(zero, four, four > 0, reduction=r).item() for r in ("official", "mean"))
+        (1.75, 3.5)
     """
     loss = F.smooth_l1_loss(predicted.float(), target.float(), reduction="none")
     mean = loss.where(valid, 0).sum() / valid.sum().clamp(min=1)
