@@ -120,6 +120,7 @@ def test_the_authors_checkpoint_stands_for_the_published_model(tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:No complete tensor found:UserWarning")  # see the command
 def test_the_exported_file_runs_with_torch_alone_and_gives_the_same(tmp_path):
     torch.manual_seed(0)
     network = SparseBeatsDense(SparseBeatsDenseConfig(base_width=4, levels=1)).eval()

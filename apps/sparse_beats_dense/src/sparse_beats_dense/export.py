@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,8 +21,8 @@ def parser() -> argparse.ArgumentParser:
     """Return the options of the command."""
     options = argparse.ArgumentParser(
         prog="sparse_beats_dense export",
-        description="Write the model's inference path (no mask decoders) with torch.export, for one size of "
-        "picture and one picture at a time. The file is run with torch alone: "
+        description="Write the model's inference path (no mask decoders, batch normalisation folded) with "
+        "torch.export, for one size of picture and one picture at a time. The file is run with torch alone: "
         "torch.export.load(FILE).module()(image, radar, points, counts) gives the depth [1, 1, h, w] in "
         "metres, where image is [1, 3, h, w] BGR 0..255, radar [1, 1, h, w] metres, points [1, 200, 3] m "
         "in the camera's frame, zero padded, and counts [1] int64. The result is compared with the model's "
@@ -50,17 +51,7 @@ def export_network(network: SparseBeatsDense, *, width: int, height: int) -> Exp
         RuntimeError: The exported program gives another depth than the model.
     """
     import torch
-    from torch import nn
-
-    class Inference(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.network = network
-
-        def forward(
-            self, image: torch.Tensor, radar: torch.Tensor, points: torch.Tensor, counts: torch.Tensor
-        ) -> torch.Tensor:
-            return self.network.predict(image, radar, points, counts)
+    from fusion_models.sparse_beats_dense_inference import DepthPredictor
 
     generator = torch.Generator().manual_seed(0)
     image = torch.rand((1, 3, height, width), generator=generator) * 255
@@ -69,7 +60,7 @@ def export_network(network: SparseBeatsDense, *, width: int, height: int) -> Exp
     points = torch.rand((1, network.config.max_points, 3), generator=generator) * 50
     inputs = (image, radar, points, torch.tensor([40]))
     with torch.no_grad():
-        program = torch.export.export(Inference().eval(), inputs)
+        program = torch.export.export(DepthPredictor(network), inputs)
         expected, found = network.predict(*inputs), program.module()(*inputs)
     if not torch.allclose(found, expected, rtol=1e-4, atol=1e-4):
         raise RuntimeError(
@@ -92,7 +83,10 @@ def main(arguments: Sequence[str]) -> int:
     program = export_network(network, width=width, height=height)
     chosen.out.parent.mkdir(parents=True, exist_ok=True)
     partial = chosen.out.with_name(f"partial.{chosen.out.name}")
-    torch.export.save(program, partial)
+    with warnings.catch_warnings():
+        # Weights in channels-last order are saved as they are: that is meant, the loaded file gives the same.
+        warnings.filterwarnings("ignore", message="No complete tensor found")
+        torch.export.save(program, partial)
     partial.replace(chosen.out)
     sys.stdout.write(
         f"{chosen.out}: pictures of {width} x {height}; equal to the model on a random picture\n"

@@ -11,6 +11,7 @@ from jaxtyping import Bool, UInt8
 from tqdm import tqdm
 
 from datasets3d import _atomic
+from datasets3d.depth.pictures import decoded
 
 RADAR_CLASSES = {
     0: "wall",
@@ -51,8 +52,6 @@ def read_class_ids(path: Path | str) -> UInt8[np.ndarray, "h w"]:
         FileNotFoundError: No such file; says how to get it.
         ValueError: Not a picture, cut short, of several channels, or with ids that ADE20K does not have.
     """
-    from PIL import Image
-
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(
@@ -60,13 +59,7 @@ def read_class_ids(path: Path | str) -> UInt8[np.ndarray, "h w"]:
             "`datasets3d.depth.masks.unpack_masks`, make masks with a segmentation model for ADE20K, or read "
             "without masks (mask_folder null) and train without the mask decoder"
         )
-    try:
-        with Image.open(path) as image:
-            mode, ids = image.mode, np.array(image)
-    except (OSError, SyntaxError) as error:
-        raise ValueError(
-            f"datasets3d.depth: {path} is no readable picture ({error}); make it again"
-        ) from error
+    mode, ids = decoded(path)
     if mode not in ("L", "P"):
         raise ValueError(
             f"datasets3d.depth: {path} has mode {mode}; a mask is a PNG of 8 bits and one channel whose "

@@ -34,18 +34,10 @@ def read_depth_picture(path: Path | str) -> Float32[np.ndarray, "h w"]:
         FileNotFoundError: No such file.
         ValueError: Not a picture, cut short, or not of 16 bits and one channel.
     """
-    from PIL import Image
-
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"datasets3d.depth: no depth picture {path}")
-    try:
-        with Image.open(path) as image:
-            mode, steps = image.mode, np.array(image)
-    except (OSError, SyntaxError) as error:
-        raise ValueError(
-            f"datasets3d.depth: {path} is no readable picture ({error}); make it again"
-        ) from error
+    mode, steps = decoded(path)
     # Older Pillow calls 16 bits "I".
     if mode != "I" and not mode.startswith("I;16"):
         raise ValueError(
@@ -53,6 +45,23 @@ def read_depth_picture(path: Path | str) -> Float32[np.ndarray, "h w"]:
             "metres times 256"
         )
     return (steps / STEPS_PER_METRE).astype(np.float32)
+
+
+def decoded(path: Path) -> tuple[str, np.ndarray]:
+    """Return Pillow's mode and the pixels of a picture, not converted.
+
+    Raises:
+        ValueError: Not a picture, or cut short.
+    """
+    from PIL import Image
+
+    try:
+        with Image.open(path) as image:
+            return image.mode, np.array(image)
+    except (OSError, SyntaxError) as error:
+        raise ValueError(
+            f"datasets3d.depth: {path} is no readable picture ({error}); make it again"
+        ) from error
 
 
 def write_depth_picture(path: Path | str, depth_m: Float32[np.ndarray, "h w"]) -> None:
