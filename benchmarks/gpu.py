@@ -318,7 +318,7 @@ def time_points(torch) -> list[Row]:
 
 def make_batch(torch, *, frames: int, points: int):
     """Return a seeded batch of scattered points, cars and noise images."""
-    from fusion_models.batch import Batch
+    from fusion_models.detection.batch import Batch
 
     rng = np.random.default_rng(0)
     cloud = rng.uniform((0, -40, -2.5, 0), (70, 40, 0.5, 1), (frames, points, 4))
@@ -341,7 +341,7 @@ def make_batch(torch, *, frames: int, points: int):
 
 def time_detector(torch) -> Row:
     """ImagePG's detector: a training step, a prediction, the peak memory."""
-    from fusion_models.imagepg import Detector, DetectorConfig
+    from fusion_models.imagepg.model import Detector, DetectorConfig
 
     model = Detector(DetectorConfig()).cuda()
     batch = make_batch(torch, frames=2, points=20_000).to("cuda")

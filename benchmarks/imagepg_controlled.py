@@ -26,27 +26,27 @@ from typing import Any
 import numpy as np
 import torch
 from _record import write_record
-from appkit.optim import OneCycleConfig, adam_onecycle
-from appkit.sampling import Draw
 from datasets3d.frame import Frame
 from datasets3d.kitti import KittiDataset
 from datasets3d.shapes import ObjectShapes
 from datasets3d.synth import CameraConfig, LabelConfig, StreetConfig, SynthConfig, write_kitti
-from fusion_models import variants
-from fusion_models.batch import Batch, Detections, ImageInput, collate
-from fusion_models.bev_backbone import BevBackboneConfig
-from fusion_models.bev_fusion import GuidanceFusionConfig
-from fusion_models.copies import TEST_COPIES, TRAIN_COPIES
-from fusion_models.image_backbone import ImageBackboneConfig, SwinConfig
-from fusion_models.imagepg import Detector, DetectorConfig, DetectorOutputs
-from fusion_models.occupancy import OccupancyConfig
-from fusion_models.point_generator import GeneratorConfig
-from fusion_models.pointnet2 import SetAbstractionConfig
-from fusion_models.post_process import PostProcessConfig
-from fusion_models.proposals import ProposalConfig
-from fusion_models.roi_head import RoiHeadConfig
-from fusion_models.voxel_backbone import VoxelBackboneConfig, VoxelGrid
-from fusion_models.voxel_pool import VoxelPoolConfig
+from fusion3d_appkit.optim import OneCycleConfig, adam_onecycle
+from fusion3d_appkit.sampling import Draw
+from fusion_models.detection.batch import Batch, Detections, ImageInput, collate
+from fusion_models.detection.bev_backbone import BevBackboneConfig
+from fusion_models.detection.cloud_copies import TEST_COPIES, TRAIN_COPIES
+from fusion_models.detection.post_process import PostProcessConfig
+from fusion_models.detection.proposals import ProposalConfig
+from fusion_models.detection.voxel_backbone import VoxelBackboneConfig, VoxelGrid
+from fusion_models.detection.voxel_pool import VoxelPoolConfig
+from fusion_models.imagepg import variants
+from fusion_models.imagepg.guidance import GuidanceFusionConfig
+from fusion_models.imagepg.image_backbone import ImageBackboneConfig, SwinConfig
+from fusion_models.imagepg.model import Detector, DetectorConfig, DetectorOutputs
+from fusion_models.imagepg.occupancy import OccupancyConfig
+from fusion_models.imagepg.point_generator import GeneratorConfig
+from fusion_models.imagepg.pointnet2 import SetAbstractionConfig
+from fusion_models.imagepg.roi_head import RoiHeadConfig
 from geom3d import boxes
 from imagepg.data import DetectionFrames, TrainingConfig
 from imagepg.evaluation import evaluate, write_frame

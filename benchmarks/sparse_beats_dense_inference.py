@@ -28,8 +28,8 @@ from pathlib import Path
 import torch
 import torch.nn.functional as F
 from _record import write_record
-from fusion_models.sparse_beats_dense import SparseBeatsDense, SparseBeatsDenseConfig
-from fusion_models.sparse_beats_dense_inference import DepthPredictor
+from fusion_models.sparse_beats_dense.inference import DepthPredictor
+from fusion_models.sparse_beats_dense.model import SparseBeatsDense, SparseBeatsDenseConfig
 from torch import Tensor, nn
 
 RESULTS = Path(__file__).parent / "results" / "sparse_beats_dense_inference.json"

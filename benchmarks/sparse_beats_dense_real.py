@@ -23,7 +23,6 @@ from pathlib import Path
 import numpy as np
 import torch
 from _record import write_record
-from appkit.optim import CosineConfig, adam_cosine
 from datasets3d.depth import DepthReading, DepthSample, read_evaluation_sample, read_training_sample
 from datasets3d.nuscenes import (
     RADAR_FIELDS,
@@ -37,7 +36,13 @@ from datasets3d.nuscenes import (
     write_radar,
 )
 from evaluators.depth import beam_contrast, row_ripple
-from fusion_models import SparseBeatsDense, SparseBeatsDenseConfig, collate_depth, depth_completion_loss
+from fusion3d_appkit.optim import CosineConfig, adam_cosine
+from fusion_models.sparse_beats_dense import (
+    SparseBeatsDense,
+    SparseBeatsDenseConfig,
+    collate_depth,
+    depth_completion_loss,
+)
 from geom3d import transforms
 from PIL import Image
 from sparse_beats_dense.pictures import draw_depth, draw_errors, draw_radar, draw_stripes

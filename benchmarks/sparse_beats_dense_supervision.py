@@ -34,8 +34,6 @@ from typing import Any
 import numpy as np
 import torch
 from _record import write_record
-from appkit.optim import CosineConfig, adam_cosine
-from appkit.sampling import Draw
 from datasets3d.depth import (
     Accumulation,
     DepthAugmentation,
@@ -48,9 +46,11 @@ from datasets3d.depth import (
 from datasets3d.nuscenes import SampleRecord, build_records
 from datasets3d.synth import CameraConfig, NuscenesSynthConfig, write_nuscenes
 from evaluators.depth import row_ripple
-from fusion_models.depth_batch import DepthBatch, collate_depth
-from fusion_models.sparse_beats_dense import SparseBeatsDense, SparseBeatsDenseConfig
-from fusion_models.sparse_beats_dense_losses import depth_completion_loss
+from fusion3d_appkit.optim import CosineConfig, adam_cosine
+from fusion3d_appkit.sampling import Draw
+from fusion_models.sparse_beats_dense.batch import DepthBatch, collate_depth
+from fusion_models.sparse_beats_dense.losses import depth_completion_loss
+from fusion_models.sparse_beats_dense.model import SparseBeatsDense, SparseBeatsDenseConfig
 from sparse_beats_dense.data import DepthFrames
 from sparse_beats_dense.evaluation import DepthEvaluation, DepthScores
 from tqdm import tqdm

@@ -2,7 +2,7 @@ import os
 
 import pytest
 import torch
-from appkit.checkpoints import last_checkpoint, read_checkpoint
+from fusion3d_appkit.checkpoints import last_checkpoint, read_checkpoint
 
 
 @pytest.fixture

@@ -1,7 +1,7 @@
 from dataclasses import dataclass, field
 
 import pytest
-from appkit.cli import AppParser, nearest_options, plain_defaults
+from fusion3d_appkit.cli import AppParser, nearest_options, plain_defaults
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@ import subprocess
 import sys
 
 import pytest
-from appkit.commands import Command, dispatch
+from fusion3d_appkit.commands import Command, dispatch
 
 
 def run(words: list[str], result: int = 0) -> int:
@@ -43,7 +43,7 @@ def test_an_error_in_a_reading_process_comes_without_its_traceback(capsys):
     assert capsys.readouterr().err == "tool: no image_2/000001.png; expected\n  image_2/\n"
 
 
-@pytest.mark.parametrize("module", ["appkit", "appkit.commands"])
+@pytest.mark.parametrize("module", ["fusion3d_appkit", "fusion3d_appkit.commands"])
 def test_import_brings_neither_torch_nor_lightning(module):
     code = f"import sys, {module}; sys.exit(any(name in sys.modules for name in ('torch', 'lightning')))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -1,5 +1,5 @@
 import numpy as np
-from appkit.draw import (
+from fusion3d_appkit.draw import (
     FOUND,
     HEAT_SCALE,
     INK,

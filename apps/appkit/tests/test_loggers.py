@@ -1,6 +1,6 @@
 import math
 
-from appkit.loggers import JsonlLogger, read_metrics
+from fusion3d_appkit.loggers import JsonlLogger, read_metrics
 
 
 def test_what_is_logged_is_read_back(tmp_path):

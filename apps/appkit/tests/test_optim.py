@@ -2,7 +2,7 @@ import math
 
 import pytest
 import torch
-from appkit.optim import CosineConfig, OneCycleConfig, adam_cosine, adam_onecycle
+from fusion3d_appkit.optim import CosineConfig, OneCycleConfig, adam_cosine, adam_onecycle
 
 
 def rates(steps: int) -> tuple[list[float], list[float]]:

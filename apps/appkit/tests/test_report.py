@@ -4,8 +4,8 @@ from html.parser import HTMLParser
 
 import numpy as np
 import pytest
-from appkit.charts import Axes, line_chart
-from appkit.report import Section, drawing, note, photo, row, spread, table, write_report
+from fusion3d_appkit.charts import Axes, line_chart
+from fusion3d_appkit.report import Section, drawing, note, photo, row, spread, table, write_report
 from PIL import Image
 
 

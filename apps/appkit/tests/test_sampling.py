@@ -1,6 +1,6 @@
 import pytest
-from appkit import sampling
-from appkit.sampling import EpochSampler
+from fusion3d_appkit import sampling
+from fusion3d_appkit.sampling import EpochSampler
 
 
 def draws(epoch: int, *, shuffle: bool = True, count: int = 10) -> list[int]:

@@ -1,5 +1,5 @@
 import pytest
-from appkit.training import option, without_option
+from fusion3d_appkit.training import option, without_option
 
 
 @pytest.mark.parametrize("given", [["--ckpt_path", "none"], ["--ckpt_path=none"]])

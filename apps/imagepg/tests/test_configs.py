@@ -3,10 +3,10 @@ from pathlib import Path
 import lightning.pytorch as pl
 import pytest
 import torch
-from appkit.cli import AppParser, plain_defaults
-from appkit.commands import config_file
-from fusion_models import variants
-from fusion_models.imagepg import Detector, DetectorConfig
+from fusion3d_appkit.cli import AppParser, plain_defaults
+from fusion3d_appkit.commands import config_file
+from fusion_models.imagepg import variants
+from fusion_models.imagepg.model import Detector, DetectorConfig
 from imagepg import demo
 from imagepg.data import KittiData
 from imagepg.task import DetectionTask

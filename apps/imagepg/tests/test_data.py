@@ -8,14 +8,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from appkit.sampling import Draw
 from datasets3d import augment
 from datasets3d.database import SamplingConfig, build_database
 from datasets3d.frame import Frame
 from datasets3d.kitti import KittiDataset
 from datasets3d.shapes import ObjectShapes
-from fusion_models.batch import ImageInput, collate
-from fusion_models.imagepg import DetectorConfig
+from fusion3d_appkit.sampling import Draw
+from fusion_models.detection.batch import ImageInput, collate
+from fusion_models.imagepg.model import DetectorConfig
 from imagepg.data import DetectionFrames, KittiData, TrainingConfig
 from PIL import Image
 

@@ -7,7 +7,7 @@ import warnings
 
 import pytest
 import torch
-from appkit.loggers import read_metrics
+from fusion3d_appkit.loggers import read_metrics
 from imagepg.__main__ import main
 from imagepg.train import build
 

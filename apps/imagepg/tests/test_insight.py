@@ -3,11 +3,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from appkit.sampling import Draw
 from datasets3d.kitti import KittiDataset
 from datasets3d.shapes import ObjectShapes, add_dense_points
-from fusion_models.batch import ImageInput, collate
-from fusion_models.copies import CloudCopy
+from fusion3d_appkit.sampling import Draw
+from fusion_models.detection.batch import ImageInput, collate
+from fusion_models.detection.cloud_copies import CloudCopy
 from imagepg.data import DetectionFrames
 from imagepg.insight import FrameInsight, describe, look_inside
 from imagepg.pictures import frame_pictures, write_pictures

@@ -1,5 +1,5 @@
 import pytest
-from appkit.checkpoints import last_checkpoint
+from fusion3d_appkit.checkpoints import last_checkpoint
 from imagepg.__main__ import main
 from PIL import Image
 

@@ -10,9 +10,9 @@ import warnings
 import numpy as np
 import pytest
 import torch
-from appkit.checkpoints import last_checkpoint
-from appkit.loggers import read_metrics
 from datasets3d.__main__ import main as datasets3d_main
+from fusion3d_appkit.checkpoints import last_checkpoint
+from fusion3d_appkit.loggers import read_metrics
 from imagepg.__main__ import main
 from imagepg.train import build
 

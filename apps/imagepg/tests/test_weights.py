@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from fusion_models.imagepg import Detector, DetectorConfig
+from fusion_models.imagepg.model import Detector, DetectorConfig
 from fusion_models.weights import load_official, read_official, save_weights
 from imagepg.__main__ import main
 from imagepg.inference import load_detector

@@ -2,10 +2,10 @@ from pathlib import Path
 
 import lightning.pytorch as pl
 import pytest
-from appkit.cli import AppParser
-from appkit.commands import config_file
 from datasets3d.depth import DepthAugmentation, DepthReading
-from fusion_models.sparse_beats_dense import SparseBeatsDenseConfig
+from fusion3d_appkit.cli import AppParser
+from fusion3d_appkit.commands import config_file
+from fusion_models.sparse_beats_dense.model import SparseBeatsDenseConfig
 from jsonargparse import ArgumentParser
 from sparse_beats_dense import train
 from sparse_beats_dense.data import DepthData

@@ -4,7 +4,6 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from appkit.sampling import Draw
 from datasets3d.depth import (
     DepthAugmentation,
     DepthReading,
@@ -13,7 +12,8 @@ from datasets3d.depth import (
     read_training_sample,
 )
 from datasets3d.nuscenes import read_records, write_published_infos
-from fusion_models.sparse_beats_dense import SparseBeatsDenseConfig
+from fusion3d_appkit.sampling import Draw
+from fusion_models.sparse_beats_dense.model import SparseBeatsDenseConfig
 from sparse_beats_dense.data import DepthData, DepthFrames, Splits
 from sparse_beats_dense.records import load_records
 

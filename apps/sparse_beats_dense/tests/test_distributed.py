@@ -12,7 +12,7 @@ pytestmark = pytest.mark.filterwarnings("ignore")
 # them, and those that this process's own samples alone would give. Then an evaluation.
 PROCESS = """
 import sys, torch
-from fusion_models.sparse_beats_dense_losses import depth_completion_loss
+from fusion_models.sparse_beats_dense.losses import depth_completion_loss
 from sparse_beats_dense.train import build
 cli = build(sys.argv[2:], subcommand=False)
 task, batches, kept = cli.model, [], {}

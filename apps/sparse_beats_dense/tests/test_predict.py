@@ -5,7 +5,7 @@ import pytest
 import torch
 from datasets3d.nuscenes import read_records
 from evaluators.depth import read_depth
-from fusion_models.sparse_beats_dense import SparseBeatsDense, SparseBeatsDenseConfig
+from fusion_models.sparse_beats_dense.model import SparseBeatsDense, SparseBeatsDenseConfig
 from fusion_models.weights import save_weights
 from sparse_beats_dense.__main__ import main
 from sparse_beats_dense.export import export_network

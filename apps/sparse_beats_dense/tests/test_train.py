@@ -5,11 +5,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from appkit.checkpoints import last_checkpoint
-from appkit.loggers import read_metrics
 from datasets3d.nuscenes import read_records, write_records
 from evaluators.depth import read_depth
-from fusion_models.sparse_beats_dense import SparseBeatsDense, SparseBeatsDenseConfig
+from fusion3d_appkit.checkpoints import last_checkpoint
+from fusion3d_appkit.loggers import read_metrics
+from fusion_models.sparse_beats_dense.model import SparseBeatsDense, SparseBeatsDenseConfig
 from sparse_beats_dense.__main__ import main
 from sparse_beats_dense.train import build
 

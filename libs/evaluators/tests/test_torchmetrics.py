@@ -216,7 +216,9 @@ def test_without_torchmetrics_the_cure_is_named() -> None:
     code = "import sys; sys.modules['torchmetrics'] = None; import evaluators.torchmetrics"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode != 0
-    assert re.search(r'needs torch and torchmetrics .*pip install "evaluators\[torchmetrics\]"', done.stderr)
+    assert re.search(
+        r'needs torch and torchmetrics .*pip install "fusion3d-evaluators\[torchmetrics\]"', done.stderr
+    )
 
 
 def rank_main(rank: int, folder: str, frames: dict[str, np.ndarray]) -> None:

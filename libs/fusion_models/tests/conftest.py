@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from fusion_models.batch import Batch
+from fusion_models.detection.batch import Batch
 
 NpzReader = Callable[[str], dict[str, np.ndarray]]
 

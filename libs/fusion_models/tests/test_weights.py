@@ -3,8 +3,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from fusion_models.imagepg import Detector, DetectorConfig
-from fusion_models.variants import pg_rcnn, with_image
+from fusion_models.imagepg.model import Detector, DetectorConfig
+from fusion_models.imagepg.variants import pg_rcnn, with_image
 from fusion_models.weights import (
     convert_official,
     load_official,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-from appkit.commands import Command, dispatch
+from fusion3d_appkit.commands import Command, dispatch
 
 
 def _train(command: str, arguments: Sequence[str]) -> int:

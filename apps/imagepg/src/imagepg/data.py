@@ -10,15 +10,15 @@ from typing import Any
 import lightning.pytorch as pl
 import numpy as np
 import torch
-from appkit.sampling import Draw, EpochSampler
 from datasets3d import augment as augmentation
 from datasets3d.augment import RandomAugmentation
 from datasets3d.database import ObjectDatabase, SamplingConfig, sample_objects
 from datasets3d.frame import Frame
 from datasets3d.kitti import KittiDataset
 from datasets3d.shapes import ObjectShapes, add_dense_points
-from fusion_models.batch import Batch, ImageInput, collate
-from fusion_models.imagepg import DetectorConfig
+from fusion3d_appkit.sampling import Draw, EpochSampler
+from fusion_models.detection.batch import Batch, ImageInput, collate
+from fusion_models.imagepg.model import DetectorConfig
 from torch.utils.data import DataLoader, Dataset
 
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from appkit.commands import config_file
+from fusion3d_appkit.commands import config_file
 
 if TYPE_CHECKING:
     from evaluators.kitti import KittiResult

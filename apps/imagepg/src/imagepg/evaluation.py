@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from datasets3d.kitti import KittiDataset, write_detections
 from evaluators.kitti import KittiResult, evaluate_folders
-from fusion_models.batch import Detections
+from fusion_models.detection.batch import Detections
 
 
 def write_frame(

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-from appkit import report
-from appkit.report import Section, spread
-from appkit.sampling import Draw
 from datasets3d.frame import Frame
 from datasets3d.shapes import ObjectShapes, add_dense_points
-from fusion_models.batch import collate
+from fusion3d_appkit import report
+from fusion3d_appkit.report import Section, spread
+from fusion3d_appkit.sampling import Draw
+from fusion_models.detection.batch import collate
 from PIL import Image
 
 from imagepg.data import DetectionFrames, KittiData

@@ -12,12 +12,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from fusion_models.batch import Batch
-from fusion_models.copies import CloudCopy, vote
-from fusion_models.deform_fusion import project_to_pixels
-from fusion_models.imagepg import Detector, DetectorOutputs
-from fusion_models.occupancy import occupancy_target, occupied_cells
-from fusion_models.point_generator import ImageGuidance
+from fusion_models.detection.batch import Batch
+from fusion_models.detection.cloud_copies import CloudCopy, vote
+from fusion_models.imagepg.deform_fusion import project_to_pixels
+from fusion_models.imagepg.model import Detector, DetectorOutputs
+from fusion_models.imagepg.occupancy import occupancy_target, occupied_cells
+from fusion_models.imagepg.point_generator import ImageGuidance
 from geom3d import overlap
 from torch import nn
 

@@ -7,14 +7,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
-from appkit import report
-from appkit.charts import Axes, line_chart
-from appkit.curves import loss_section
-from appkit.draw import BevView, draw_bev, draw_image
-from appkit.report import Section, spread
 from datasets3d.frame import Frame
 from datasets3d.kitti import KittiDataset
 from evaluators.kitti import KittiResult, read_detections
+from fusion3d_appkit import report
+from fusion3d_appkit.charts import Axes, line_chart
+from fusion3d_appkit.curves import loss_section
+from fusion3d_appkit.draw import BevView, draw_bev, draw_image
+from fusion3d_appkit.report import Section, spread
 from geom3d.kitti import boxes_lidar_from_camera
 
 from imagepg.data import KittiData
@@ -112,7 +112,7 @@ def shown_detections(
 
 def record_frames(source: KittiDataset, detections_dir: Path, *, folder: Path, count: int) -> None:
     """Write 3D recordings of the first `count` frames as `<folder>/<frame>.rrd` (needs rerun-sdk)."""
-    from appkit.recording import record_frame
+    from fusion3d_appkit.recording import record_frame
 
     for index in range(min(count, len(source))):
         frame = source[index]

@@ -7,7 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from appkit.draw import (
+from datasets3d.frame import Frame
+from fusion3d_appkit.draw import (
     DISTINCT,
     FOUND,
     HEAT_SCALE,
@@ -31,7 +32,6 @@ from appkit.draw import (
     titled,
     write,
 )
-from datasets3d.frame import Frame
 from geom3d import boxes as box_ops
 from geom3d.cameras import PinholeCamera
 from PIL import Image, ImageDraw

@@ -94,8 +94,8 @@ def _check_size(camera: PinholeCamera, image: Path, calib: Path) -> None:
 def main(arguments: Sequence[str]) -> int:
     """Run the command; return the exit status."""
     chosen = parser().parse_args(arguments)
-    from appkit.draw import BevView, draw_bev, draw_image
     from datasets3d.kitti import write_detections
+    from fusion3d_appkit.draw import BevView, draw_bev, draw_image
 
     from imagepg.inference import batch_of, detect, load_detector
 
@@ -136,7 +136,7 @@ def main(arguments: Sequence[str]) -> int:
         insight = look_inside(loaded.detector, batch_of(loaded, frame))
         write_pictures(insight, frame, chosen.out, min_score=chosen.min_score)
     if chosen.rerun:
-        from appkit.recording import record_frame
+        from fusion3d_appkit.recording import record_frame
 
         record_frame(chosen.out / "frame.rrd", frame, truth=nothing, found=boxes, labels=names)
     for name, box, score in zip(names, boxes, scores, strict=True):

@@ -10,12 +10,12 @@ from typing import Any
 
 import lightning.pytorch as pl
 import torch
-from appkit.optim import OneCycleConfig, adam_onecycle
 from evaluators.kitti import KittiResult
-from fusion_models.anchor_head import AnchorLosses
-from fusion_models.batch import Batch
-from fusion_models.imagepg import Detector, DetectorConfig, DetectorLosses
-from fusion_models.roi_losses import RoiLosses
+from fusion3d_appkit.optim import OneCycleConfig, adam_onecycle
+from fusion_models.detection.anchor_head import AnchorLosses
+from fusion_models.detection.batch import Batch
+from fusion_models.imagepg.model import Detector, DetectorConfig, DetectorLosses
+from fusion_models.imagepg.roi_losses import RoiLosses
 from fusion_models.weights import save_weights
 
 from imagepg import evaluation

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from appkit.cli import plain_defaults
-from appkit.training import TrainingApp
-from fusion_models.imagepg import DetectorConfig
+from fusion3d_appkit.cli import plain_defaults
+from fusion3d_appkit.training import TrainingApp
+from fusion_models.imagepg.model import DetectorConfig
 
 from imagepg.data import KittiData
 from imagepg.task import DetectionTask

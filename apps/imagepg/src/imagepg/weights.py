@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from appkit.weights import WeightFiles
-from fusion_models.imagepg import DetectorConfig
+from fusion3d_appkit.weights import WeightFiles
+from fusion_models.imagepg.model import DetectorConfig
 from fusion_models.weights import load_official
 
 WEIGHTS = WeightFiles(app="imagepg", prefix="detector.", released="model_state", load_released=load_official)

@@ -11,7 +11,6 @@ from typing import Any
 import lightning.pytorch as pl
 import numpy as np
 import torch
-from appkit.sampling import Draw, EpochSampler
 from datasets3d.depth import (
     DepthAugmentation,
     DepthReading,
@@ -21,8 +20,9 @@ from datasets3d.depth import (
     read_training_sample,
 )
 from datasets3d.nuscenes import SampleRecord
-from fusion_models.depth_batch import DepthBatch, collate_depth
-from fusion_models.sparse_beats_dense import SparseBeatsDenseConfig
+from fusion3d_appkit.sampling import Draw, EpochSampler
+from fusion_models.sparse_beats_dense.batch import DepthBatch, collate_depth
+from fusion_models.sparse_beats_dense.model import SparseBeatsDenseConfig
 from torch.utils.data import DataLoader, Dataset
 
 from sparse_beats_dense.records import load_records

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from appkit.commands import config_file
+from fusion3d_appkit.commands import config_file
 
 if TYPE_CHECKING:
     from evaluators.depth import DepthResult
@@ -103,8 +103,8 @@ def baselines(data: DepthData) -> dict[str, DepthResult]:
     The constant is the best one for the training frames, which is what a network could learn as well.
     """
     import numpy as np
-    from appkit.sampling import Draw
     from datasets3d.depth import read_evaluation_sample
+    from fusion3d_appkit.sampling import Draw
 
     from sparse_beats_dense.baselines import best_constant, nearest_radar
     from sparse_beats_dense.evaluation import score_maps

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 from evaluators.depth import DepthEvaluator, DepthResult, write_depth_png
-from fusion_models.depth_batch import DepthBatch
+from fusion_models.sparse_beats_dense.batch import DepthBatch
 from jaxtyping import Float
 
 PROTOCOL = "sparse-beats-dense"

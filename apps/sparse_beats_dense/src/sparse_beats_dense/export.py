@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from fusion_models.sparse_beats_dense import SparseBeatsDense
+    from fusion_models.sparse_beats_dense.model import SparseBeatsDense
     from torch.export import ExportedProgram
 
 SIZE_WH = (1600, 900)
@@ -51,7 +51,7 @@ def export_network(network: SparseBeatsDense, *, width: int, height: int) -> Exp
         RuntimeError: The exported program gives another depth than the model.
     """
     import torch
-    from fusion_models.sparse_beats_dense_inference import DepthPredictor
+    from fusion_models.sparse_beats_dense.inference import DepthPredictor
 
     generator = torch.Generator().manual_seed(0)
     image = torch.rand((1, 3, height, width), generator=generator) * 255

@@ -8,14 +8,14 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from appkit import report
-from appkit.curves import loss_section
-from appkit.report import Section, spread
-from appkit.sampling import Draw
 from datasets3d.depth import DepthSample
 from evaluators.depth import DepthResult
-from fusion_models.depth_batch import collate_depth
-from fusion_models.sparse_beats_dense import SparseBeatsDense
+from fusion3d_appkit import report
+from fusion3d_appkit.curves import loss_section
+from fusion3d_appkit.report import Section, spread
+from fusion3d_appkit.sampling import Draw
+from fusion_models.sparse_beats_dense.batch import collate_depth
+from fusion_models.sparse_beats_dense.model import SparseBeatsDense
 
 from sparse_beats_dense.data import DepthData
 from sparse_beats_dense.evaluation import DepthScores

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-from appkit.draw import below, colour_bar, draw_dots, shades, titled
 from evaluators.depth.stripes import STEPS_PX
+from fusion3d_appkit.draw import below, colour_bar, draw_dots, shades, titled
 from jaxtyping import Float, Float64, UInt8
 from PIL import Image, ImageDraw
 from scipy.ndimage import uniform_filter1d

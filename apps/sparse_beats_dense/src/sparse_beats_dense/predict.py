@@ -169,7 +169,7 @@ def main(arguments: Sequence[str]) -> int:
 
 def overview(sample: DepthSample, depth: np.ndarray) -> Image.Image:
     """Return one picture: what the model saw, its depth, and its stripes, one below the other."""
-    from appkit.draw import below
+    from fusion3d_appkit.draw import below
 
     from sparse_beats_dense.pictures import draw_depth, draw_radar, draw_stripes
 

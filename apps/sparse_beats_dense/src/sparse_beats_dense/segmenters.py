@@ -126,7 +126,7 @@ def _python(path: str) -> nn.Module:
 
 
 def _load(model: nn.Module, path: Path) -> None:
-    from appkit.checkpoints import read_checkpoint
+    from fusion3d_appkit.checkpoints import read_checkpoint
 
     if path.suffix == ".safetensors":
         from fusion_models.weights import load_weights

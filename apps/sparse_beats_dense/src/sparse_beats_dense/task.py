@@ -9,10 +9,10 @@ from typing import Any
 
 import lightning.pytorch as pl
 import torch
-from appkit.optim import CosineConfig, adam_cosine
-from fusion_models.depth_batch import DepthBatch
-from fusion_models.sparse_beats_dense import SparseBeatsDense, SparseBeatsDenseConfig
-from fusion_models.sparse_beats_dense_losses import DepthLosses, Reduction, depth_completion_loss
+from fusion3d_appkit.optim import CosineConfig, adam_cosine
+from fusion_models.sparse_beats_dense.batch import DepthBatch
+from fusion_models.sparse_beats_dense.losses import DepthLosses, Reduction, depth_completion_loss
+from fusion_models.sparse_beats_dense.model import SparseBeatsDense, SparseBeatsDenseConfig
 from fusion_models.weights import save_weights
 
 from sparse_beats_dense.data import DepthData
@@ -32,7 +32,7 @@ class DepthTask(pl.LightningModule):
     Args:
         network: The model.
         optim: The schedule; its length is the trainer's.
-        reduction: How the depth loss is scaled, see `fusion_models.sparse_beats_dense_losses.Reduction`.
+        reduction: How the depth loss is scaled, see `fusion_models.sparse_beats_dense.losses.Reduction`.
         weights: File to start from, whole: a checkpoint of `sparse_beats_dense fit`, safetensors, or the
             authors' checkpoint. None starts from random weights.
         write_depths: `test` writes every predicted map as a PNG (1 to 2 MB each at full size).

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from appkit.cli import plain_defaults
-from appkit.training import TrainingApp
 from datasets3d.depth import DepthAugmentation
-from fusion_models.sparse_beats_dense import SparseBeatsDenseConfig
+from fusion3d_appkit.cli import plain_defaults
+from fusion3d_appkit.training import TrainingApp
+from fusion_models.sparse_beats_dense.model import SparseBeatsDenseConfig
 
 from sparse_beats_dense.data import DepthData
 from sparse_beats_dense.task import DepthTask

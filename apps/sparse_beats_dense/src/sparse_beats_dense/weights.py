@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import NamedTuple
 
-from appkit.weights import Part, WeightFiles
 from datasets3d.depth import DepthReading
-from fusion_models.sparse_beats_dense import SparseBeatsDense, SparseBeatsDenseConfig
-from fusion_models.sparse_beats_dense_weights import load_network
+from fusion3d_appkit.weights import Part, WeightFiles
+from fusion_models.sparse_beats_dense.model import SparseBeatsDense, SparseBeatsDenseConfig
+from fusion_models.sparse_beats_dense.weights import load_network
 
 WEIGHTS = WeightFiles(
     app="sparse_beats_dense", prefix="network.", released="network", load_released=load_network
@@ -35,7 +35,7 @@ def load_network_file(path: Path, *, config: Path | None = None) -> LoadedNetwor
         config: YAML of a run or of `configs/`, taken instead.
 
     Raises:
-        FileNotFoundError, ValueError: See `appkit.weights.WeightFiles`.
+        FileNotFoundError, ValueError: See `fusion3d_appkit.weights.WeightFiles`.
     """
     found = WEIGHTS.configuration(path, PARTS, config=config)
     network = SparseBeatsDense(found.network)

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-pytest.importorskip("embreex", reason="needs the extra: pip install datasets3d[synth]")
+pytest.importorskip("embreex", reason="needs the extra: pip install fusion3d-datasets3d[synth]")
 
 from datasets3d.nuscenes.tables import TABLES
 from datasets3d.synth import (

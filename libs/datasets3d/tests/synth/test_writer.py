@@ -142,4 +142,4 @@ def test_without_the_extra_the_import_names_it():
     code = "import sys; sys.modules['embreex'] = None; sys.modules['trimesh'] = None; import datasets3d.synth"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode != 0
-    assert "pip install 'datasets3d[synth]'" in done.stderr
+    assert "pip install 'fusion3d-datasets3d[synth]'" in done.stderr

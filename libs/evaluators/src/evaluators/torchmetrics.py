@@ -1,6 +1,6 @@
 """Any evaluator as a `torchmetrics.Metric`; the only module here that needs torch.
 
-pip install "evaluators[torchmetrics]"
+pip install "fusion3d-evaluators[torchmetrics]"
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ try:
 except ImportError as error:
     raise ImportError(
         f"evaluators.torchmetrics needs torch and torchmetrics ({error});"
-        ' pip install "evaluators[torchmetrics]"'
+        ' pip install "fusion3d-evaluators[torchmetrics]"'
     ) from error
 
 __all__ = ["EvaluatorMetric"]

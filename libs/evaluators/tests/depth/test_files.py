@@ -72,7 +72,7 @@ def test_other_content_is_refused_with_a_cure(tmp_path: Path) -> None:
 def test_without_pillow_the_cure_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_depth_png(tmp_path / "a.png", np.ones((2, 2)))
     monkeypatch.setitem(sys.modules, "PIL", None)
-    with pytest.raises(ImportError, match=r"pip install 'evaluators\[depth\]'"):
+    with pytest.raises(ImportError, match=r"pip install 'fusion3d-evaluators\[depth\]'"):
         read_depth(tmp_path / "a.png")
 
 

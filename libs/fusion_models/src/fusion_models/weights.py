@@ -10,7 +10,7 @@ from safetensors.torch import load_file, save_file
 from sparseops import weight_from_spconv
 from torch import Tensor, nn
 
-from fusion_models import bev_fusion, image_backbone, occupancy, roi_head
+from fusion_models.imagepg import guidance, image_backbone, occupancy, roi_head
 
 _KERNEL_EDGE = 3
 """Longest edge of a sparse kernel of the family; a first axis longer than that is the output channels."""
@@ -27,7 +27,7 @@ _PARTS = (
     ("image.", ("image_backbone.", "neck."), image_backbone.convert_official),
     ("roi.", ("roi_head.",), roi_head.convert_official),
     ("occupancy.", ("bev_heatmap_head.",), occupancy.convert_official),
-    ("guidance.", ("backbone_2d.bev_fuse_blocks.", "backbone_2d.ADF_blocks."), bev_fusion.convert_official),
+    ("guidance.", ("backbone_2d.bev_fuse_blocks.", "backbone_2d.ADF_blocks."), guidance.convert_official),
 )
 """Where a part sits in the detector, the prefixes of its released names, and its converter."""
 

@@ -1,6 +1,6 @@
 """Synthetic streets with LiDAR, cameras and radars, written as data sets of KITTI or nuScenes.
 
-Needs the extra `synth`: pip install 'datasets3d[synth]'.
+Needs the extra `synth`: pip install 'fusion3d-datasets3d[synth]'.
 """
 
 from datasets3d.synth.ade20k import ade20k_ids

@@ -13,7 +13,7 @@ try:
 except ImportError as error:
     raise ImportError(
         f"datasets3d.synth casts rays with trimesh and embreex; {error.name or error} cannot be imported; "
-        "install them with: pip install 'datasets3d[synth]'"
+        "install them with: pip install 'fusion3d-datasets3d[synth]'"
     ) from error
 
 SURFACE_OFFSET_M = 2e-3

@@ -24,7 +24,7 @@ threshold accuracies, as means over images and over pixels, up to several larges
 range; and how strongly the prediction shows the rows that a LiDAR samples (stripes).
 
 A depth map is one file with the same name in both folders (a split file lists names without suffix):
-  .png        one channel of 16 bits, metres times 256, 0 is no depth (pip install 'evaluators[depth]')
+  .png        one channel of 16 bits, metres times 256, 0 is no depth (needs fusion3d-evaluators[depth])
   .npy .npz   floating-point metres [height, width]; in ground truth 0 is no depth
 Only pixels with ground truth count. A prediction for every image is needed.
 

@@ -22,7 +22,7 @@ _PNG_END: Final = 65535
 def read_depth(path: str | Path) -> Float64[np.ndarray, "h w"]:
     """Return a depth map in metres; 0 where a PNG has no depth.
 
-    * `.png`: one channel of 16 bits, metres times 256 (needs Pillow: `pip install evaluators[depth]`);
+    * `.png`: one channel of 16 bits, metres times 256 (needs `fusion3d-evaluators[depth]`);
     * `.npy`: an array [h, w] of floating-point metres;
     * `.npz`: the same as its only array, or as the one named "depth".
 
@@ -90,7 +90,7 @@ def _pillow() -> Any:
         from PIL import Image
     except ImportError:
         raise ImportError(
-            "PNG files need Pillow, which is not installed: pip install 'evaluators[depth]',"
+            "PNG files need Pillow, which is not installed: pip install 'fusion3d-evaluators[depth]',"
             " or store depth maps as .npy in metres"
         ) from None
     return Image

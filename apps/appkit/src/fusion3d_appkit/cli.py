@@ -1,0 +1,193 @@
+"""The command line of an app: LightningCLI with short errors that name the nearest option."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import difflib
+import re
+import sys
+import typing
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+import lightning.pytorch as pl
+from lightning.pytorch.callbacks import ModelCheckpoint, TQDMProgressBar
+from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
+from lightning.pytorch.loggers import TensorBoardLogger
+
+from fusion3d_appkit.loggers import JsonlLogger
+
+# How jsonargparse words it: for a sub-command, on the command line, in a file.
+UNKNOWN_OPTION = re.compile(r"(?:does not accept option|unrecognized arguments:|^Option) '?(?:--)?([\w.]+)")
+
+# What it says about every `X | None` that does not fit, around the line that tells what is wrong.
+UNION_DETAIL = re.compile(
+    r" *(Does not validate against any|Subtypes:|Errors:|- Problem with given class|- Expected a .*NoneType"
+    r"|Given value type:|Given value: NestedArg)"
+)
+
+
+class AppParser(LightningArgumentParser):
+    """A parser whose errors are a few lines: what is wrong, the nearest valid option, where to look."""
+
+    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
+        """Print the error and leave with status 2; a parser that jsonargparse makes for a part raises."""
+        if not self.exit_on_error:
+            super().error(message, ex)
+        kept = [line for line in message.splitlines() if not UNION_DETAIL.match(line)]
+        lines = ["error: " + "\n".join(kept)]
+        if match := UNKNOWN_OPTION.search(message):
+            nearest = nearest_options(match[1], self._known_options())
+            if nearest:
+                lines.append(f"did you mean {' or '.join(nearest)}?")
+        lines.append(
+            f"`{self.prog.split()[0]} fit --help` lists every option; a YAML file has the same names, nested"
+        )
+        print("\n".join(lines), file=sys.stderr)  # noqa: T201
+        sys.exit(2)
+
+    def parse_args(self, args: Sequence[str] | None = None, *rest: Any, **kwargs: Any) -> Any:
+        """Parse; refuse unknown options of parts that may be None, which jsonargparse would let pass."""
+        parts, known = self._optional_parts(), set(self._known_options())
+        for word in sys.argv[1:] if args is None else args:
+            name = word.removeprefix("--").split("=")[0]
+            if word.startswith("--") and name.startswith(parts) and name not in known:
+                self.error(f"unrecognized arguments: --{name}")
+        return super().parse_args(args, *rest, **kwargs)
+
+    def _option_actions(self) -> list[argparse.Action]:
+        actions = list(self._actions)
+        for action in self._actions:
+            for child in (getattr(action, "choices", None) or {}).values() if _is_subcommands(action) else ():
+                actions += child._actions
+        return [action for action in actions if action.option_strings and not action.dest.endswith(".help")]
+
+    def _known_options(self) -> list[str]:
+        names: set[str] = set()
+        for action in self._option_actions():
+            names |= {action.dest, *_options_below(action.dest, getattr(action, "_typehint", None))}
+        return sorted(names)
+
+    def _optional_parts(self) -> tuple[str, ...]:
+        """Return the beginnings of the options below the parts that may be None."""
+        found = [
+            action.dest
+            for action in self._option_actions()
+            if any(_options_below("", getattr(action, "_typehint", None)))
+        ]
+        return tuple(f"{name}." for name in found)
+
+
+def _options_below(prefix: str, hint: object) -> Iterator[str]:
+    """Yield the names of the fields of `SomeDataclass | None`, and of dataclasses and such unions inside."""
+    inner = [part for part in typing.get_args(hint) if part is not type(None)]
+    if len(inner) == 1 and type(None) in typing.get_args(hint) and dataclasses.is_dataclass(inner[0]):
+        yield from _fields_below(prefix, inner[0])
+
+
+def _fields_below(prefix: str, part: Any) -> Iterator[str]:
+    for name, hint in typing.get_type_hints(part).items():
+        yield f"{prefix}.{name}"
+        if dataclasses.is_dataclass(hint):
+            yield from _fields_below(f"{prefix}.{name}", hint)
+        else:
+            yield from _options_below(f"{prefix}.{name}", hint)
+
+
+def _is_subcommands(action: object) -> bool:
+    choices = getattr(action, "choices", None)
+    return isinstance(choices, Mapping) and all(hasattr(child, "_actions") for child in choices.values())
+
+
+def nearest_options(name: str, known: Sequence[str]) -> list[str]:
+    """Return up to three known option names closest to `name`, best first.
+
+    The parts between dots are compared too, so that a wrong word in the middle of a long name is found. A
+    name may lack its first parts, as in messages about one part of a configuration.
+
+    Example:
+        >>> nearest_options("data.batch_sise", ["data.batch_size", "data.root", "trainer.max_epochs"])
+        ['data.batch_size']
+    """
+    words = name.split(".")
+
+    def likeness(known_words: Sequence[str]) -> float:
+        whole = difflib.SequenceMatcher(None, name, ".".join(known_words)).ratio()
+        pairs = zip(words, known_words, strict=False)
+        parts = [difflib.SequenceMatcher(None, word, other).ratio() for word, other in pairs]
+        return whole + sum(parts) / max(len(words), len(known_words))
+
+    scores = {
+        option: max(likeness(option.split(".")), likeness(option.split(".")[-len(words) :]))
+        for option in known
+    }
+    ranked = sorted(scores, key=lambda option: (-scores[option], option))
+    return [option for option in ranked if scores[option] > 1.5][:3]
+
+
+class AppCLI(LightningCLI):
+    """LightningCLI with `AppParser`, everything of a run in one folder; the task makes its own optimiser.
+
+    Args:
+        plain: Defaults of options that YAML cannot hold as they are, see `plain_defaults`.
+    """
+
+    def __init__(self, *args: Any, plain: Mapping[str, object], **kwargs: Any) -> None:
+        self._plain = dict(plain)
+        super().__init__(*args, parser_class=AppParser, auto_configure_optimizers=False, **kwargs)
+
+    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        """Give defaults that are tuples of dataclasses in a form that YAML can hold."""
+        parser.set_defaults(self._plain)
+
+    def instantiate_trainer(self, **kwargs: Any) -> pl.Trainer:
+        """Return the trainer with TensorBoard and JSONL logs, a checkpoint every epoch and a progress bar."""
+        run_dir = self._get(self.config_init, "trainer.default_root_dir")
+        checkpoints = ModelCheckpoint(
+            dirpath=str(Path(run_dir) / "checkpoints"),
+            filename="epoch_{epoch:04d}",
+            auto_insert_metric_name=False,
+            save_top_k=1,
+            monitor="epoch",
+            mode="max",
+            save_last=True,
+            save_on_train_epoch_end=True,
+            enable_version_counter=False,
+        )
+        kwargs["logger"] = [TensorBoardLogger(run_dir, name="", version=""), JsonlLogger(run_dir)]
+        kwargs["callbacks"] = [checkpoints, TQDMProgressBar(refresh_rate=10), *kwargs.get("callbacks", [])]
+        return super().instantiate_trainer(**kwargs)
+
+
+def plain_defaults(prefix: str, config: object) -> dict[str, object]:
+    """Return, as plain values, the fields of a configuration that jsonargparse cannot write to YAML itself.
+
+    These are tuples of dataclasses, and parts that may be None: such a part is one option to jsonargparse,
+    and only over a plain default does it merge what a file or the command line says about some of its fields.
+
+    Args:
+        prefix: Name of the option that holds `config`; keys of the result are dotted below it.
+        config: A dataclass instance, searched through nested dataclasses.
+    """
+    found: dict[str, object] = {}
+    hints = typing.get_type_hints(type(config))
+    for item in dataclasses.fields(config):  # type: ignore[arg-type]
+        value, name = getattr(config, item.name), f"{prefix}.{item.name}"
+        if dataclasses.is_dataclass(value) and dataclasses.is_dataclass(hints[item.name]):
+            found |= plain_defaults(name, value)
+        elif _holds_dataclass(value):
+            found[name] = _plain(value)
+    return found
+
+
+def _holds_dataclass(value: object) -> bool:
+    parts = value if isinstance(value, tuple) else (value,)
+    return bool(parts) and all(map(dataclasses.is_dataclass, parts))
+
+
+def _plain(value: object) -> object:
+    if dataclasses.is_dataclass(value):
+        return {item.name: _plain(getattr(value, item.name)) for item in dataclasses.fields(value)}
+    return [_plain(part) for part in value] if isinstance(value, tuple) else value

@@ -1,0 +1,151 @@
+"""`fit|validate|test` of an app: its task on its data, in one run folder, resumed after an interruption."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import lightning.pytorch as pl
+from lightning.pytorch.cli import SaveConfigCallback
+
+from fusion3d_appkit.checkpoints import last_checkpoint, read_checkpoint
+from fusion3d_appkit.cli import AppCLI
+from fusion3d_appkit.weights import WeightFiles
+
+TRAINER_DEFAULTS = {"use_distributed_sampler": False, "num_sanity_val_steps": 0, "log_every_n_steps": 10}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainingApp:
+    """What an app adds to the training commands."""
+
+    name: str
+    """Of the program. Its run folder is `runs/<name>`, unless `trainer.default_root_dir` names another."""
+    task: type[pl.LightningModule]
+    """Takes `weights`, a file to start from."""
+    data: type[pl.LightningDataModule]
+    weights: WeightFiles
+    """The files of weights that `--ckpt_path` takes beside the trainer's own checkpoints."""
+    report: Callable[[Path, Any, Any], None]
+    """Write `report.html` of the evaluation that a task did last: run folder, data, task."""
+    trainer: Mapping[str, object] = field(default_factory=dict)
+    """Defaults of the trainer's options."""
+    defaults: Mapping[str, object] = field(default_factory=dict)
+    """Of options that YAML cannot hold as they are, see `fusion3d_appkit.cli.plain_defaults`."""
+
+    @property
+    def default_run(self) -> str:
+        """The run folder where none is named."""
+        return f"runs/{self.name}"
+
+    def build(self, arguments: Sequence[str], *, subcommand: bool) -> AppCLI:
+        """Parse the arguments and build task, data and trainer; with a sub-command, run it.
+
+        `fit` alone writes `config.yaml`: the file tells how the run was trained.
+        """
+        saves = subcommand and arguments[0] == "fit"
+        with warnings.catch_warnings():
+            # Called from an app's own entry point the arguments are given, not read from sys.argv: that is
+            # meant.
+            warnings.filterwarnings("ignore", message="LightningCLI's args parameter")
+            return AppCLI(
+                self.task,
+                self.data,
+                plain=self.defaults,
+                args=list(arguments),
+                run=subcommand,
+                trainer_defaults={
+                    "default_root_dir": self.default_run,
+                    **TRAINER_DEFAULTS,
+                    **self.trainer,
+                },
+                seed_everything_default=0,
+                save_config_callback=SaveConfigCallback if saves else None,
+                save_config_kwargs={"overwrite": True},
+            )
+
+    def run(self, command: str, arguments: Sequence[str]) -> int:
+        """Run a command; `fit` goes on from the last checkpoint of the run if there is one.
+
+        A given `--ckpt_path` is read once beforehand (tensors and plain values only), so that a corrupt file
+        is named before any work is done. It may hold weights alone, as the authors' checkpoints do, except
+        for `fit`, which starts from weights by `--model.weights`. `--ckpt_path none` starts `fit` afresh.
+        """
+        words = list(arguments)
+        path = option(words, "ckpt_path")
+        if path == "none":
+            words = without_option(words, "ckpt_path")
+        elif path is not None and path not in ("last", "best"):
+            words = self._with_weights(command, words, Path(path))
+        elif path is None and command == "fit" and not {"--help", "-h", "--print_config"} & set(words):
+            words += self._resume(words)
+        if option(words, "weights_only") is None and not {"--help", "-h"} & set(words):
+            words += ["--weights_only", "true"]
+        cli = self.build([command, *words], subcommand=True)
+        if command == "test" and cli.trainer.is_global_zero:
+            run_dir = Path(cli.trainer.default_root_dir)
+            self.report(run_dir, cli.datamodule, cli.model)
+            print(f"report: {run_dir / 'report.html'}")  # noqa: T201
+        return 0
+
+    def _with_weights(self, command: str, words: Sequence[str], path: Path) -> list[str]:
+        """Return the arguments with what `--ckpt_path` has to become for the kind of file that it names."""
+        resumable = self.weights.is_trainer_checkpoint(path)
+        if command == "fit":
+            if not resumable:
+                raise ValueError(
+                    f"--ckpt_path {path}: holds weights alone, not a training to go on with; start a "
+                    f"training from them by --model.weights {path}"
+                )
+            return list(words)
+        kept = list(words) if resumable else without_option(words, "ckpt_path")
+        # All weights come from the file: nothing else, such as ImageNet's, is to be fetched.
+        return [*kept, "--model.weights", str(path)]
+
+    def _resume(self, words: Sequence[str]) -> list[str]:
+        """Return the arguments that make `fit` go on from the newest checkpoint of its run folder."""
+        run_dir = option(words, "trainer.default_root_dir") or self._run_dir(option(words, "config"))
+        newest = last_checkpoint(run_dir)
+        if newest is None:
+            return []
+        read_checkpoint(newest)
+        print(f"resuming from {newest} (start afresh with --ckpt_path none)")  # noqa: T201
+        return ["--ckpt_path", str(newest)]
+
+    def _run_dir(self, config: str | None) -> str:
+        if config is None:
+            return self.default_run
+        import yaml
+
+        content = yaml.safe_load(Path(config).read_text(encoding="utf-8")) or {}
+        return (content.get("trainer") or {}).get("default_root_dir", self.default_run)
+
+
+def option(arguments: Sequence[str], name: str) -> str | None:
+    """Return the last value given by `--name value` or `--name=value`, None if there is none.
+
+    Example:
+        >>> option(["--data.root", "a", "--data.root=b"], "data.root")
+        'b'
+    """
+    value = None
+    for position, word in enumerate(arguments):
+        if word == f"--{name}" and position + 1 < len(arguments):
+            value = arguments[position + 1]
+        elif word.startswith(f"--{name}="):
+            value = word.split("=", 1)[1]
+    return value
+
+
+def without_option(arguments: Sequence[str], name: str) -> list[str]:
+    """Return the arguments without `--name value` and `--name=value`."""
+    kept: list[str] = []
+    skip = False
+    for word in arguments:
+        if not skip and word != f"--{name}" and not word.startswith(f"--{name}="):
+            kept.append(word)
+        skip = not skip and word == f"--{name}"
+    return kept

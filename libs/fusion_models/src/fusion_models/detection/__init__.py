@@ -1,0 +1,1 @@
+"""What anchor-and-RoI detectors share: batch, backbones, anchors, proposals, targets, post-processing."""

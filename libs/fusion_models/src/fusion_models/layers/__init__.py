@@ -1,0 +1,1 @@
+"""What several systems use, of any task: norms, layers on rows, losses, activation checkpointing."""

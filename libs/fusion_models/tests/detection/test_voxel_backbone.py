@@ -1,0 +1,175 @@
+import numpy as np
+import pytest
+import torch
+from fusion_models.detection.voxel_backbone import (
+    VoxelBackbone,
+    VoxelBackboneConfig,
+    VoxelGrid,
+    bev_map,
+    encode_voxels,
+    out_shape,
+)
+from fusion_models.weights import convert_official
+from sparseops import SparseTensor
+
+SMALL = VoxelGrid(size=(0.2, 0.2, 0.1), bounds=(0.0, -3.2, -2.0, 6.4, 3.2, 1.0), max_points=2)
+SUFFIXES = ("", "_1")
+
+
+def _small_backbone():
+    torch.manual_seed(0)
+    return VoxelBackbone(VoxelBackboneConfig((4, 6, 8, 8), 10), sparse_shape_zyx=SMALL.sparse_shape_zyx)
+
+
+def _cloud(count, batch_size=2):
+    torch.manual_seed(1)
+    low, high = torch.tensor(SMALL.bounds[:3]), torch.tensor(SMALL.bounds[3:])
+    xyz = low + torch.rand(count, 3) * (high - low)
+    frame = torch.arange(count)[:, None] % batch_size
+    return torch.cat([frame, xyz, torch.rand(count, 1)], dim=1)
+
+
+def _encode(points, batch_size=2):
+    return encode_voxels(points, SMALL, batch_size=batch_size, max_voxels=1000)
+
+
+def _sorted(tensor):
+    order = np.lexsort(tensor.coords.numpy().T[::-1])
+    return tensor.coords.numpy()[order], tensor.features.detach().numpy()[order]
+
+
+@pytest.fixture(scope="module")
+def official_backbone(imagepg_golden, seeded_imagepg_state):
+    backbone = VoxelBackbone(VoxelBackboneConfig(), sparse_shape_zyx=VoxelGrid().sparse_shape_zyx).eval()
+    state = convert_official(seeded_imagepg_state(imagepg_golden("eval_batched")["gain_json"])).state
+    names = {name: state["backbone." + name] for name in backbone.state_dict() if "tracked" not in name}
+    backbone.load_state_dict(names, strict=False)
+    return backbone
+
+
+@pytest.mark.golden
+def test_mean_of_voxels_equals_the_official_one(imagepg_golden):
+    inputs, golden = imagepg_golden("eval_inputs"), imagepg_golden("eval_batched")
+    points = [np.insert(inputs[f"f{i}_points"], 0, i, axis=1) for i in range(2)]
+    voxels = encode_voxels(
+        torch.from_numpy(np.concatenate(points)).float(), VoxelGrid(), batch_size=2, max_voxels=40000
+    )
+    coords, features = _sorted(voxels)
+    order = np.lexsort(inputs["voxel_coords"].T[::-1])
+    np.testing.assert_array_equal(coords, inputs["voxel_coords"][order])
+    np.testing.assert_allclose(features, golden["voxel_features"][order], rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.golden
+@pytest.mark.slow
+def test_scales_equal_the_official_ones(imagepg_golden, official_backbone):
+    inputs, golden = imagepg_golden("eval_inputs"), imagepg_golden("eval_batched")
+    voxels = SparseTensor(
+        torch.from_numpy(golden["voxel_features"]),
+        torch.from_numpy(inputs["voxel_coords"]).int(),
+        VoxelGrid().sparse_shape_zyx,
+        2,
+    )
+    with torch.no_grad():
+        features = official_backbone(voxels)
+    for name, tensor, every in [
+        *((name, tensor, 16) for name, tensor in features.scales.items()),
+        ("conv_out", features.out, 8),
+    ]:
+        coords, values = _sorted(tensor)
+        assert len(coords) == golden[f"{name}_n"]
+        np.testing.assert_array_equal(coords[::every], golden[f"{name}_coords_every{every}"])
+        expected = golden[f"{name}_feat_every{every}"]
+        bound = 1e-4 * np.abs(expected).max()
+        np.testing.assert_allclose(values[::every], expected, rtol=0, atol=bound, err_msg=name)
+    dense, checksum = bev_map(features.out), golden["checksums"]["bev_identity"]
+    assert list(dense.shape) == checksum["shape"]
+    samples = dense.flatten().numpy()[:: checksum["sample_stride"]][: len(checksum["sample"])]
+    np.testing.assert_allclose(samples, checksum["sample"], rtol=0, atol=1e-4 * checksum["abs_max"])
+    assert dense.double().mean().item() == pytest.approx(checksum["mean"], rel=1e-4)
+
+
+@pytest.mark.golden
+@pytest.mark.slow
+def test_grids_joined_in_a_batch_do_not_see_each_other_at_the_border(imagepg_golden, official_backbone):
+    golden = imagepg_golden("sparse_border")
+    coords = [torch.from_numpy(golden[f"voxel_coords{suffix}"]).int() for suffix in SUFFIXES]
+    coords[1][:, 0] += 2  # two frames per copy
+    features = torch.cat([torch.from_numpy(golden[f"voxel_features{suffix}"]) for suffix in SUFFIXES])
+    voxels = SparseTensor(features, torch.cat(coords), VoxelGrid().sparse_shape_zyx, 4)
+    with torch.no_grad():
+        result = official_backbone(voxels)
+    for copy in range(2):
+        for name, tensor in (("x_conv4", result.scales["x_conv4"]), ("conv_out", result.out)):
+            found, values = _sorted(tensor)
+            rows = found[:, 0] // 2 == copy
+            expected = golden[f"batched_copy{copy}_{name}_coords"]
+            np.testing.assert_array_equal(found[rows] - [2 * copy, 0, 0, 0], expected)
+            expected = golden[f"batched_copy{copy}_{name}_feat"]
+            np.testing.assert_allclose(values[rows], expected, rtol=0, atol=1e-4 * np.abs(expected).max())
+
+
+def test_released_grid_has_the_shapes_of_the_paper():
+    assert VoxelGrid().sparse_shape_zyx == (81, 1600, 1408)
+    backbone = VoxelBackbone(VoxelBackboneConfig(), sparse_shape_zyx=(81, 1600, 1408))
+    assert backbone.out_shape_zyx == (4, 200, 176) and backbone.bev_channels == 512
+    assert sum(p.numel() for p in backbone.parameters()) == 997_248
+
+
+def test_predicted_output_shape_is_the_one_computed():
+    backbone = _small_backbone().eval()
+    features = backbone(_encode(_cloud(200)))
+    assert features.out.spatial_shape == backbone.out_shape_zyx == (1, 4, 4)
+    assert bev_map(features.out).shape == (2, backbone.bev_channels, 4, 4)
+    assert {n: t.features.shape[1] for n, t in features.scales.items()} == backbone.channels
+
+
+def test_voxels_hold_the_mean_of_the_points_they_keep():
+    points = torch.tensor([[0, 0.1, 0.1, 0.0, 1.0], [0, 0.1, 0.1, 0.0, 3.0], [0, 0.1, 0.1, 0.0, 50.0]])
+    voxels = _encode(points, batch_size=1)
+    assert voxels.features[:, 3].tolist() == [2.0]
+    assert voxels.coords.tolist() == [[0, 20, 16, 0]]
+
+
+def test_height_is_stacked_into_the_channels():
+    features = torch.tensor([[1.0, 2.0], [3.0, 4.0]])
+    coords = torch.tensor([[0, 0, 0, 0], [0, 1, 0, 0]], dtype=torch.int32)
+    assert bev_map(SparseTensor(features, coords, (2, 1, 1), 1)).flatten().tolist() == [1, 3, 2, 4]
+
+
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize("count", [0, 1])
+def test_a_batch_without_points_gives_finite_maps(training, count):
+    backbone = _small_backbone().train(training)
+    dense = bev_map(backbone(_encode(_cloud(count))).out)
+    assert dense.shape == (2, 10, 4, 4) and torch.isfinite(dense).all()
+    dense.sum().backward()
+    assert all(torch.isfinite(buffer).all() for buffer in backbone.buffers())
+
+
+def test_frames_do_not_influence_each_other_in_evaluation():
+    backbone, points = _small_backbone().eval(), _cloud(300)
+    joined = bev_map(backbone(_encode(points)).out)
+    for frame in range(2):
+        alone = points[points[:, 0] == frame].clone()
+        alone[:, 0] = 0
+        dense = bev_map(backbone(_encode(alone, batch_size=1)).out)
+        torch.testing.assert_close(dense[0], joined[frame])
+
+
+def test_a_flat_grid_is_refused():
+    with pytest.raises(ValueError, match=r"24 layers is too flat .* at least 25 layers"):
+        out_shape((24, 80, 80))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"size": (0.1, 0.0, 0.1)}, "size must be positive"),
+        ({"bounds": (0.0, 0.0, 0.0, 1.0, 1.0, 0.0)}, "lower < upper"),
+        ({"max_points": 0}, "must be at least 1"),
+    ],
+)
+def test_a_grid_that_makes_no_sense_is_refused(change, message):
+    with pytest.raises(ValueError, match=message):
+        VoxelGrid(**change)
