@@ -17,8 +17,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-from _record import write_record
 from evaluators import depth
+from fusion3d_appkit.record import write_record
 
 RESULT = Path(__file__).parent / "results" / "depth_eval.json"
 SHAPE = (375, 1242)
@@ -138,7 +138,7 @@ def main() -> None:
         "median": {key: round(statistics.median(run[key] for run in runs), 3) for key in runs[0]},
         "min": {key: round(min(run[key] for run in runs), 3) for key in runs[0]},
     }
-    write_record(options.out, report, packages=("numpy", "numba", "pillow", "evaluators"))
+    print(write_record(options.out, report, packages=("numpy", "numba", "pillow", "evaluators")))
 
 
 if __name__ == "__main__":

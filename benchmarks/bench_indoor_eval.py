@@ -20,9 +20,9 @@ import time
 from pathlib import Path
 
 import numpy as np
-from _record import write_record
 from evaluators import indoor
 from evaluators._report import write_json
+from fusion3d_appkit.record import write_record
 
 RESULT = Path(__file__).parent / "results" / "indoor_eval.json"
 CLASSES = len(indoor.SCANNET.classes)
@@ -140,7 +140,7 @@ def main() -> None:
             name: job(Path(folder) / name, scenes=options.scenes, repeats=options.repeats, rotated=rotated)
             for name, rotated in jobs.items()
         }
-    write_record(options.out, report, packages=("numpy", "numba", "evaluators", "geom3d"))
+    print(write_record(options.out, report, packages=("numpy", "numba", "evaluators", "geom3d")))
 
 
 if __name__ == "__main__":

@@ -21,8 +21,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from _record import write_record
 from evaluators import kitti
+from fusion3d_appkit.record import write_record
 
 RESULT = Path(__file__).parent / "results" / "kitti_eval.json"
 CLASSES = np.array(
@@ -198,7 +198,7 @@ def main() -> None:
         report["official_kit_over_command_line_strict"] = {
             key: round(kit[key] / strict[key], 1) for key in ("wall_s", "cpu_s")
         }
-    write_record(options.out, report, packages=("numpy", "numba", "evaluators", "geom3d"))
+    print(write_record(options.out, report, packages=("numpy", "numba", "evaluators", "geom3d")))
 
 
 if __name__ == "__main__":

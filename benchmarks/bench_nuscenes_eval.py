@@ -18,8 +18,8 @@ import time
 from pathlib import Path
 
 import numpy as np
-from _record import write_record
 from evaluators import nuscenes
+from fusion3d_appkit.record import write_record
 
 RESULT = Path(__file__).parent / "results" / "nuscenes_eval.json"
 KIT = Path(__file__).parent / "nuscenes_devkit" / "run.py"
@@ -212,7 +212,7 @@ def main() -> None:
         "min": {key: round(min(run[key] for run in runs), 3) for key in runs[0]},
         "official_kit": kit,
     }
-    write_record(options.out, report, packages=("numpy", "numba", "evaluators", "geom3d"))
+    print(write_record(options.out, report, packages=("numpy", "numba", "evaluators", "geom3d")))
 
 
 if __name__ == "__main__":

@@ -19,9 +19,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from _record import write_record
 from evaluators import panoptic
 from evaluators.semantickitti import SINGLE_SCAN
+from fusion3d_appkit.record import write_record
 
 RESULT = Path(__file__).parent / "results" / "panoptic_eval.json"
 PEER = "SEMANTIC_KITTI_API"
@@ -136,7 +136,7 @@ def main() -> None:
         report["semantic_kitti_api_cpu_ms_per_scan"] = summary(peer_s)
         report["times_faster"] = round(statistics.median(peer_s) / statistics.median(own_s), 1)
         report["same_result"] = agrees(result, peer)
-    write_record(options.out, report, packages=("numpy", "numba", "evaluators"))
+    print(write_record(options.out, report, packages=("numpy", "numba", "evaluators")))
 
 
 if __name__ == "__main__":

@@ -19,9 +19,9 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
-from _record import write_record
 from evaluators import semantickitti
 from evaluators.semantickitti.files import ScanReader, frame_file
+from fusion3d_appkit.record import write_record
 
 RESULT = Path(__file__).parent / "results" / "semantickitti_eval.json"
 SCANS, POINTS = 4071, 120_000
@@ -142,7 +142,7 @@ def main() -> None:
         "speed_relative_to_read_2_threads": round(medians["read_2_threads"]["wall_s"] / evaluate, 3),
         "command_line": shell,
     }
-    write_record(options.out, report, packages=("numpy", "numba", "evaluators"))
+    print(write_record(options.out, report, packages=("numpy", "numba", "evaluators")))
 
 
 if __name__ == "__main__":

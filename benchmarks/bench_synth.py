@@ -4,9 +4,6 @@ python benchmarks/bench_synth.py [--frames 24] [--workers 2] [--out benchmarks/r
 """
 
 import argparse
-import json
-import os
-import platform
 import resource
 import tempfile
 import time
@@ -14,13 +11,7 @@ from pathlib import Path
 
 import numpy as np
 from datasets3d.synth import CameraConfig, SynthConfig, write_kitti
-
-
-def cpu_name() -> str:
-    lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
-    return next(
-        (line.split(":")[1].strip() for line in lines if line.startswith("model name")), platform.machine()
-    )
+from fusion3d_appkit.record import write_record
 
 
 def _cpu_seconds(workers: int) -> float:
@@ -59,18 +50,13 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results/synth.json"))
     args = parser.parse_args()
-    load_before = os.getloadavg()[0]
     full = SynthConfig()
     half = SynthConfig(camera=CameraConfig(width=621, height=188))
-    result = {
-        "machine": {"cpu": cpu_name(), "cores": os.cpu_count(), "load_before": round(load_before, 2)},
-        "versions": {"python": platform.python_version(), "numpy": np.__version__},
+    figures = {
         "runs": [measure(c, frames=args.frames, workers=args.workers) for c in (full, half)],
-        "note": "With start-up of the workers; on a busy machine (load_before) trust the CPU seconds.",
+        "note": "With start-up of the workers; on a busy machine (load_at_start) trust the CPU seconds.",
     }
-    args.out.parent.mkdir(parents=True, exist_ok=True)
-    args.out.write_text(json.dumps(result, indent=1) + "\n")
-    print(json.dumps(result, indent=1))
+    print(write_record(args.out, figures, packages=("numpy", "datasets3d")))
 
 
 if __name__ == "__main__":

@@ -14,7 +14,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import platform
 import statistics
 import subprocess
 import sys
@@ -24,6 +23,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from fusion3d_appkit import record
+from fusion3d_appkit.files import write_text
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent
@@ -378,13 +379,10 @@ def main() -> int:
     path = HERE / "results" / f"gpu-{device.lower().replace(' ', '-')}.json"
     content: Row = {
         "device": device,
-        "versions": {"torch": torch.__version__, "python": platform.python_version()},
         "command": "make gpu",
+        "machine": record.machine(),
+        "versions": record.versions(("torch", "triton", "numpy", "numba")),
     }
-    with noting(content["versions"]):
-        import triton
-
-        content["versions"]["triton"] = triton.__version__
     sections: dict[str, Callable[[], object]] = {
         "tests": lambda: run_tests("(gpu or triton) and not slow", TEST_SECONDS),
         "dense_gflops": lambda: dense_rates(torch),
@@ -404,9 +402,7 @@ def main() -> int:
             with noting(content[name]):
                 content[name] = run()
         content["seconds"] = round(time.monotonic() - STARTED)
-        temporary = path.with_suffix(".tmp")
-        temporary.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-        temporary.replace(path)
+        write_text(path, json.dumps(content, indent=1) + "\n")
     print(path.read_text(encoding="utf-8"))
     statuses = [content[name].get("status", "not run") for name in ("tests", "slow_tests")]
     print("status of the tests and of the slow ones:", *statuses)

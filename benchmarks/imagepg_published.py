@@ -25,9 +25,9 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from _record import write_record
 from datasets3d.frame import Frame
 from datasets3d.kitti import KittiDataset
+from fusion3d_appkit.record import write_record
 from fusion_models.detection.batch import Batch, ImageInput, collate
 from fusion_models.imagepg.model import Detector, DetectorConfig
 from geom3d import boxes
@@ -170,7 +170,7 @@ def main() -> None:
             words = ["--root", str(chosen.root), "--task", task, "--out", str(file)]
             subprocess.run([sys.executable, __file__, *words], check=True)
             report[task] = json.loads(file.read_text(encoding="utf-8"))
-    write_record(chosen.out, {"frame": FRAME, **report}, packages=("torch", "numpy", "numba"))
+    print(write_record(chosen.out, {"frame": FRAME, **report}, packages=("torch", "numpy", "numba")))
 
 
 if __name__ == "__main__":

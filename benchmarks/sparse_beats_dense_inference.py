@@ -27,7 +27,7 @@ from pathlib import Path
 
 import torch
 import torch.nn.functional as F
-from _record import write_record
+from fusion3d_appkit.record import write_record
 from fusion_models.sparse_beats_dense.inference import DepthPredictor
 from fusion_models.sparse_beats_dense.model import SparseBeatsDense, SparseBeatsDenseConfig
 from torch import Tensor, nn
@@ -234,7 +234,7 @@ def main() -> None:
     for name, figures in peaks.items():
         report[name] |= figures
     report |= {"image": [HEIGHT, WIDTH], "repeats": REPEATS, "threads": torch.get_num_threads()}
-    write_record(chosen.out, report, packages=("torch", "numpy"))
+    print(write_record(chosen.out, report, packages=("torch", "numpy")))
 
 
 if __name__ == "__main__":

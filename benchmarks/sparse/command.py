@@ -18,13 +18,15 @@ environment: name its interpreter with --spconv-python or FUSION3D_SPCONV_PYTHON
 import argparse
 import json
 import os
-import platform
 import sys
 import tempfile
 import time
 from pathlib import Path
 from statistics import median
 from typing import Any
+
+from fusion3d_appkit import record
+from fusion3d_appkit.files import write_text
 
 from sparse.case import agrees
 from sparse.processes import Side, Worker, sides
@@ -51,8 +53,7 @@ def main() -> int:
         print(json.dumps(_once(options)), flush=True)
         return 0
     options.rounds = options.rounds or (2 if options.quick else 5)
-    machine = {"processor": _processor(), "cores": os.cpu_count(), "system": platform.system()}
-    report: dict[str, Any] = {"machine": machine, "quick": options.quick, "runs": {}}
+    report: dict[str, Any] = {"machine": record.machine(), "quick": options.quick, "runs": {}}
     if options.out.exists():
         before = json.loads(options.out.read_text(encoding="utf-8"))
         if all(before.get(key) == report[key] for key in ("machine", "quick")):
@@ -64,7 +65,7 @@ def main() -> int:
         measure = {"memory": _memory, "first_call": _first_call}.get(section)
         report[section] = measure(options) if measure else _timed(section, options, run)
         run["seconds"] = round(time.monotonic() - start)
-        _write(options.out, report)
+        write_text(options.out, json.dumps(report, indent=1) + "\n")
         print(f"   {run['seconds']} s, written to {options.out}", flush=True)
     return 0
 
@@ -261,17 +262,3 @@ def _once(options: argparse.Namespace) -> dict[str, Any]:
     except ImportError as error:
         return {"missing": str(error)}
     return {"failed": f"no question {options.once}"}
-
-
-def _write(path: Path, report: dict[str, Any]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_suffix(".tmp")
-    temporary.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
-    temporary.replace(path)
-
-
-def _processor() -> str:
-    path = Path("/proc/cpuinfo")
-    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
-    names = (line.split(":")[1].strip() for line in lines if line.startswith("model name"))
-    return next(names, platform.processor() or platform.machine())

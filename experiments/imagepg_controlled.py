@@ -1,9 +1,9 @@
 """ImagePG against PG-RCNN against SECOND on synthetic streets: same data, same steps, several seeds.
 
-    python benchmarks/imagepg_controlled.py --work runs/controlled
+    python experiments/imagepg_controlled.py --work runs/controlled
 
 makes the data, trains and evaluates every variant with every seed, and writes
-`benchmarks/results/imagepg_controlled.json`. A finished run leaves files under `--work` and is not repeated,
+`experiments/results/imagepg_controlled.json`. A finished run leaves files under `--work` and is not repeated,
 so an interrupted call is simply made again; calls with different `--seeds` may run side by side on the same
 data. On two cores without a GPU this takes some hours; nothing depends on the clock.
 
@@ -25,12 +25,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from _record import write_record
 from datasets3d.frame import Frame
 from datasets3d.kitti import KittiDataset
 from datasets3d.shapes import ObjectShapes
 from datasets3d.synth import CameraConfig, LabelConfig, StreetConfig, SynthConfig, write_kitti
 from fusion3d_appkit.optim import OneCycleConfig, adam_onecycle
+from fusion3d_appkit.record import write_record
 from fusion3d_appkit.sampling import Draw
 from fusion_models.detection.batch import Batch, Detections, ImageInput, collate
 from fusion_models.detection.bev_backbone import BevBackboneConfig
@@ -373,7 +373,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for seed in chosen.seeds:
         for variant in chosen.variants:
             run(variant, seed, chosen.work, setting)
-    write_record(chosen.record, collect(chosen.work), packages=("torch", "numpy"))
+    print(write_record(chosen.record, collect(chosen.work), packages=("torch", "numpy")))
 
 
 if __name__ == "__main__":

@@ -1,9 +1,9 @@
 """What supervision leaves in a prediction: single sweeps against dense maps, with and without disruption.
 
-    python benchmarks/sparse_beats_dense_supervision.py --work runs/supervision
+    python experiments/sparse_beats_dense_supervision.py --work runs/supervision
 
 makes synthetic streets as a nuScenes tree, trains one small Sparse Beats Dense per variant and seed, and
-writes `benchmarks/results/sparse_beats_dense_supervision.json`. A finished run leaves a file in `--work` and
+writes `experiments/results/sparse_beats_dense_supervision.json`. A finished run leaves a file in `--work` and
 is not repeated, so an interrupted call is simply made again; calls with different `--seeds` may run side by
 side on the same data.
 
@@ -33,7 +33,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from _record import write_record
 from datasets3d.depth import (
     Accumulation,
     DepthAugmentation,
@@ -47,6 +46,7 @@ from datasets3d.nuscenes import SampleRecord, build_records
 from datasets3d.synth import CameraConfig, NuscenesSynthConfig, write_nuscenes
 from evaluators.depth import row_ripple
 from fusion3d_appkit.optim import CosineConfig, adam_cosine
+from fusion3d_appkit.record import write_record
 from fusion3d_appkit.sampling import Draw
 from fusion_models.sparse_beats_dense.batch import DepthBatch, collate_depth
 from fusion_models.sparse_beats_dense.losses import depth_completion_loss
@@ -234,7 +234,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for seed in chosen.seeds:
         for name in chosen.variants:
             run(name, seed, chosen.work, setting)
-    write_record(chosen.record, collect(chosen.work), packages=("torch", "numpy"))
+    print(write_record(chosen.record, collect(chosen.work), packages=("torch", "numpy")))
 
 
 if __name__ == "__main__":

@@ -1,10 +1,10 @@
 """One real nuScenes key frame: can the published model learn it at all? And how it looks.
 
-    FUSION3D_REAL_DATA=data/real python benchmarks/sparse_beats_dense_real.py --work runs/real_depth
+    FUSION3D_REAL_DATA=data/real python experiments/sparse_beats_dense_real.py --work runs/real_depth
 
 trains the model at its published width on one front picture, halved to 800 x 450, and its single LiDAR sweep,
 and writes `depth.png` (picture with radar, sweep, depths, errors, stripes) under `--work`, and the figures to
-`benchmarks/results/sparse_beats_dense_real.json`. About ten minutes on two cores.
+`experiments/results/sparse_beats_dense_real.json`. About ten minutes on two cores.
 
 The sample at hand has no radar file, so radar is *simulated from the LiDAR*: in every 1.5 degrees of azimuth
 of the front radar's view the nearest point that stands over the road is a return, its height thrown away.
@@ -22,7 +22,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from _record import write_record
 from datasets3d.depth import DepthReading, DepthSample, read_evaluation_sample, read_training_sample
 from datasets3d.nuscenes import (
     RADAR_FIELDS,
@@ -37,6 +36,7 @@ from datasets3d.nuscenes import (
 )
 from evaluators.depth import beam_contrast, row_ripple
 from fusion3d_appkit.optim import CosineConfig, adam_cosine
+from fusion3d_appkit.record import write_record
 from fusion_models.sparse_beats_dense import (
     SparseBeatsDense,
     SparseBeatsDenseConfig,
