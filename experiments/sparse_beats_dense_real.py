@@ -169,7 +169,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     depth = predict(model, sample)
     draw(sample, target, depth, chosen.work / "depth.png")
     constant = np.full_like(depth, np.median(target[(target > 0) & (target <= 80)]))
-    write_record(
+    record = write_record(
         chosen.record,
         {
             "steps": chosen.steps,
@@ -182,6 +182,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         },
         packages=("torch", "numpy"),
     )
+    print(record)
     print(f"picture: {chosen.work / 'depth.png'}")
 
 

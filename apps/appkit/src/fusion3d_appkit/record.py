@@ -90,4 +90,4 @@ def _load() -> float | None:
 
 
 LOAD_AT_START = _load()
-"""Mean number of running jobs over the minute before this module was imported, hence before any measurement."""
+"""Mean number of running jobs in the minute before this module was imported: before any measurement."""
