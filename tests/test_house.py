@@ -92,11 +92,11 @@ def test_every_list_names_every_member(place: str) -> None:
     assert read() == expected, f"{place}: add what is missing on the left, remove what is gone"
 
 
-@pytest.mark.parametrize("member", MEMBERS, ids=lambda member: member.name)
-def test_tests_check_the_annotations_of_every_member(member: Member) -> None:
-    found = importlib.util.find_spec(member.package)
+@pytest.mark.parametrize("library", LIBRARIES, ids=lambda library: library.name)
+def test_tests_check_the_annotations_of_every_library(library: Member) -> None:
+    found = importlib.util.find_spec(library.package)
     assert found is not None
-    assert type(found.loader).__module__.startswith("jaxtyping."), f"{member.package} is not checked"
+    assert type(found.loader).__module__.startswith("jaxtyping."), f"{library.package} is not checked"
 
 
 def test_the_example_of_the_readme_runs() -> None:
