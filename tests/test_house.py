@@ -103,3 +103,19 @@ def test_the_example_of_the_readme_runs() -> None:
     failed, attempted = doctest.testfile(str(ROOT / "README.md"), module_relative=False)
     assert attempted >= 5
     assert failed == 0
+
+
+def test_the_lock_takes_our_distributions_from_here_alone() -> None:
+    packages = tomllib.loads((ROOT / "uv.lock").read_text())["package"]
+    sources = {package["name"]: package["source"] for package in packages}
+    for member in MEMBERS:
+        assert sources[member.distribution] == {"editable": member.folder}
+    ours = {member.distribution for member in MEMBERS}
+    assert {name for name in sources if name.startswith("fusion3d")} == ours
+    assert not set(sources) & ({distribution_of(m.package) for m in MEMBERS} - ours)
+
+
+@pytest.mark.parametrize("member", MEMBERS, ids=lambda member: member.name)
+def test_every_member_carries_the_licence(member: Member) -> None:
+    # A copy, because neither a link nor a path outside of the folder survives in a source distribution.
+    assert (ROOT / member.folder / "LICENSE").read_text() == (ROOT / "LICENSE").read_text()
