@@ -28,11 +28,9 @@ test: lint .venv/.synced ## lint, then every test that this machine can run
 test-quick: .venv/.synced ## the tests that take seconds
 	$(RUN) -m pytest -n 2 --dist loadgroup -m "not gpu and not triton and not slow"
 
-lint: .venv/.synced ## format, style, types, layers, lock file
-	.venv/bin/ruff format --check .
+lint: .venv/.synced ## format, style, types, layers, dependencies, lock file
 	.venv/bin/ruff check .
-	.venv/bin/pyright
-	.venv/bin/lint-imports
+	$(RUN) tools/check_sources.py
 	$(RUN) tools/check_repository.py
 	$(RUN) benchmarks/sparse/tables.py --check
 
