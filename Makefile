@@ -4,10 +4,12 @@ PYTHON ?= python3
 UV := $(shell command -v uv 2>/dev/null || echo .tools/bin/uv)
 RUN := .venv/bin/python
 MANIFESTS := pyproject.toml $(wildcard libs/*/pyproject.toml apps/*/pyproject.toml)
-LIBS := geom3d evaluators datasets3d sparseops fusion_models
+LIBS := $(notdir $(wildcard libs/*))
 ISOLATED_PYTHON ?= 3.11
 RESOLUTION ?= highest
-SOURCES := libs/geom3d/src:libs/evaluators/src:libs/datasets3d/src:libs/sparseops/src:libs/fusion_models/src:apps/appkit/src:apps/imagepg/src:apps/sparse_beats_dense/src
+# Every member with every extra, but for the viewer, which no test opens.
+EVERYTHING := --all-packages --all-extras --no-extra viz
+SOURCES := $(shell ls -d libs/*/src apps/*/src | paste -sd:)
 
 .PHONY: help demo test test-quick lint isolated bench gpu docs lock clean
 
@@ -20,18 +22,15 @@ demo-%: .venv/.synced ## the same of any app: demo-imagepg, demo-sparse_beats_de
 	.venv/bin/$* demo
 
 test: lint .venv/.synced ## lint, then every test that this machine can run
-	$(RUN) -m doctest README.md
 	$(RUN) -m pytest -n 2 --dist loadgroup -m "not gpu and not triton"
 	TRITON_INTERPRET=1 $(RUN) -m pytest -n 2 -m triton libs/sparseops
 
 test-quick: .venv/.synced ## the tests that take seconds
 	$(RUN) -m pytest -n 2 --dist loadgroup -m "not gpu and not triton and not slow"
 
-lint: .venv/.synced ## format, style, types, layers, lock file
-	.venv/bin/ruff format --check .
+lint: .venv/.synced ## format, style, types, layers, dependencies, lock file
 	.venv/bin/ruff check .
-	.venv/bin/pyright
-	.venv/bin/lint-imports
+	$(RUN) tools/check_sources.py
 	$(RUN) tools/check_repository.py
 	$(RUN) benchmarks/sparse/tables.py --check
 
@@ -52,7 +51,7 @@ gpu: ## GPU tests and benchmarks with the python at hand (torch with CUDA), no i
 	PYTHONPATH=$(SOURCES) $(PYTHON) benchmarks/gpu.py
 
 docs: .venv/.synced ## build the documentation into site/
-	$(UV) sync -q --all-packages --group docs
+	$(UV) sync -q $(EVERYTHING) --group docs
 	.venv/bin/mkdocs build --strict
 
 lock: $(UV) .git/filter ## refresh uv.lock
@@ -76,7 +75,7 @@ clean: ## remove environments and caches, keep data and runs
 .PHONY: .git/filter
 
 .venv/.synced: $(MANIFESTS) uv.lock | $(UV) .git/filter
-	$(UV) sync --all-packages
+	$(UV) sync $(EVERYTHING)
 	@# uv wrote the addresses back: tell git that, filtered, nothing changed.
 	@if git rev-parse --git-dir >/dev/null 2>&1 && \
 	  [ "$$(git hash-object --path uv.lock uv.lock)" = "$$(git rev-parse :uv.lock)" ]; then git add uv.lock; fi

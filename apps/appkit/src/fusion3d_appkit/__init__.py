@@ -2,3 +2,5 @@
 
 Import the module you need (`from fusion3d_appkit.report import Report`); the package itself imports nothing.
 """
+
+__version__ = "0.1.0"

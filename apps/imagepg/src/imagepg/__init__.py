@@ -1,1 +1,3 @@
 """ImagePG: image-guided pseudo-LiDAR generation for 3D object detection."""
+
+__version__ = "0.1.0"

@@ -1,1 +1,3 @@
 """Sparse Beats Dense: depth completion from a camera and radar, trained with single LiDAR sweeps."""
+
+__version__ = "0.1.0"

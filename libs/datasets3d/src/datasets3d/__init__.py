@@ -2,4 +2,6 @@
 
 from datasets3d.frame import Frame, Objects
 
+__version__ = "0.1.0"
+
 __all__ = ["Frame", "Objects"]

@@ -3,3 +3,5 @@
 Each protocol is a sub-package that is imported by name, so that nothing else is loaded:
 `from evaluators import kitti`.
 """
+
+__version__ = "0.1.0"

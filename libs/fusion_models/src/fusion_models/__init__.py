@@ -2,3 +2,5 @@
 
 Import the system you need (`from fusion_models import imagepg`); the package itself imports nothing.
 """
+
+__version__ = "0.1.0"

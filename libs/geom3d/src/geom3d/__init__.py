@@ -4,6 +4,8 @@ from geom3d import angles, boxes, cameras, depth, frustum, kitti, nuscenes, over
 from geom3d.cameras import PinholeCamera
 from geom3d.kitti import KittiCalibration
 
+__version__ = "0.1.0"
+
 __all__ = [
     "KittiCalibration",
     "PinholeCamera",

@@ -67,6 +67,8 @@ from sparseops.voxelize import (
 )
 from sparseops.weighted_sum import weighted_sum
 
+__version__ = "0.1.0"
+
 __all__ = [
     "BatchVoxels",
     "ChamferDistance",
