@@ -8,7 +8,7 @@ from jaxtyping import Float, Int32, Int64
 from torch import Tensor
 
 from sparseops._checks import HALF_AND_FLOATS, check_device, check_dtype, check_shape
-from sparseops.scatter import scatter_max, scatter_mean, scatter_sum
+from sparseops.ops.scatter import scatter_max, scatter_mean, scatter_sum
 from sparseops.sites import Sites, check_coords, coords_from_keys, site_keys
 from sparseops.tensor import SparseTensor
 

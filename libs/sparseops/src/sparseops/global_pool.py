@@ -3,7 +3,7 @@
 from jaxtyping import Float
 from torch import Tensor
 
-from sparseops.scatter import scatter_max, scatter_mean
+from sparseops.ops.scatter import scatter_max, scatter_mean
 from sparseops.tensor import SparseTensor
 
 

@@ -2,7 +2,7 @@
 
 from torch import nn
 
-from sparseops.kernel_map import KernelMap, Window, strided_map, submanifold_map, transposed_map
+from sparseops.ops.kernel_map import KernelMap, Window, strided_map, submanifold_map, transposed_map
 from sparseops.tensor import MapKey, SparseTensor
 
 

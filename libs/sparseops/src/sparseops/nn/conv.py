@@ -6,13 +6,13 @@ from typing import Literal
 import torch
 from torch import nn
 
-from sparseops.kernel_map import KernelMap, SiteRule, Window
-from sparseops.kernel_map._rules import rule_window
-from sparseops.kernel_map._window import Extent, make_window
 from sparseops.nn._maps import cached_map, check_input, describe, name_map
 from sparseops.nn.container import SparseModule
+from sparseops.ops.kernel_map import KernelMap, SiteRule, Window
+from sparseops.ops.kernel_map._rules import rule_window
+from sparseops.ops.kernel_map._window import Extent, make_window
+from sparseops.ops.sparse_conv import sparse_conv
 from sparseops.sites import Sites
-from sparseops.sparse_conv import sparse_conv
 from sparseops.tensor import MapKey, SparseTensor
 
 

@@ -4,13 +4,13 @@ from typing import Literal
 
 from torch import Tensor
 
-from sparseops.kernel_map import KernelMap, SiteRule
-from sparseops.kernel_map._rules import rule_window
-from sparseops.kernel_map._window import Extent, make_window
 from sparseops.nn._maps import cached_map, check_input, describe, name_map
 from sparseops.nn.container import SparseModule
-from sparseops.sparse_avg_pool import sparse_avg_pool
-from sparseops.sparse_max_pool import sparse_max_pool
+from sparseops.ops.kernel_map import KernelMap, SiteRule
+from sparseops.ops.kernel_map._rules import rule_window
+from sparseops.ops.kernel_map._window import Extent, make_window
+from sparseops.ops.sparse_avg_pool import sparse_avg_pool
+from sparseops.ops.sparse_max_pool import sparse_max_pool
 from sparseops.tensor import MapKey, SparseTensor
 
 
