@@ -27,14 +27,14 @@ def test_rows_equal_the_reference(triton_device, points, centres, radius, sample
 def test_the_radius_is_excluded_and_nan_is_never_found(triton_device) -> None:
     points = torch.tensor([[[torch.nan, 0.0, 0.0], [1.0, 0.0, 0.0], [0.9999, 0.0, 0.0]]]).to(triton_device)
     centres = torch.tensor([[[0.0, 0.0, 0.0], [torch.nan, 0.0, 0.0]]]).to(triton_device)
-    assert ball_query(centres, points, radius=1.0, samples=2).tolist() == [[[2, 2], [0, 0]]]
+    assert ball_query(centres, points, radius=1.0, num_samples=2).tolist() == [[[2, 2], [0, 0]]]
 
 
 @pytest.mark.triton
 def test_strided_inputs_and_int32_counts(triton_device) -> None:
     points = torch.rand(3, 20, device=triton_device).T
     counts = torch.tensor([12, 8], dtype=torch.int32, device=triton_device)
-    found = ball_query_stacked(points, counts, points, counts, radius=0.4, samples=4)
+    found = ball_query_stacked(points, counts, points, counts, radius=0.4, num_samples=4)
     starts = torch.tensor([0, 12, 20], device=triton_device)
     for ours, wanted in zip(found, ball_query_reference(points, starts, points, starts, 0.4, 4), strict=True):
         assert torch.equal(ours, wanted)
@@ -43,7 +43,7 @@ def test_strided_inputs_and_int32_counts(triton_device) -> None:
 @pytest.mark.triton
 def test_no_batch(triton_device) -> None:
     none = torch.zeros(0, 4, 3, device=triton_device)
-    assert ball_query(none, none, radius=1.0, samples=2).shape == (0, 4, 2)
+    assert ball_query(none, none, radius=1.0, num_samples=2).shape == (0, 4, 2)
 
 
 def test_the_kernel_compiles(compile_kernel) -> None:

@@ -92,7 +92,9 @@ def test_wrong_arguments_are_named():
         ValueError, match=r"downsample_sparse_map: x must have shape \[B, C, H, W\], got \[4, 4\]"
     ):
         downsample_sparse_map(torch.zeros(4, 4), 2)
-    with pytest.raises(ValueError, match="downsample_sparse_map: factor must be positive, got 0"):
+    with pytest.raises(ValueError, match="downsample_sparse_map: downscale_factor must be positive, got 0"):
         downsample_sparse_map(torch.zeros(1, 1, 4, 4), 0)
-    with pytest.raises(ValueError, match="divisible by the factor 4, got 8 x 6; pad the map with zeros"):
+    with pytest.raises(
+        ValueError, match="divisible by downscale_factor 4, got 8 x 6; pad the map with zeros"
+    ):
         downsample_sparse_map(torch.zeros(1, 1, 8, 6), 4)

@@ -35,7 +35,7 @@ def expected_pairs(kernel_map: KernelMap) -> set[tuple[int, int, int]]:
     row_in = {tuple(cell): row for row, cell in enumerate(kernel_map.sites_in.coords.tolist())}
     found = set()
     for row, (b, *q) in enumerate(kernel_map.sites_out.coords.tolist()):
-        for number, k in enumerate(product(*map(range, window.kernel))):
+        for number, k in enumerate(product(*map(range, window.kernel_size))):
             cell = [q[a] * window.stride[a] - window.padding[a] + k[a] * window.dilation[a] for a in range(3)]
             if (b, *cell) in row_in:
                 found.add((row_in[(b, *cell)], row, number))
@@ -47,7 +47,7 @@ def reachable(coords: Tensor, kernel_map: KernelMap) -> list[list[int]]:
     window, shape = kernel_map.window, kernel_map.sites_out.spatial_shape
     cells = set()
     for b, *p in coords.tolist():
-        for k in product(*map(range, window.kernel)):
+        for k in product(*map(range, window.kernel_size)):
             q = [p[a] + window.padding[a] - k[a] * window.dilation[a] for a in range(3)]
             if all(
                 q[a] % window.stride[a] == 0 and 0 <= q[a] // window.stride[a] < shape[a] for a in range(3)
@@ -62,7 +62,7 @@ def test_submanifold_map_is_its_definition(random_coords, seed, rows, half, dila
     kernel = tuple(2 * h + 1 for h in half)
     coords = random_coords(rows, SHAPE, 2, seed=seed)
     sites = sites_from_coords(coords, spatial_shape=SHAPE, batch_size=2)
-    plan = submanifold_map(sites, kernel=kernel, dilation=dilation)
+    plan = submanifold_map(sites, kernel_size=kernel, dilation=dilation)
     assert plan.sites_out is sites
     assert pairs_of(plan) == expected_pairs(plan)
     swapped = {(o, i, k) for i, o, k in pairs_of(plan)}
@@ -81,7 +81,7 @@ def test_submanifold_map_is_its_definition(random_coords, seed, rows, half, dila
 def test_strided_map_is_its_definition(random_coords, seed, rows, kernel, stride, padding, dilation) -> None:
     coords = random_coords(rows, SHAPE, 2, seed=seed)
     sites = sites_from_coords(coords, spatial_shape=SHAPE, batch_size=2)
-    plan = strided_map(sites, kernel=kernel, stride=stride, padding=padding, dilation=dilation)
+    plan = strided_map(sites, kernel_size=kernel, stride=stride, padding=padding, dilation=dilation)
     assert plan.sites_out.coords.tolist() == reachable(coords, plan)
     assert pairs_of(plan) == expected_pairs(plan)
     assert pairs_of(plan.transposed) == {(o, i, k) for i, o, k in pairs_of(plan)}
@@ -91,23 +91,23 @@ def test_strided_map_is_its_definition(random_coords, seed, rows, kernel, stride
 def test_both_back_ends_give_the_same_arrays(random_coords, monkeypatch: pytest.MonkeyPatch) -> None:
     coords = random_coords(900, (9, 12, 11), 3)
     windows: list[dict[str, Any]] = [
-        {"kernel": 3, "stride": 2, "padding": 1},
-        {"kernel": (3, 1, 2), "stride": (2, 1, 1), "padding": (0, 0, 1), "dilation": (1, 1, 2)},
-        {"kernel": (4, 5, 3), "stride": (3, 4, 2), "padding": 2, "dilation": (2, 1, 3)},
+        {"kernel_size": 3, "stride": 2, "padding": 1},
+        {"kernel_size": (3, 1, 2), "stride": (2, 1, 1), "padding": (0, 0, 1), "dilation": (1, 1, 2)},
+        {"kernel_size": (4, 5, 3), "stride": (3, 4, 2), "padding": 2, "dilation": (2, 1, 3)},
     ]
     results = []
     for name in ("", "reference"):
         monkeypatch.setenv("SPARSEOPS_BACKEND", name)
         sites = sites_from_coords(coords, spatial_shape=(9, 12, 11), batch_size=3)
-        plans = [submanifold_map(sites, kernel=3), *(strided_map(sites, **window) for window in windows)]
-        plans += [strided_map(sites, kernel=(3, 2, 4), stride=2, site_rule="minkowski")]
-        plans += [strided_map(sites, kernel=(3, 3, 4), stride=2, site_rule="torchsparse")]
+        plans = [submanifold_map(sites, kernel_size=3), *(strided_map(sites, **window) for window in windows)]
+        plans += [strided_map(sites, kernel_size=(3, 2, 4), stride=2, site_rule="minkowski")]
+        plans += [strided_map(sites, kernel_size=(3, 3, 4), stride=2, site_rule="torchsparse")]
         # A centred kernel without a centre, and asymmetric centred ones, on one set of sites.
-        even = {"kernel": (1, 1, 2), "padding": (0, 0, 1), "dilation": (1, 1, 2)}
-        plans += [strided_map(sites, **even, onto=sites), submanifold_map(sites, kernel=(1, 5, 3))]
-        plans += [submanifold_map(sites, kernel=(3, 1, 1), dilation=3)]
-        plans += [transposed_map(sites, kernel=2, stride=2), *(plan.transposed for plan in plans)]
-        plans += [transposed_map(sites, kernel=3, stride=2, padding=1, dilation=(1, 2, 1))]
+        even = {"kernel_size": (1, 1, 2), "padding": (0, 0, 1), "dilation": (1, 1, 2)}
+        plans += [strided_map(sites, **even, onto=sites), submanifold_map(sites, kernel_size=(1, 5, 3))]
+        plans += [submanifold_map(sites, kernel_size=(3, 1, 1), dilation=3)]
+        plans += [transposed_map(sites, kernel_size=2, stride=2), *(plan.transposed for plan in plans)]
+        plans += [transposed_map(sites, kernel_size=3, stride=2, padding=1, dilation=(1, 2, 1))]
         results.append([(p.pairs_in, p.pairs_out, p.segments, p.sites_out.coords) for p in plans])
     for compiled, reference in zip(*results, strict=True):
         for a, b in zip(compiled, reference, strict=True):
@@ -119,7 +119,7 @@ def test_transposed_map_writes_every_child(backend: str) -> None:
     sites = sites_from_coords(
         torch.tensor([[0, 1, 0, 0]], dtype=torch.int32), spatial_shape=(2, 1, 1), batch_size=1
     )
-    plan = transposed_map(sites, kernel=2, stride=2)
+    plan = transposed_map(sites, kernel_size=2, stride=2)
     assert plan.sites_out.spatial_shape == (4, 2, 2)
     assert plan.sites_out.coords.tolist() == [[0, z, y, x] for z, y, x in product((2, 3), (0, 1), (0, 1))]
     assert plan.pairs_per_offset.tolist() == [1] * 8
@@ -128,7 +128,7 @@ def test_transposed_map_writes_every_child(backend: str) -> None:
 def test_transposed_map_has_the_grid_of_torch() -> None:
     sites = sites_from_coords(torch.zeros((1, 3), dtype=torch.int32), spatial_shape=(4, 5), batch_size=1)
     plan = transposed_map(
-        sites, kernel=(3, 2), stride=2, padding=(1, 0), dilation=(1, 2), output_padding=(1, 0)
+        sites, kernel_size=(3, 2), stride=2, padding=(1, 0), dilation=(1, 2), output_padding=(1, 0)
     )
     dense = torch.nn.functional.conv_transpose2d(
         torch.zeros(1, 1, 4, 5), torch.zeros(1, 1, 3, 2), stride=2, padding=(1, 0), dilation=(1, 2),
@@ -139,7 +139,7 @@ def test_transposed_map_has_the_grid_of_torch() -> None:
 
 def test_neighbours_is_the_map_as_a_table(random_coords, backend: str) -> None:
     sites = sites_from_coords(random_coords(300, (6, 6, 6)), spatial_shape=(6, 6, 6), batch_size=1)
-    plan = submanifold_map(sites, kernel=3)
+    plan = submanifold_map(sites, kernel_size=3)
     table = plan.neighbours()
     row, offset = (table >= 0).nonzero(as_tuple=True)
     listed = zip(table[row, offset].tolist(), row.tolist(), offset.tolist(), strict=True)
@@ -148,26 +148,26 @@ def test_neighbours_is_the_map_as_a_table(random_coords, backend: str) -> None:
 
 def test_even_submanifold_kernels_are_refused(random_coords) -> None:
     sites = sites_from_coords(random_coords(5, (4, 4)), spatial_shape=(4, 4), batch_size=1)
-    with pytest.raises(ValueError, match=r"kernel must be odd on every axis, got \(3, 2\)"):
-        submanifold_map(sites, kernel=(3, 2))
+    with pytest.raises(ValueError, match=r"kernel_size must be odd on every axis, got \(3, 2\)"):
+        submanifold_map(sites, kernel_size=(3, 2))
 
 
 def test_a_kernel_larger_than_the_grid_is_refused(random_coords) -> None:
     sites = sites_from_coords(random_coords(5, (4, 4)), spatial_shape=(4, 4), batch_size=1)
     with pytest.raises(ValueError, match=r"does not fit into the grid .* enlarge the padding"):
-        strided_map(sites, kernel=5)
+        strided_map(sites, kernel_size=5)
     with pytest.raises(ValueError, match=r"padding \(3, 3\) leaves no cell"):
-        transposed_map(sites, kernel=1, padding=3)
+        transposed_map(sites, kernel_size=1, padding=3)
 
 
 @pytest.mark.parametrize(
     ("window", "message"),
     [
-        ({"kernel": (3, 3, 3)}, r"kernel must be one number or 2 numbers, got \(3, 3, 3\)"),
-        ({"kernel": 0}, "kernel must be at least 1"),
-        ({"kernel": 3, "stride": 0}, "stride must be at least 1"),
-        ({"kernel": 3, "padding": -1}, "padding must be at least 0"),
-        ({"kernel": 3, "dilation": (1, 0)}, "dilation must be at least 1"),
+        ({"kernel_size": (3, 3, 3)}, r"kernel_size must be one number or 2 numbers, got \(3, 3, 3\)"),
+        ({"kernel_size": 0}, "kernel_size must be at least 1"),
+        ({"kernel_size": 3, "stride": 0}, "stride must be at least 1"),
+        ({"kernel_size": 3, "padding": -1}, "padding must be at least 0"),
+        ({"kernel_size": 3, "dilation": (1, 0)}, "dilation must be at least 1"),
     ],
 )
 def test_impossible_windows_are_refused(random_coords, window: dict[str, Any], message: str) -> None:

@@ -11,7 +11,7 @@ WINDOW = ([3, 3, 3], [2, 2, 2], [1, 1, 1], [1, 1, 1])
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
 def test_operators_pass_opcheck(random_coords, backend: str) -> None:
     sites = sites_from_coords(random_coords(60, (5, 6, 7), 2), spatial_shape=(5, 6, 7), batch_size=2)
-    plan = strided_map(sites, kernel=3, stride=2, padding=1)
+    plan = strided_map(sites, kernel_size=3, stride=2, padding=1)
     out = plan.sites_out
     torch.library.opcheck(_ops.strided_sites, (sites.sorted_bzyx, [3, 3, 4], *WINDOW))
     torch.library.opcheck(_ops.floor_sites, (sites.sorted_bzyx, [3, 3, 4], [2, 2, 2]))

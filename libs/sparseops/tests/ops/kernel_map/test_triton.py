@@ -12,9 +12,9 @@ from torch import Tensor
 
 SHAPE = (5, 6, 7)
 WINDOWS: list[dict[str, Any]] = [
-    {"kernel": 3, "stride": 2, "padding": 1},
-    {"kernel": (3, 1, 2), "stride": (2, 1, 1), "padding": (0, 0, 1), "dilation": (1, 1, 2)},
-    {"kernel": (1, 2, 2), "stride": 2, "padding": (0, 1, 3), "dilation": (1, 3, 6)},
+    {"kernel_size": 3, "stride": 2, "padding": 1},
+    {"kernel_size": (3, 1, 2), "stride": (2, 1, 1), "padding": (0, 0, 1), "dilation": (1, 1, 2)},
+    {"kernel_size": (1, 2, 2), "stride": 2, "padding": (0, 1, 3), "dilation": (1, 3, 6)},
 ]
 
 
@@ -33,7 +33,10 @@ def reference_table(plan: KernelMap) -> Tensor:
 @pytest.mark.parametrize("rows", [0, 1, 2, 60])
 def test_the_table_equals_the_reference(random_coords, triton_device: torch.device, rows: int) -> None:
     sites = make_sites(random_coords, rows, triton_device)
-    plans = [submanifold_map(sites, kernel=3), submanifold_map(sites, kernel=(1, 3, 5), dilation=(1, 1, 2))]
+    plans = [
+        submanifold_map(sites, kernel_size=3),
+        submanifold_map(sites, kernel_size=(1, 3, 5), dilation=(1, 1, 2)),
+    ]
     for plan in plans + [strided_map(sites, **window) for window in WINDOWS]:
         assert plan.table.rows.dtype == torch.int32
         assert torch.equal(plan.table.rows, reference_table(plan))
@@ -42,7 +45,10 @@ def test_the_table_equals_the_reference(random_coords, triton_device: torch.devi
 @pytest.mark.triton
 def test_a_flat_grid_gives_the_same_table(random_coords, triton_device: torch.device) -> None:
     sites = make_sites(random_coords, 30, triton_device, (6, 7))
-    for plan in (submanifold_map(sites, kernel=3), strided_map(sites, kernel=2, stride=2, padding=1)):
+    for plan in (
+        submanifold_map(sites, kernel_size=3),
+        strided_map(sites, kernel_size=2, stride=2, padding=1),
+    ):
         assert torch.equal(plan.table.rows, reference_table(plan))
 
 
@@ -53,7 +59,7 @@ def test_cells_at_the_border_do_not_wrap_around(triton_device: torch.device) -> 
     coords = torch.tensor(cells, dtype=torch.int32, device=triton_device)
     sites = sites_from_coords(coords, spatial_shape=SHAPE, batch_size=2)
     expected = [0] * 13 + [6] + [0] * 13
-    assert submanifold_map(sites, kernel=3).pairs_per_offset.tolist() == expected
+    assert submanifold_map(sites, kernel_size=3).pairs_per_offset.tolist() == expected
 
 
 @pytest.mark.triton
@@ -62,7 +68,7 @@ def test_keys_beyond_32_bits_are_found(triton_device: torch.device) -> None:
     last = 2**20 - 1
     cells = [(0, 0, 0, 0), (1, last, last, last - 1), (1, last, last, last), (1, last, last - 1, last)]
     coords = torch.tensor(cells, dtype=torch.int32, device=triton_device)
-    plan = submanifold_map(sites_from_coords(coords, spatial_shape=shape, batch_size=2), kernel=3)
+    plan = submanifold_map(sites_from_coords(coords, spatial_shape=shape, batch_size=2), kernel_size=3)
     assert torch.equal(plan.table.rows, reference_table(plan))
     assert plan.pairs_per_offset.sum() == 4 + 6
 
@@ -74,7 +80,7 @@ def test_operators_pass_opcheck(random_coords, triton_device: torch.device) -> N
     rows = sites.sorted_bzyx, sites.order, sites.sorted_bzyx, sites.order
     window = ([1, 1, 3], [1, 1, 1], [0, 0, 1], [1, 1, 1])
     torch.library.opcheck(_ops.neighbour_table, (*rows, list(SHAPE), *window))
-    table = submanifold_map(sites, kernel=(1, 1, 3)).table.rows
+    table = submanifold_map(sites, kernel_size=(1, 1, 3)).table.rows
     torch.library.opcheck(_schedule.tile_schedule, (table,))
 
 

@@ -170,7 +170,7 @@ def test_wrong_arguments_are_named() -> None:
         ms_deform_attn(value, SHAPES[:2], locations, weights)
     with pytest.raises(ValueError, match=r"weights must have shape \[2, 6, 2, 3, 4\], got \[2, 5, 2, 3, 4\]"):
         ms_deform_attn(value, SHAPES, locations, weights[:, :5])
-    with pytest.raises(ValueError, match=r"shapes \[.*\] hold 49 cells, but value has 48"):
+    with pytest.raises(ValueError, match=r"value_spatial_shapes \[.*\] hold 49 cells, but value has 48"):
         ms_deform_attn(value[:, :48], SHAPES, locations, weights)
-    with pytest.raises(TypeError, match=r"ms_deform_attn: weights must be .*, got int64"):
+    with pytest.raises(TypeError, match=r"ms_deform_attn: attention_weights must be .*, got int64"):
         ms_deform_attn(value, SHAPES, locations, weights.long())

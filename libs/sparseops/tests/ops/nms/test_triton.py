@@ -33,9 +33,9 @@ def test_kept_rows_equal_the_reference(
     post_max: int | None,
 ) -> None:
     boxes, scores, labels = scene(count, device)
-    ours = function(boxes, scores, threshold=0.1, labels=labels, post_max=post_max)
+    ours = function(boxes, scores, iou_threshold=0.1, labels=labels, post_max=post_max)
     monkeypatch.setenv("SPARSEOPS_BACKEND", "reference")
-    wanted = function(boxes, scores, threshold=0.1, labels=labels, post_max=post_max)
+    wanted = function(boxes, scores, iou_threshold=0.1, labels=labels, post_max=post_max)
     assert ours.tolist() == wanted.tolist()
     assert count < 90 or post_max or 5 < len(wanted) < 85
 
@@ -45,9 +45,9 @@ def test_rows_are_merged_in_parts_too(device: torch.device, monkeypatch: pytest.
     monkeypatch.setattr(_triton, "_TILE", 16)
     boxes, scores, _ = scene(90, device)
     boxes[:, :2] *= 0.2
-    ours = nms_bev(boxes, scores, threshold=0.3)
+    ours = nms_bev(boxes, scores, iou_threshold=0.3)
     monkeypatch.setenv("SPARSEOPS_BACKEND", "reference")
-    assert ours.tolist() == nms_bev(boxes, scores, threshold=0.3).tolist()
+    assert ours.tolist() == nms_bev(boxes, scores, iou_threshold=0.3).tolist()
 
 
 @pytest.mark.triton
@@ -58,9 +58,9 @@ def test_an_iou_equal_to_the_threshold_keeps_the_box(
     # On this coarse grid many overlaps are exactly a third or a half.
     boxes = torch.randint(-2, 4, (80, 7)).float().to(device)
     scores = (torch.randint(5, (80,)) / 4).to(device)
-    ours = [function(boxes, scores, threshold=threshold).tolist() for threshold in (1 / 3, 0.5)]
+    ours = [function(boxes, scores, iou_threshold=threshold).tolist() for threshold in (1 / 3, 0.5)]
     monkeypatch.setenv("SPARSEOPS_BACKEND", "reference")
-    assert ours == [function(boxes, scores, threshold=threshold).tolist() for threshold in (1 / 3, 0.5)]
+    assert ours == [function(boxes, scores, iou_threshold=threshold).tolist() for threshold in (1 / 3, 0.5)]
 
 
 @pytest.mark.triton
@@ -68,7 +68,7 @@ def test_scores_that_are_nan_are_refused(device: torch.device) -> None:
     boxes, scores, _ = scene(3, device)
     scores[1] = torch.nan
     with pytest.raises(ValueError, match="scores must not be NaN"):
-        nms_bev(boxes, scores, threshold=0.5)
+        nms_bev(boxes, scores, iou_threshold=0.5)
 
 
 @pytest.mark.parametrize("rotated", [True, False])

@@ -18,7 +18,9 @@ def test_values_and_gradients_equal_the_reference(
     results = []
     for _ in range(2):
         leaf = features.clone().requires_grad_()
-        pooled = roi_aware_pool(points, leaf, rois, size=(2, 1, 3), max_points=4, reduce=reduce, margin=0.1)
+        pooled = roi_aware_pool(
+            points, leaf, rois, output_size=(2, 1, 3), max_points=4, reduce=reduce, margin=0.1
+        )
         (pooled * torch.arange(pooled.numel(), device=triton_device).view(pooled.shape)).sum().backward()
         results.append((pooled, leaf.grad))
         monkeypatch.setenv("SPARSEOPS_BACKEND", "reference")
@@ -31,7 +33,7 @@ def test_values_and_gradients_equal_the_reference(
 def test_what_is_not_finite_is_in_no_cell(triton_device: torch.device) -> None:
     points = torch.tensor([[torch.nan, 0, 0], [0, torch.inf, 0], [0, 0, 0]]).to(triton_device)
     rois = torch.tensor([[0.0, 0, 0, 2, 2, 2, 0], [0.0, 0, 0, 2, 2, torch.nan, 0]]).to(triton_device)
-    pooled = roi_aware_pool(points, torch.eye(3, device=triton_device), rois, size=1)
+    pooled = roi_aware_pool(points, torch.eye(3, device=triton_device), rois, output_size=1)
     assert pooled.flatten().tolist() == [0, 0, 1, 0, 0, 0]
 
 

@@ -60,7 +60,12 @@ def test_back_ends_agree_with_the_definition(
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SPARSEOPS_BACKEND", forced)
         pooled, empty = roi_point_pool(
-            points, features, rois, samples=samples, extra_width=(extra, 0.0, 0.25), margin=margin
+            points,
+            features,
+            rois,
+            num_sampled_points=samples,
+            pool_extra_width=(extra, 0.0, 0.25),
+            margin=margin,
         )
     wanted = by_hand(
         points[0], features[0], rois[0], samples=samples, extra=[extra, 0.0, 0.25], margin=margin
@@ -71,20 +76,20 @@ def test_back_ends_agree_with_the_definition(
 
 def test_few_points_are_repeated_in_turn(backend: str) -> None:
     points = torch.tensor([[[0.5, 0, 0], [5.0, 0, 0], [0.0, 0.5, 0], [0.0, 0, 0.5]]])
-    pooled, empty = roi_point_pool(points, torch.arange(4.0)[None, :, None], CUBE, samples=8)
+    pooled, empty = roi_point_pool(points, torch.arange(4.0)[None, :, None], CUBE, num_sampled_points=8)
     assert pooled[0, 0, :, 3].tolist() == [0, 2, 3, 0, 2, 3, 0, 2]
     assert empty.tolist() == [[False]]
 
 
 def test_many_points_are_cut_in_the_order_of_the_rows(backend: str) -> None:
     features = torch.arange(9.0)[None, :, None]
-    pooled, _ = roi_point_pool(torch.zeros(1, 9, 3), features, CUBE, samples=4)
+    pooled, _ = roi_point_pool(torch.zeros(1, 9, 3), features, CUBE, num_sampled_points=4)
     assert pooled[0, 0, :, 3].tolist() == [0, 1, 2, 3]
 
 
 def test_empty_rois_have_zeros_and_are_marked(backend: str) -> None:
     rois = torch.stack([CUBE[0] + 50, torch.zeros(1, 7), CUBE[0]], 1)
-    pooled, empty = roi_point_pool(torch.zeros(1, 5, 3), torch.ones(1, 5, 2), rois, samples=3)
+    pooled, empty = roi_point_pool(torch.zeros(1, 5, 3), torch.ones(1, 5, 2), rois, num_sampled_points=3)
     assert empty.tolist() == [[True, True, False]]
     assert not pooled[0, :2].any() and pooled[0, 2, :, 3:].all()
 
@@ -92,7 +97,7 @@ def test_empty_rois_have_zeros_and_are_marked(backend: str) -> None:
 def test_the_extra_width_is_shared_by_both_sides(backend: str) -> None:
     points = torch.tensor([[[1.4, 0, 0], [1.6, 0, 0], [0, 1.4, 0]]])
     pooled, _ = roi_point_pool(
-        points, torch.arange(3.0)[None, :, None], CUBE, samples=1, extra_width=(1.0, 0.0, 0.0)
+        points, torch.arange(3.0)[None, :, None], CUBE, num_sampled_points=1, pool_extra_width=(1.0, 0.0, 0.0)
     )
     assert pooled[0, 0].tolist() == [pytest.approx([1.4, 0, 0, 0])]
 
@@ -100,25 +105,25 @@ def test_the_extra_width_is_shared_by_both_sides(backend: str) -> None:
 def test_yaw_is_counter_clockwise(backend: str) -> None:
     long = torch.tensor([[[0.0, 0.0, 0.0, 10.0, 1.0, 1.0, math.pi / 4]]])
     points = torch.tensor([[[2.0, -2.0, 0.0], [2.0, 2.0, 0.0]]])
-    pooled, _ = roi_point_pool(points, torch.arange(2.0)[None, :, None], long, samples=1)
+    pooled, _ = roi_point_pool(points, torch.arange(2.0)[None, :, None], long, num_sampled_points=1)
     assert pooled[0, 0, 0, 3] == 1
 
 
 def test_points_that_are_not_finite_are_in_no_roi(backend: str) -> None:
     points = torch.tensor([[[torch.nan, 0, 0], [0, torch.inf, 0], [0, 0, 0], [0, 0, torch.nan]]])
-    pooled, _ = roi_point_pool(points, torch.arange(4.0)[None, :, None], CUBE, samples=2)
+    pooled, _ = roi_point_pool(points, torch.arange(4.0)[None, :, None], CUBE, num_sampled_points=2)
     assert pooled[0, 0, :, 3].tolist() == [2, 2]
 
 
 def test_rois_that_are_not_finite_are_empty(backend: str) -> None:
     rois = CUBE.repeat(1, 7, 1)
     rois[0, torch.arange(7), torch.arange(7)] = torch.nan
-    assert roi_point_pool(torch.zeros(1, 2, 3), torch.zeros(1, 2, 1), rois, samples=2)[1].all()
+    assert roi_point_pool(torch.zeros(1, 2, 3), torch.zeros(1, 2, 1), rois, num_sampled_points=2)[1].all()
 
 
 def test_no_points_and_no_rois(backend: str) -> None:
     pooled, empty = roi_point_pool(
-        torch.zeros(2, 0, 3), torch.zeros(2, 0, 4), CUBE.repeat(2, 1, 1), samples=3
+        torch.zeros(2, 0, 3), torch.zeros(2, 0, 4), CUBE.repeat(2, 1, 1), num_sampled_points=3
     )
     assert pooled.shape == (2, 1, 3, 7) and not pooled.any() and empty.all()
     pooled, empty = roi_point_pool(torch.zeros(2, 5, 3), torch.zeros(2, 5, 4), CUBE[:, :0].repeat(2, 1, 1))
@@ -127,8 +132,10 @@ def test_no_points_and_no_rois(backend: str) -> None:
 
 def test_a_batch_equals_its_samples_one_by_one(backend: str) -> None:
     tensors = scene(2, 60, 5, seed=3)
-    both = roi_point_pool(*tensors, samples=6)
-    alone = [roi_point_pool(*(tensor[i : i + 1] for tensor in tensors), samples=6) for i in range(2)]
+    both = roi_point_pool(*tensors, num_sampled_points=6)
+    alone = [
+        roi_point_pool(*(tensor[i : i + 1] for tensor in tensors), num_sampled_points=6) for i in range(2)
+    ]
     for together, single in zip(both, zip(*alone, strict=True), strict=True):
         assert torch.equal(together, torch.cat(single))
 
@@ -136,21 +143,23 @@ def test_a_batch_equals_its_samples_one_by_one(backend: str) -> None:
 def test_the_gradient_is_right(backend: str) -> None:
     points, features, rois = scene(2, 30, 3, seed=1)
     features = features.double().requires_grad_()
-    assert torch.autograd.gradcheck(lambda f: roi_point_pool(points, f, rois, samples=12)[0], (features,))
+    assert torch.autograd.gradcheck(
+        lambda f: roi_point_pool(points, f, rois, num_sampled_points=12)[0], (features,)
+    )
 
 
 def test_points_and_rois_get_no_gradient(backend: str) -> None:
     points, features, rois = (tensor.requires_grad_() for tensor in scene(1, 30, 3, seed=1))
-    roi_point_pool(points, features, rois, samples=4)[0].sum().backward()
+    roi_point_pool(points, features, rois, num_sampled_points=4)[0].sum().backward()
     assert points.grad is None and rois.grad is None and features.grad is not None
 
 
 def test_result_does_not_depend_on_the_threads(threads) -> None:
     points, features, rois = torch.rand(1, 3000, 3) * 8, torch.rand(1, 3000, 2), torch.rand(1, 40, 7) * 6
     threads(1)
-    alone = roi_point_pool(points, features, rois, samples=64)[0]
+    alone = roi_point_pool(points, features, rois, num_sampled_points=64)[0]
     threads(2)
-    assert torch.equal(roi_point_pool(points, features, rois, samples=64)[0], alone)
+    assert torch.equal(roi_point_pool(points, features, rois, num_sampled_points=64)[0], alone)
 
 
 def test_the_operators_pass_opcheck() -> None:
@@ -173,9 +182,9 @@ def test_wrong_arguments_are_named() -> None:
         roi_point_pool(points, features, rois[:1])
     with pytest.raises(TypeError, match="roi_point_pool: points must be float32, got float64"):
         roi_point_pool(points.double(), features, rois)
-    with pytest.raises(ValueError, match="roi_point_pool: samples must be positive, got 0"):
-        roi_point_pool(points, features, rois, samples=0)
-    with pytest.raises(ValueError, match=r"extra_width must be three numbers \(x, y, z\), got \[1.0\]"):
-        roi_point_pool(points, features, rois, extra_width=[1.0])
+    with pytest.raises(ValueError, match="roi_point_pool: num_sampled_points must be positive, got 0"):
+        roi_point_pool(points, features, rois, num_sampled_points=0)
+    with pytest.raises(ValueError, match=r"pool_extra_width must be x, y, z, got \[1.0\]"):
+        roi_point_pool(points, features, rois, pool_extra_width=[1.0])
     with pytest.raises(ValueError, match="roi_point_pool: rois is on meta but points is on cpu"):
         roi_point_pool(points, features, rois.to("meta"))

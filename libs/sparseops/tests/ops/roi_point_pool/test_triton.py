@@ -18,7 +18,9 @@ def test_values_and_gradients_equal_the_reference(
     results = []
     for _ in range(2):
         leaf = features.clone().requires_grad_()
-        pooled, empty = roi_point_pool(points, leaf, rois, samples=samples, extra_width=(0.5, 0.0, 0.0))
+        pooled, empty = roi_point_pool(
+            points, leaf, rois, num_sampled_points=samples, pool_extra_width=(0.5, 0.0, 0.0)
+        )
         (pooled * torch.arange(pooled.numel(), device=triton_device).view(pooled.shape)).sum().backward()
         results.append((pooled, empty, leaf.grad))
         monkeypatch.setenv("SPARSEOPS_BACKEND", "reference")

@@ -13,22 +13,24 @@ def inputs(*, points: int = 60, dtype: torch.dtype = torch.float32) -> tuple[Ten
     return image, uv.requires_grad_(), torch.randint(0, 2, (points,))
 
 
-def by_grid_sample(image: Tensor, uv: Tensor, sample: Tensor, *, align: str) -> Tensor:
+def by_grid_sample(image: Tensor, uv: Tensor, sample: Tensor, *, align_corners: bool) -> Tensor:
     size_xy = torch.tensor([21, 20])
-    unit = (2 * uv + 1) / size_xy - 1 if align == "edges" else 2 * uv / (size_xy - 1) - 1
-    out = grid_sample(image[sample], unit[:, None, None], align_corners=align == "centres")
+    unit = 2 * uv / (size_xy - 1) - 1 if align_corners else (2 * uv + 1) / size_xy - 1
+    out = grid_sample(image[sample], unit[:, None, None], align_corners=align_corners)
     return out[:, :, 0, 0]
 
 
-@pytest.mark.parametrize("align", ["edges", "centres"])
+@pytest.mark.parametrize("align_corners", [False, True], ids=["edges", "centres"])
 @pytest.mark.parametrize("memory", [torch.contiguous_format, torch.channels_last])
 @pytest.mark.parametrize("points", [15, 60])
 def test_values_and_gradients_equal_grid_sample(
-    backend: str, align, memory: torch.memory_format, points: int
+    backend: str, align_corners: bool, memory: torch.memory_format, points: int
 ) -> None:
     image, uv, sample = inputs(points=points, dtype=torch.float64)
-    ours = sample_image(image.contiguous(memory_format=memory), uv, sample, uv_size=(20, 21), align=align)
-    wanted = by_grid_sample(image, uv, sample, align=align)
+    ours = sample_image(
+        image.contiguous(memory_format=memory), uv, sample, uv_size=(20, 21), align_corners=align_corners
+    )
+    wanted = by_grid_sample(image, uv, sample, align_corners=align_corners)
     torch.testing.assert_close(ours, wanted, rtol=1e-10, atol=1e-10)
     upstream = torch.randn_like(ours)
     grads = [torch.autograd.grad(out, (image, uv), upstream) for out in (ours, wanted)]
@@ -39,15 +41,21 @@ def test_whole_numbers_are_the_centres_of_pixels(backend: str) -> None:
     image = torch.arange(12.0).view(1, 1, 3, 4)
     uv = torch.tensor([[float(x), float(y)] for y in range(3) for x in range(4)])
     sample = torch.zeros(12, dtype=torch.int64)
-    for align in ("edges", "centres"):
-        assert torch.equal(sample_image(image, uv, sample, align=align)[:, 0], torch.arange(12.0))
+    for align_corners in (False, True):
+        assert torch.equal(
+            sample_image(image, uv, sample, align_corners=align_corners)[:, 0], torch.arange(12.0)
+        )
 
 
-@pytest.mark.parametrize(("align", "uv"), [("edges", [1.5, 3.5]), ("centres", [7 / 3, 7.0])])
-def test_a_smaller_map_is_stretched_over_the_image(backend: str, align, uv: list[float]) -> None:
+@pytest.mark.parametrize(("align_corners", "uv"), [(False, [1.5, 3.5]), (True, [7 / 3, 7.0])])
+def test_a_smaller_map_is_stretched_over_the_image(
+    backend: str, align_corners: bool, uv: list[float]
+) -> None:
     image = torch.arange(8.0).view(1, 1, 2, 4)
-    wanted = {"edges": (1.5 + 0.5) / 2 - 0.5 + 4 * 0.5, "centres": 1 + 4 * 1.0}[align]
-    out = sample_image(image, torch.tensor([uv]), torch.zeros(1).long(), uv_size=(8, 8), align=align)
+    wanted = 1 + 4 * 1.0 if align_corners else (1.5 + 0.5) / 2 - 0.5 + 4 * 0.5
+    out = sample_image(
+        image, torch.tensor([uv]), torch.zeros(1).long(), uv_size=(8, 8), align_corners=align_corners
+    )
     torch.testing.assert_close(out, torch.tensor([[wanted]]))
 
 
@@ -164,9 +172,7 @@ def test_wrong_arguments_are_named() -> None:
         sample_image(image, uv.long(), sample)
     with pytest.raises(IndexError, match="sample_image: batch_index must lie in 0 to 0, got 0 to 1"):
         sample_image(image[:1], uv, sample)
-    with pytest.raises(ValueError, match="sample_image: align must be 'edges' or 'centres', got 'corners'"):
-        sample_image(image, uv, sample, align="corners")
     with pytest.raises(ValueError, match=r"sample_image: uv_size must be positive, got \(0, 3\)"):
         sample_image(image, uv, sample, uv_size=(0, 3))
-    with pytest.raises(ValueError, match="sample_image: uv_size must be 2 or more to align centres"):
-        sample_image(image, uv, sample, uv_size=(1, 3), align="centres")
+    with pytest.raises(ValueError, match="sample_image: uv_size must be 2 or more to align corners"):
+        sample_image(image, uv, sample, uv_size=(1, 3), align_corners=True)

@@ -38,7 +38,7 @@ def test_infinite_and_nan_rows(triton_device) -> None:
     nan, inf = float("nan"), float("inf")
     rows = torch.tensor([[1.0], [nan], [3.0], [nan], [-inf], [-inf]], device=triton_device)
     index = torch.tensor([0, 0, 0, 0, 1, 1], device=triton_device)
-    values, source = scatter_max(rows, index, count=3)
+    values, source = scatter_max(rows, index, dim_size=3)
     assert source.flatten().tolist() == [1, 4, 6]
     assert values[0].isnan()
     assert values[1:].flatten().tolist() == [-inf, 0.0]

@@ -16,7 +16,7 @@ SHAPE = (6, 7, 8)
 
 def plan_of(random_coords, rows: int = 200, *, seed: int = 0) -> KernelMap:
     sites = sites_from_coords(random_coords(rows, SHAPE, 2, seed=seed), spatial_shape=SHAPE, batch_size=2)
-    return strided_map(sites, kernel=3, stride=2, padding=1)
+    return strided_map(sites, kernel_size=3, stride=2, padding=1)
 
 
 def at_sites(dense: torch.Tensor, plan: KernelMap) -> torch.Tensor:
@@ -74,7 +74,7 @@ def test_gradients_are_derivatives(random_coords, divide_by: Any, backend: str) 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
 def test_half_precision_is_summed_in_float32(dtype: torch.dtype, backend: str) -> None:
     cells = torch.cartesian_prod(torch.arange(1), torch.arange(3), torch.arange(3)).int()
-    plan = strided_map(sites_from_coords(cells, spatial_shape=(3, 3), batch_size=1), kernel=3)
+    plan = strided_map(sites_from_coords(cells, spatial_shape=(3, 3), batch_size=1), kernel_size=3)
     features = torch.full((9, 1), 60000.0).to(dtype).requires_grad_()
     out = sparse_avg_pool(features, kernel_map=plan)
     out.backward()
@@ -85,7 +85,7 @@ def test_half_precision_is_summed_in_float32(dtype: torch.dtype, backend: str) -
 def test_rows_that_read_nothing_are_zero(backend: str) -> None:
     cell, other = (torch.tensor([[0, 0, x]], dtype=torch.int32) for x in (0, 3))
     sites, onto = (sites_from_coords(c, spatial_shape=(1, 4), batch_size=1) for c in (cell, other))
-    plan = strided_map(sites, kernel=1, onto=onto)
+    plan = strided_map(sites, kernel_size=1, onto=onto)
     features = torch.ones(1, 1, requires_grad=True)
     out = sparse_avg_pool(features, kernel_map=plan)
     out.backward()
@@ -100,7 +100,7 @@ def test_a_batch_of_two_is_two_batches_of_one(random_coords, backend: str) -> No
         rows = plan.sites_in.coords[:, 0] == b
         cells = plan.sites_in.coords[rows] * torch.tensor([0, 1, 1, 1], dtype=torch.int32)
         alone = strided_map(
-            sites_from_coords(cells, spatial_shape=SHAPE, batch_size=1), kernel=3, stride=2, padding=1
+            sites_from_coords(cells, spatial_shape=SHAPE, batch_size=1), kernel_size=3, stride=2, padding=1
         )
         expected = together[plan.sites_out.coords[:, 0] == b]
         assert torch.equal(sparse_avg_pool(features[rows], kernel_map=alone), expected)

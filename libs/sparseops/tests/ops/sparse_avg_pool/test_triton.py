@@ -12,7 +12,7 @@ def plan_on(device: torch.device, random_coords, rows: int = 60) -> KernelMap:
     coords = random_coords(rows, SHAPE, 2).to(device)
     return strided_map(
         sites_from_coords(coords, spatial_shape=SHAPE, batch_size=2),
-        kernel=(3, 3, 2),
+        kernel_size=(3, 3, 2),
         stride=2,
         padding=(1, 1, 0),
     )

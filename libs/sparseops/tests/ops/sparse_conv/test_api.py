@@ -10,7 +10,7 @@ from sparseops import SparseTensor, sparse_conv, strided_map, submanifold_map
 from torch import Tensor
 
 SHAPE = (6, 7, 8)
-WINDOW: dict[str, Any] = {"kernel": 3, "stride": 2, "padding": 1}
+WINDOW: dict[str, Any] = {"kernel_size": 3, "stride": 2, "padding": 1}
 
 
 def weight() -> Tensor:
@@ -19,7 +19,7 @@ def weight() -> Tensor:
 
 def both(tensor: SparseTensor, slices: Tensor) -> tuple[Tensor, SparseTensor]:
     """A submanifold result, row by row, and a strided one."""
-    same = sparse_conv(tensor.features, slices, kernel_map=submanifold_map(tensor.sites, kernel=3))
+    same = sparse_conv(tensor.features, slices, kernel_map=submanifold_map(tensor.sites, kernel_size=3))
     plan = strided_map(tensor.sites, **WINDOW)
     return same, SparseTensor.from_sites(
         sparse_conv(tensor.features, slices, kernel_map=plan), plan.sites_out
@@ -73,13 +73,13 @@ def test_cells_at_the_border_do_not_wrap_around(backend: str) -> None:
     # Each two of these follow each other in the numbering of cells, and are far apart on the grid.
     cells = [(0, 0, 0, 7), (0, 0, 1, 0), (0, 2, 6, 7), (0, 3, 0, 0), (0, 5, 6, 7), (1, 0, 0, 0)]
     tensor = SparseTensor(torch.randn(6, 4), torch.tensor(cells, dtype=torch.int32), SHAPE, 2)
-    plan = submanifold_map(tensor.sites, kernel=3)
+    plan = submanifold_map(tensor.sites, kernel_size=3)
     assert plan.pairs_per_offset.tolist() == [0] * 13 + [6] + [0] * 13
 
 
 def test_no_sites_give_no_rows_and_zero_gradients(backend: str) -> None:
     tensor = SparseTensor(torch.zeros(0, 4), torch.zeros((0, 4), dtype=torch.int32), SHAPE, 2)
-    for plan in (submanifold_map(tensor.sites, kernel=3), strided_map(tensor.sites, **WINDOW)):
+    for plan in (submanifold_map(tensor.sites, kernel_size=3), strided_map(tensor.sites, **WINDOW)):
         features, slices = tensor.features.clone().requires_grad_(), weight().requires_grad_()
         bias = torch.zeros(5, requires_grad=True)
         out = sparse_conv(features, slices, bias=bias, kernel_map=plan)
@@ -93,7 +93,7 @@ def test_no_sites_give_no_rows_and_zero_gradients(backend: str) -> None:
 def test_a_single_site_uses_the_centre_alone(backend: str) -> None:
     tensor = SparseTensor(torch.randn(1, 4), torch.tensor([[0, 2, 2, 2]], dtype=torch.int32), SHAPE, 1)
     slices = weight().requires_grad_()
-    out = sparse_conv(tensor.features, slices, kernel_map=submanifold_map(tensor.sites, kernel=3))
+    out = sparse_conv(tensor.features, slices, kernel_map=submanifold_map(tensor.sites, kernel_size=3))
     torch.testing.assert_close(out, tensor.features @ slices[1, 1, 1])
     out.sum().backward()
     slices.grad[1, 1, 1] = 0
@@ -103,7 +103,7 @@ def test_a_single_site_uses_the_centre_alone(backend: str) -> None:
 def test_rows_without_a_pair_get_the_bias(backend: str) -> None:
     # Without padding an even kernel leaves the last row of y out, so the inverse has nothing to read there.
     last = torch.tensor([[0, 4, 6, 2]], dtype=torch.int32)
-    plan = strided_map(SparseTensor(torch.randn(1, 4), last, SHAPE, 1).sites, kernel=2, stride=2)
+    plan = strided_map(SparseTensor(torch.randn(1, 4), last, SHAPE, 1).sites, kernel_size=2, stride=2)
     assert len(plan.sites_out) == 0
     slices, bias = torch.randn(2, 2, 2, 4, 3), torch.arange(3.0)
     out = sparse_conv(torch.zeros(0, 4), slices, bias=bias, kernel_map=plan.transposed)
@@ -137,11 +137,11 @@ def test_bad_arguments_are_refused(
     tensor = SparseTensor(torch.randn(len(coords), 4), coords, SHAPE, 1)
     arguments: dict[str, Any] = {"features": tensor.features, "weight": weight()} | change
     with pytest.raises(error, match=f"sparse_conv: {message}"):
-        sparse_conv(kernel_map=submanifold_map(tensor.sites, kernel=3), **arguments)
+        sparse_conv(kernel_map=submanifold_map(tensor.sites, kernel_size=3), **arguments)
 
 
 def test_integer_features_are_refused(random_coords, no_shape_checks: None) -> None:
     coords = random_coords(40, SHAPE)
     tensor = SparseTensor(torch.randn(len(coords), 4), coords, SHAPE, 1)
     with pytest.raises(TypeError, match="features must be float16 or bfloat16 or float32 or float64"):
-        sparse_conv(tensor.features.int(), weight(), kernel_map=submanifold_map(tensor.sites, kernel=3))
+        sparse_conv(tensor.features.int(), weight(), kernel_map=submanifold_map(tensor.sites, kernel_size=3))

@@ -13,8 +13,8 @@ SHAPE = (6, 9, 8)
 
 def plans(random_coords, rows: int = 700) -> list[KernelMap]:
     sites = sites_from_coords(random_coords(rows, SHAPE, 2), spatial_shape=SHAPE, batch_size=2)
-    strided = strided_map(sites, kernel=3, stride=2, padding=1)
-    return [submanifold_map(sites, kernel=3), strided, strided.transposed]
+    strided = strided_map(sites, kernel_size=3, stride=2, padding=1)
+    return [submanifold_map(sites, kernel_size=3), strided, strided.transposed]
 
 
 def run(plan: KernelMap, features: Tensor, weight: Tensor, bias: Tensor) -> list[Tensor]:

@@ -38,13 +38,13 @@ def plans() -> list[KernelMap]:
     coords = torch.stack([torch.zeros_like(z), z, y, x], dim=1).int()
     coords = coords[torch.randperm(len(coords), generator=torch.Generator().manual_seed(0))].cuda()
     sites = sites_from_coords(coords, spatial_shape=SHAPE, batch_size=1)
-    strided = strided_map(sites, kernel=3, stride=2, padding=1)
-    return [submanifold_map(sites, kernel=3), strided, strided.transposed]
+    strided = strided_map(sites, kernel_size=3, stride=2, padding=1)
+    return [submanifold_map(sites, kernel_size=3), strided, strided.transposed]
 
 
 def tensors(plan: KernelMap, cin: int, cout: int, dtype: torch.dtype) -> list[Tensor]:
     """Features, weight, bias and a gradient of the output."""
-    kernel = plan.window.kernel
+    kernel = plan.window.kernel_size
     sizes = (len(plan.sites_in), cin), (*kernel, cin, cout), (cout,), (len(plan.sites_out), cout)
     return [torch.randn(size, device="cuda").to(dtype) for size in sizes]
 
@@ -126,7 +126,7 @@ def test_few_rows_are_split_among_programs_and_added_in_order() -> None:
     from sparseops.ops.sparse_conv import _triton
 
     coords = torch.cartesian_prod(*[torch.arange(n) for n in (1, 4, 16, 16)]).int().cuda()
-    plan = submanifold_map(sites_from_coords(coords, spatial_shape=(4, 16, 16), batch_size=1), kernel=3)
+    plan = submanifold_map(sites_from_coords(coords, spatial_shape=(4, 16, 16), batch_size=1), kernel_size=3)
     assert _triton.conv_candidates(torch.float16, 128, 128, 27, len(coords).bit_length())[0].split > 1
     given = tensors(plan, 128, 128, torch.float16)
     first, second = results(plan, given), results(plan, given)
@@ -158,9 +158,9 @@ def test_planning_on_known_sites_does_not_wait(
     plans: list[KernelMap], no_waiting: Callable[[bool], None]
 ) -> None:
     given = tensors(plans[0], 32, 32, torch.float16)
-    results(submanifold_map(plans[0].sites_in, kernel=3), given)
+    results(submanifold_map(plans[0].sites_in, kernel_size=3), given)
     no_waiting(True)
-    results(submanifold_map(plans[0].sites_in, kernel=3), given)
+    results(submanifold_map(plans[0].sites_in, kernel_size=3), given)
     no_waiting(False)
 
 

@@ -54,7 +54,7 @@ def test_submanifold_equals_dense_at_the_sites(random_coords, seed, half, dilati
     coords = random_coords(50, (5, 6, 4), 2, seed=seed)
     tensor = SparseTensor(torch.randn(len(coords), CHANNELS_IN), coords, (5, 6, 4), 2)
     weight, bias = torch.randn(*kernel, CHANNELS_IN, CHANNELS_OUT), torch.randn(CHANNELS_OUT)
-    plan = submanifold_map(tensor.sites, kernel=kernel, dilation=dilation)
+    plan = submanifold_map(tensor.sites, kernel_size=kernel, dilation=dilation)
     padding = tuple(h * d for h, d in zip(half, dilation, strict=True))
     dense = functional.conv3d(tensor.dense(), dense_weight(weight), bias, padding=padding, dilation=dilation)
     out = sparse_conv(tensor.features, weight, bias=bias, kernel_map=plan)
@@ -74,7 +74,7 @@ def test_strided_equals_dense_everywhere(random_coords, seed, kernel, stride, pa
     tensor = SparseTensor(torch.randn(len(coords), CHANNELS_IN), coords, (5, 6, 7), 2)
     window: dict[str, Any] = {"stride": stride, "padding": padding, "dilation": dilation}
     weight = torch.randn(*kernel, CHANNELS_IN, CHANNELS_OUT)
-    plan = strided_map(tensor.sites, kernel=kernel, **window)
+    plan = strided_map(tensor.sites, kernel_size=kernel, **window)
     out = sparse_conv(tensor.features, weight, kernel_map=plan)
     dense = functional.conv3d(tensor.dense(), dense_weight(weight), **window)
     torch.testing.assert_close(
@@ -85,7 +85,7 @@ def test_strided_equals_dense_everywhere(random_coords, seed, kernel, stride, pa
 def test_inverse_equals_dense_transposed_at_the_sites(random_coords, backend: str) -> None:
     coords = random_coords(60, (7, 5, 9), 2)
     tensor = SparseTensor(torch.randn(len(coords), CHANNELS_IN), coords, (7, 5, 9), 2)
-    plan = strided_map(tensor.sites, kernel=3, stride=2, padding=1)
+    plan = strided_map(tensor.sites, kernel_size=3, stride=2, padding=1)
     middle = SparseTensor.from_sites(torch.randn(len(plan.sites_out), CHANNELS_IN), plan.sites_out)
     weight = torch.randn(3, 3, 3, CHANNELS_IN, CHANNELS_OUT)
     out = sparse_conv(middle.features, weight, kernel_map=plan.transposed)
@@ -98,7 +98,7 @@ def test_transposed_equals_dense_transposed_everywhere(random_coords, backend: s
     tensor = SparseTensor(torch.randn(len(coords), CHANNELS_IN), coords, (4, 3, 5), 2)
     window: dict[str, Any] = {"stride": (2, 1, 2), "padding": (1, 0, 0), "output_padding": (1, 0, 0)}
     weight = torch.randn(3, 2, 2, CHANNELS_IN, CHANNELS_OUT)
-    plan = transposed_map(tensor.sites, kernel=(3, 2, 2), **window)
+    plan = transposed_map(tensor.sites, kernel_size=(3, 2, 2), **window)
     out = sparse_conv(tensor.features, weight, kernel_map=plan)
     dense = functional.conv_transpose3d(tensor.dense(), weight.movedim((-2, -1), (0, 1)), **window)
     torch.testing.assert_close(
@@ -113,8 +113,8 @@ def test_2d_equals_dense_2d(random_coords, stride: int, backend: str) -> None:
     weight = torch.randn(3, 3, CHANNELS_IN, CHANNELS_OUT)
     dense = functional.conv2d(tensor.dense(), dense_weight(weight), stride=stride, padding=1)
     if stride == 1:
-        plan = submanifold_map(tensor.sites, kernel=3)
+        plan = submanifold_map(tensor.sites, kernel_size=3)
     else:
-        plan = strided_map(tensor.sites, kernel=3, stride=stride, padding=1)
+        plan = strided_map(tensor.sites, kernel_size=3, stride=stride, padding=1)
     out = sparse_conv(tensor.features, weight, kernel_map=plan)
     torch.testing.assert_close(out, at_sites(dense, plan.sites_out.coords), atol=1e-5, rtol=1e-5)

@@ -23,13 +23,13 @@ def _untuned(monkeypatch: pytest.MonkeyPatch) -> None:
 def plans(random_coords, device: torch.device, rows: int = 70) -> list[KernelMap]:
     coords = random_coords(rows, SHAPE, 2).to(device)
     sites = sites_from_coords(coords, spatial_shape=SHAPE, batch_size=2)
-    strided = strided_map(sites, kernel=(3, 2, 1), stride=2, padding=(1, 0, 0))
-    return [submanifold_map(sites, kernel=(1, 3, 3)), strided, strided.transposed]
+    strided = strided_map(sites, kernel_size=(3, 2, 1), stride=2, padding=(1, 0, 0))
+    return [submanifold_map(sites, kernel_size=(1, 3, 3)), strided, strided.transposed]
 
 
 def inputs(plan: KernelMap, cin: int, cout: int, dtype: torch.dtype = torch.float32) -> list[Tensor]:
     """Features, weight and bias, with gradients wanted."""
-    device, kernel = plan.sites_in.coords.device, plan.window.kernel
+    device, kernel = plan.sites_in.coords.device, plan.window.kernel_size
     sizes = (len(plan.sites_in), cin), (*kernel, cin, cout), (cout,)
     return [torch.randn(size, device=device).to(dtype).requires_grad_() for size in sizes]
 
@@ -92,7 +92,7 @@ def test_kernels_of_more_than_64_offsets(random_coords, triton_device: torch.dev
     sites = sites_from_coords(
         random_coords(60, (4, 4, 4)).to(triton_device), spatial_shape=(4, 4, 4), batch_size=1
     )
-    plan = submanifold_map(sites, kernel=5)
+    plan = submanifold_map(sites, kernel_size=5)
     leaves = inputs(plan, 4, 6)
     check(results(plan, leaves), expected(plan, leaves), 1e-5)
 
@@ -188,7 +188,7 @@ def test_a_compiled_graph_has_no_breaks(random_coords, triton_device: torch.devi
 @pytest.mark.triton
 def test_only_wanted_gradients_are_prepared(random_coords, triton_device: torch.device) -> None:
     sites = plans(random_coords, triton_device, rows=20)[0].sites_in
-    plan = strided_map(sites, kernel=2, stride=2)
+    plan = strided_map(sites, kernel_size=2, stride=2)
     features, weight, _ = inputs(plan, 3, 4)
     sparse_conv(features.detach(), weight.detach(), kernel_map=plan)
     with torch.no_grad():

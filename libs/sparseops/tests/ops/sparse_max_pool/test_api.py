@@ -13,7 +13,7 @@ SHAPE = (6, 7, 8)
 
 def plan_of(random_coords, rows: int = 200) -> KernelMap:
     sites = sites_from_coords(random_coords(rows, SHAPE, 2), spatial_shape=SHAPE, batch_size=2)
-    return strided_map(sites, kernel=3, stride=2, padding=1)
+    return strided_map(sites, kernel_size=3, stride=2, padding=1)
 
 
 def test_it_equals_dense_pooling_with_absent_sites_at_minus_infinity(random_coords, backend: str) -> None:
@@ -29,7 +29,7 @@ def test_it_equals_dense_pooling_with_absent_sites_at_minus_infinity(random_coor
 def tied_line(tie: str, *, clamp_zero: bool, values: tuple[float, ...]) -> tuple[float, list[float]]:
     """Pool three neighbours, given in descending x order; value and gradients in that order."""
     coords = torch.tensor([[0, 0, 2], [0, 0, 1], [0, 0, 0]], dtype=torch.int32)
-    plan = strided_map(sites_from_coords(coords, spatial_shape=(1, 3), batch_size=1), kernel=(1, 3))
+    plan = strided_map(sites_from_coords(coords, spatial_shape=(1, 3), batch_size=1), kernel_size=(1, 3))
     features = torch.tensor(values).reshape(3, 1).requires_grad_()
     out = sparse_max_pool(features, kernel_map=plan, clamp_zero=clamp_zero, tie=tie)
     out.sum().backward()
@@ -117,14 +117,17 @@ def test_rows_that_read_nothing_are_minus_infinity(backend: str) -> None:
     sites = sites_from_coords(cells, spatial_shape=(1, 4), batch_size=1)
     features = torch.tensor([[-1.0], [2.0]], requires_grad=True)
     onto = sites_from_coords(cells.flip(0).contiguous(), spatial_shape=(1, 5), batch_size=1)
-    out = sparse_max_pool(features, kernel_map=strided_map(sites, kernel=(1, 2), onto=onto))
+    out = sparse_max_pool(features, kernel_map=strided_map(sites, kernel_size=(1, 2), onto=onto))
     out[1:].sum().backward()
     assert out.flatten().tolist() == [2.0, -1.0]
     assert features.grad.flatten().tolist() == [1.0, 0.0]
     apart = sites_from_coords(
         torch.tensor([[0, 0, 1]], dtype=torch.int32), spatial_shape=(1, 4), batch_size=1
     )
-    assert sparse_max_pool(features, kernel_map=strided_map(sites, kernel=1, onto=apart)).item() == -torch.inf
+    assert (
+        sparse_max_pool(features, kernel_map=strided_map(sites, kernel_size=1, onto=apart)).item()
+        == -torch.inf
+    )
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
@@ -145,7 +148,7 @@ def test_operators_pass_opcheck(random_coords, backend: str) -> None:
 def test_no_sites_give_no_rows(backend: str) -> None:
     sites = sites_from_coords(torch.zeros((0, 4), dtype=torch.int32), spatial_shape=SHAPE, batch_size=1)
     features = torch.zeros(0, 3, requires_grad=True)
-    out = sparse_max_pool(features, kernel_map=strided_map(sites, kernel=2, stride=2))
+    out = sparse_max_pool(features, kernel_map=strided_map(sites, kernel_size=2, stride=2))
     out.sum().backward()
     assert out.shape == features.grad.shape == (0, 3)
 

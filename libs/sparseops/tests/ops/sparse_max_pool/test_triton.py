@@ -11,7 +11,7 @@ SHAPE = (4, 5, 6)
 def plan_on(device: torch.device, random_coords, rows: int = 60, batch_size: int = 2) -> KernelMap:
     coords = random_coords(rows, SHAPE, batch_size).to(device)
     sites = sites_from_coords(coords, spatial_shape=SHAPE, batch_size=batch_size)
-    return strided_map(sites, kernel=(3, 3, 2), stride=2, padding=(1, 1, 0))
+    return strided_map(sites, kernel_size=(3, 3, 2), stride=2, padding=(1, 1, 0))
 
 
 def pooled(plan: KernelMap, values: torch.Tensor, tie: str) -> tuple[torch.Tensor, torch.Tensor | None]:

@@ -35,7 +35,7 @@ def test_far_apart_sites_in_strided_memory(triton_device, dtype) -> None:
     sites = torch.tensor([[0, -far, -far, -far], [0, far, far, far]], dtype=dtype, device=triton_device)
     xyz = torch.zeros(3, 2, device=triton_device).T
     rows, empty = voxel_query(
-        sites.T.contiguous().T, xyz, sites, xyz, ranges=(1, 1, 1), radius=1.0, samples=2
+        sites.T.contiguous().T, xyz, sites, xyz, max_range=(1, 1, 1), radius=1.0, num_samples=2
     )
     assert rows.tolist() == [[0, 0], [1, 1]]
     assert not empty.any()
@@ -44,7 +44,7 @@ def test_far_apart_sites_in_strided_memory(triton_device, dtype) -> None:
 @pytest.mark.triton
 def test_the_radius_is_included_and_nan_finds_nothing(triton_device) -> None:
     sites = torch.tensor([[0, 0, 0, 1]], device=triton_device)
-    limits = {"ranges": (1, 1, 1), "radius": 1.0, "samples": 1}
+    limits = {"max_range": (1, 1, 1), "radius": 1.0, "num_samples": 1}
     for far, found in ((1.0, True), (1.0001, False), (torch.nan, False)):
         xyz = torch.tensor([[far, 0.0, 0.0]], device=triton_device)
         _, empty = voxel_query(sites * 0, torch.zeros_like(xyz), sites, xyz, **limits)

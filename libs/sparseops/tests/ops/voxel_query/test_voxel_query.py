@@ -7,7 +7,7 @@ from sparseops.ops.voxel_query._api import _voxel_query
 from sparseops.ops.voxel_query._cpu import voxel_query_cpu
 from sparseops.ops.voxel_query._reference import voxel_query_reference
 
-LIMITS = {"ranges": (1, 1, 1), "radius": 1.0, "samples": 3}
+LIMITS = {"max_range": (1, 1, 1), "radius": 1.0, "num_samples": 3}
 
 
 def grid(count: int, seed: int = 0, samples: int = 2) -> tuple[torch.Tensor, torch.Tensor]:
@@ -29,9 +29,9 @@ def test_rows_equal_the_official_ones(backend: str, imagepg_ops, radius: float) 
         imagepg_ops["vq_query_bxyz"][:, 1:].contiguous(),
         sites,
         (sites[:, [3, 2, 1]].float() + 0.5) * 0.2,
-        ranges=(4, 4, 4),
+        max_range=(4, 4, 4),
         radius=radius,
-        samples=16,
+        num_samples=16,
     )
     assert torch.equal(empty, imagepg_ops[f"vq_empty_r{radius}"])
     assert torch.equal(rows.int(), imagepg_ops[f"vq_idx_r{radius}"])
@@ -43,7 +43,7 @@ def test_scan_is_ascending_with_z_slowest(backend: str) -> None:
     mixed = torch.randperm(27)
     rows, _ = voxel_query(
         torch.zeros(1, 4, dtype=torch.int64), torch.zeros(1, 3), sites[mixed], cells[mixed].flip(1).float(),
-        ranges=(1, 1, 1), radius=9.0, samples=27,
+        max_range=(1, 1, 1), radius=9.0, num_samples=27,
     )  # fmt: skip
     assert torch.equal(mixed[rows[0]], torch.arange(27))
 
@@ -109,7 +109,7 @@ def test_rows_equal_brute_force(backend: str) -> None:
     centres, centre_xyz = grid(30, seed=1)
     # A quarter of a cell away, so that no distance is exactly the radius.
     centre_xyz = centre_xyz + 0.127
-    rows, _ = voxel_query(centres, centre_xyz, sites, xyz, ranges=(1, 2, 3), radius=1.1, samples=4)
+    rows, _ = voxel_query(centres, centre_xyz, sites, xyz, max_range=(1, 2, 3), radius=1.1, num_samples=4)
     assert rows.tolist() == brute_force(centres, centre_xyz, sites, xyz, (1, 2, 3), 1.1, 4)
 
 
@@ -163,10 +163,10 @@ def test_inputs_may_be_strided_and_any_integer(backend: str, dtype: torch.dtype)
 def test_result_does_not_depend_on_the_threads(threads) -> None:
     sites, xyz = grid(800)
     threads(1)
-    alone = voxel_query(sites, xyz, sites, xyz, ranges=(2, 2, 2), radius=1.0, samples=8)
+    alone = voxel_query(sites, xyz, sites, xyz, max_range=(2, 2, 2), radius=1.0, num_samples=8)
     threads(2)
     assert torch.equal(
-        voxel_query(sites, xyz, sites, xyz, ranges=(2, 2, 2), radius=1.0, samples=8)[0], alone[0]
+        voxel_query(sites, xyz, sites, xyz, max_range=(2, 2, 2), radius=1.0, num_samples=8)[0], alone[0]
     )
 
 
@@ -194,9 +194,13 @@ def test_the_operator_passes_opcheck() -> None:
             TypeError,
             "sparse_coords_bzyx must be int32 or int64, got float32",
         ),
-        ({"ranges": (1, -1, 1)}, ValueError, r"voxel_query: ranges must not be negative, got \(1, -1, 1\)"),
+        (
+            {"max_range": (1, -1, 1)},
+            ValueError,
+            r"voxel_query: max_range must not be negative, got \(1, -1, 1\)",
+        ),
         ({"radius": 0.0}, ValueError, "voxel_query: radius must be positive, got 0.0"),
-        ({"samples": 0}, ValueError, "voxel_query: samples must be positive, got 0"),
+        ({"num_samples": 0}, ValueError, "voxel_query: num_samples must be positive, got 0"),
     ],
 )
 def test_wrong_arguments_are_named(changes: dict, error: type[Exception], message: str) -> None:

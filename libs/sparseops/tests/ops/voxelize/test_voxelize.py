@@ -149,7 +149,7 @@ def test_the_first_point_of_a_voxel_is_that_of_hard_voxels(backend: str) -> None
     points = torch.rand(300, 5) * 1.2
     points[:, 0] = torch.arange(300) % 2
     found = voxelize_dynamic(points, **UNIT, batch_size=2)
-    first = voxel_first(found.voxel_of_point, count=len(found.coords_bzyx))
+    first = voxel_first(found.voxel_of_point, num_voxels=len(found.coords_bzyx))
     assert torch.equal(found.voxel_of_point[first], torch.arange(len(first)))
     hard = voxelize_batch(points, **UNIT, max_points=1, max_voxels=999, batch_size=2)
     keys = (hard.coords_bzyx.long() * torch.tensor([1000, 100, 10, 1])).sum(1)
@@ -157,19 +157,19 @@ def test_the_first_point_of_a_voxel_is_that_of_hard_voxels(backend: str) -> None
 
 
 def test_voxels_without_a_point_get_row_n() -> None:
-    assert voxel_first(torch.tensor([2, -1, -7, 0]), count=4).tolist() == [3, 4, 0, 4]
-    assert voxel_first(torch.zeros(0, dtype=torch.int32), count=2).tolist() == [0, 0]
-    assert voxel_first(torch.tensor([-1]), count=0).shape == (0,)
+    assert voxel_first(torch.tensor([2, -1, -7, 0]), num_voxels=4).tolist() == [3, 4, 0, 4]
+    assert voxel_first(torch.zeros(0, dtype=torch.int32), num_voxels=2).tolist() == [0, 0]
+    assert voxel_first(torch.tensor([-1]), num_voxels=0).shape == (0,)
 
 
 @pytest.mark.usefixtures("no_shape_checks")
 def test_wrong_numbers_of_voxels_are_named() -> None:
-    with pytest.raises(IndexError, match="voxel_first: voxel_of_point must be below count 2, got 2"):
-        voxel_first(torch.tensor([0, 2]), count=2)
+    with pytest.raises(IndexError, match="voxel_first: voxel_of_point must be below num_voxels 2, got 2"):
+        voxel_first(torch.tensor([0, 2]), num_voxels=2)
     with pytest.raises(TypeError, match="voxel_first: voxel_of_point must be int32 or int64, got float32"):
-        voxel_first(torch.zeros(3), count=2)
+        voxel_first(torch.zeros(3), num_voxels=2)
     with pytest.raises(ValueError, match=r"voxel_first: voxel_of_point must have shape \[N\], got \[1, 3\]"):
-        voxel_first(torch.zeros(1, 3, dtype=torch.int64), count=2)
+        voxel_first(torch.zeros(1, 3, dtype=torch.int64), num_voxels=2)
 
 
 def test_the_operator_passes_opcheck() -> None:

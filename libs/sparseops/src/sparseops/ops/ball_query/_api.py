@@ -11,9 +11,9 @@ from sparseops.ops.ball_query._reference import ball_query_reference
 
 
 def ball_query(
-    centres: Float[Tensor, "b m 3"], points: Float[Tensor, "b n 3"], *, radius: float, samples: int
+    centres: Float[Tensor, "b m 3"], points: Float[Tensor, "b n 3"], *, radius: float, num_samples: int
 ) -> Int[Tensor, "b m s"]:
-    """Find the first `samples` points within the radius of each centre: rows of `points` (int64).
+    """Find the first `num_samples` points within the radius of each centre: rows of `points` (int64).
 
     First means lowest index, not nearest. A point counts if its squared distance is below radius squared
     (strict, float32). Fewer hits are padded with the first one; a centre without any has 0 everywhere (use
@@ -28,13 +28,13 @@ def ball_query(
 
     Example:
         >>> points = torch.tensor([[[0.0, 0.0, 0.0], [3.0, 0.0, 0.0], [0.5, 0.0, 0.0]]])
-        >>> ball_query(points[:, 2:], points, radius=1.0, samples=3).tolist()
+        >>> ball_query(points[:, 2:], points, radius=1.0, num_samples=3).tolist()
         [[[0, 2, 0]]]
     """
     op = "ball_query"
     check_shape(op, "centres", centres, ("B", "M", 3))
     check_shape(op, "points", points, (len(centres), "N", 3))
-    _check_common(op, centres, points, radius, samples)
+    _check_common(op, centres, points, radius, num_samples)
     b, m, n = len(centres), centres.shape[1], points.shape[1]
     idx, _ = _ball_query(
         centres.detach().reshape(-1, 3),
@@ -42,9 +42,9 @@ def ball_query(
         points.detach().reshape(-1, 3),
         torch.arange(b + 1, device=centres.device) * n,
         radius,
-        samples,
+        num_samples,
     )
-    return idx.view(b, m, samples)
+    return idx.view(b, m, num_samples)
 
 
 def ball_query_stacked(
@@ -54,7 +54,7 @@ def ball_query_stacked(
     point_counts: Int[Tensor, " b"],
     *,
     radius: float,
-    samples: int,
+    num_samples: int,
 ) -> tuple[Int[Tensor, "m s"], Bool[Tensor, " m"]]:
     """Find the first points of the same sample within the radius: rows [m, s] (int64) and an empty mask [m].
 
@@ -68,7 +68,7 @@ def ball_query_stacked(
     Example:
         >>> points = torch.tensor([[0.0, 0.0, 0.0], [5.0, 0.0, 0.0], [0.0, 0.0, 0.0]])
         >>> counts = torch.tensor([1, 2])
-        >>> idx, empty = ball_query_stacked(points, counts, points, counts, radius=1.0, samples=2)
+        >>> idx, empty = ball_query_stacked(points, counts, points, counts, radius=1.0, num_samples=2)
         >>> idx.tolist()
         [[0, 0], [0, 0], [1, 1]]
     """
@@ -80,9 +80,9 @@ def ball_query_stacked(
     check_dtype(op, "centre_counts", centre_counts, INTEGERS)
     check_dtype(op, "point_counts", point_counts, INTEGERS)
     check_device(op, ("points", points), ("centre_counts", centre_counts), ("point_counts", point_counts))
-    _check_common(op, centres, points, radius, samples)
+    _check_common(op, centres, points, radius, num_samples)
     return _ball_query(
-        centres.detach(), _starts(centre_counts), points.detach(), _starts(point_counts), radius, samples
+        centres.detach(), _starts(centre_counts), points.detach(), _starts(point_counts), radius, num_samples
     )
 
 

@@ -7,8 +7,8 @@ from torch import Tensor
 from sparseops._checks import check_positive, check_shape
 
 
-def downsample_sparse_map(x: Shaped[Tensor, "b c h w"], factor: int) -> Shaped[Tensor, "b c h2 w2"]:
-    """Return, for every cell of `factor` by `factor` pixels, the last of them that is not zero.
+def downsample_sparse_map(x: Shaped[Tensor, "b c h w"], downscale_factor: int) -> Shaped[Tensor, "b c h2 w2"]:
+    """Return the last pixel that is not zero of every cell, a square of `downscale_factor` pixels a side.
 
     Last in row-major order; 0 (False) for a cell without any. Nothing is averaged, so sparse depths and
     labels keep their values. Any type, booleans included; NaN is not zero. The same result on every device
@@ -26,15 +26,16 @@ def downsample_sparse_map(x: Shaped[Tensor, "b c h w"], factor: int) -> Shaped[T
         tensor([[[[3., 0.]]]])
     """
     check_shape("downsample_sparse_map", "x", x, ("B", "C", "H", "W"))
-    check_positive("downsample_sparse_map", "factor", factor)
+    check_positive("downsample_sparse_map", "downscale_factor", downscale_factor)
     height, width = x.shape[2:]
-    if height % factor or width % factor:
+    if height % downscale_factor or width % downscale_factor:
         raise ValueError(
-            f"downsample_sparse_map: height and width must be divisible by the factor {factor}, "
-            f"got {height} x {width}; pad the map with zeros"
+            "downsample_sparse_map: height and width must be divisible by downscale_factor "
+            f"{downscale_factor}, got {height} x {width}; pad the map with zeros"
         )
-    coarse = x[:, :, ::factor, ::factor]
-    for offset in range(1, factor * factor):
-        pixel = x[:, :, offset // factor :: factor, offset % factor :: factor]
+    step = downscale_factor
+    coarse = x[:, :, ::step, ::step]
+    for offset in range(1, step * step):
+        pixel = x[:, :, offset // step :: step, offset % step :: step]
         coarse = torch.where(pixel != 0, pixel, coarse)
     return coarse.contiguous()

@@ -10,20 +10,20 @@ from sparseops._operator import operator
 from sparseops.ops.furthest_point_sample._reference import furthest_point_sample_reference
 
 
-def furthest_point_sample(points: Float[Tensor, "b n 3"], count: int) -> Int[Tensor, "b count"]:
-    """Choose `count` rows of every cloud (int64) that lie far apart.
+def furthest_point_sample(points: Float[Tensor, "b n 3"], num_samples: int) -> Int[Tensor, "b s"]:
+    """Choose `num_samples` rows of every cloud (int64) that lie far apart.
 
-    Row 0 comes first, then always the point furthest from all chosen ones. Distances are squared, in
-    float32; of equally far points the lowest row wins. (Published CUDA kernels break ties by the layout of
-    their thread blocks.) If `count` exceeds the number of distinct points, row 0 is repeated. Coordinates
-    have to be finite; with NaN or infinity the rows are valid but arbitrary. No gradient. O(n count) time
-    per cloud; clouds run in parallel.
+    Row 0 comes first, then always the point furthest from all chosen ones. Distances are squared, in float32;
+    of equally far points the lowest row wins. (Published CUDA kernels break ties by the layout of their
+    thread blocks.) If `num_samples` exceeds the number of distinct points, row 0 is repeated. Coordinates
+    have to be finite; with NaN or infinity the rows are valid but arbitrary. No gradient. O(n s) time per
+    cloud; clouds run in parallel.
 
     Source: PointNet++, section 3.2.
 
     Raises:
         TypeError: Not float32.
-        ValueError: Wrong shape, clouds without points, or a count that is not positive.
+        ValueError: Wrong shape, clouds without points, or a number of samples that is not positive.
 
     Example:
         >>> points = torch.tensor([[[0.0, 0.0, 0.0], [1.0, 0.0, 0.0], [9.0, 0.0, 0.0], [4.0, 0.0, 0.0]]])
@@ -33,10 +33,10 @@ def furthest_point_sample(points: Float[Tensor, "b n 3"], count: int) -> Int[Ten
     op = "furthest_point_sample"
     check_shape(op, "points", points, ("B", "N", 3))
     check_dtype(op, "points", points, (torch.float32,))
-    check_positive(op, "count", count)
+    check_positive(op, "num_samples", num_samples)
     if not points.shape[1]:
         raise ValueError(f"{op}: points must hold at least one point per cloud, got {list(points.shape)}")
-    return _furthest_point_sample(points.detach(), count)
+    return _furthest_point_sample(points.detach(), num_samples)
 
 
 @operator("sparseops::furthest_point_sample")

@@ -153,7 +153,7 @@ class KernelMap:
         return self.table.rows
 
 
-def submanifold_map(sites: Sites, *, kernel: Extent, dilation: Extent = 1) -> KernelMap:
+def submanifold_map(sites: Sites, *, kernel_size: Extent, dilation: Extent = 1) -> KernelMap:
     """Plan a convolution whose output sites are its input sites, row for row.
 
     Output p reads input `p + (k - kernel // 2) * dilation`. Cost on the CPU: one merge of the sorted sites
@@ -167,23 +167,23 @@ def submanifold_map(sites: Sites, *, kernel: Extent, dilation: Extent = 1) -> Ke
         >>> from sparseops import sites_from_coords
         >>> coords = torch.tensor([[0, 0, 0], [0, 0, 1]], dtype=torch.int32)
         >>> line = sites_from_coords(coords, spatial_shape=(1, 4), batch_size=1)
-        >>> submanifold_map(line, kernel=(1, 3)).neighbours().tolist()
+        >>> submanifold_map(line, kernel_size=(1, 3)).neighbours().tolist()
         [[-1, 0, 1], [0, 1, -1]]
     """
-    window = make_window("submanifold_map", sites.dims, kernel=kernel, dilation=dilation)
-    if any(size % 2 == 0 for size in window.kernel):
+    window = make_window("submanifold_map", sites.dims, kernel_size=kernel_size, dilation=dilation)
+    if any(size % 2 == 0 for size in window.kernel_size):
         raise ValueError(
-            f"submanifold_map: kernel must be odd on every axis, got {kernel}; use a strided map"
+            f"submanifold_map: kernel_size must be odd on every axis, got {kernel_size}; use a strided map"
         )
-    z, y, x = (size // 2 * step for size, step in zip(window.kernel, window.dilation, strict=True))
-    window = Window(window.kernel, window.stride, (z, y, x), window.dilation)
+    z, y, x = (size // 2 * step for size, step in zip(window.kernel_size, window.dilation, strict=True))
+    window = Window(window.kernel_size, window.stride, (z, y, x), window.dilation)
     return _map_between(sites, sites, window, mirrored=True)
 
 
 def strided_map(
     sites: Sites,
     *,
-    kernel: Extent,
+    kernel_size: Extent,
     stride: Extent = 1,
     padding: Extent = 0,
     dilation: Extent = 1,
@@ -216,11 +216,13 @@ def strided_map(
         >>> from sparseops import sites_from_coords
         >>> coords = torch.tensor([[0, 0, 0], [0, 0, 3]], dtype=torch.int32)
         >>> line = sites_from_coords(coords, spatial_shape=(1, 4), batch_size=1)
-        >>> strided_map(line, kernel=(1, 2), stride=(1, 2)).sites_out.coords.tolist()
+        >>> strided_map(line, kernel_size=(1, 2), stride=(1, 2)).sites_out.coords.tolist()
         [[0, 0, 0], [0, 0, 1]]
     """
     op = "strided_map"
-    window = make_window(op, sites.dims, kernel=kernel, stride=stride, padding=padding, dilation=dilation)
+    window = make_window(
+        op, sites.dims, kernel_size=kernel_size, stride=stride, padding=padding, dilation=dilation
+    )
     window = rule_window(op, window, site_rule)
     if onto is None and site_rule == "spconv" and backend_for("kernel_map", sites.coords) != "triton":
         # Sites and pairs in one go: on the CPU much of the work is shared.
@@ -236,7 +238,7 @@ def strided_map(
 def transposed_map(
     sites: Sites,
     *,
-    kernel: Extent,
+    kernel_size: Extent,
     stride: Extent = 1,
     padding: Extent = 0,
     dilation: Extent = 1,
@@ -266,15 +268,17 @@ def transposed_map(
         >>> from sparseops import sites_from_coords
         >>> coords = torch.tensor([[0, 0, 1]], dtype=torch.int32)
         >>> line = sites_from_coords(coords, spatial_shape=(1, 2), batch_size=1)
-        >>> transposed_map(line, kernel=(1, 2), stride=(1, 2)).sites_out.coords.tolist()
+        >>> transposed_map(line, kernel_size=(1, 2), stride=(1, 2)).sites_out.coords.tolist()
         [[0, 0, 2], [0, 0, 3]]
     """
     op = "transposed_map"
     if site_rule not in ("spconv", "minkowski"):
         raise ValueError(f"{op}: site_rule must be 'spconv' or 'minkowski', got {site_rule!r}")
-    window = make_window(op, sites.dims, kernel=kernel, stride=stride, padding=padding, dilation=dilation)
+    window = make_window(
+        op, sites.dims, kernel_size=kernel_size, stride=stride, padding=padding, dilation=dilation
+    )
     window = rule_window(op, window, site_rule)
-    more = make_window(op, sites.dims, kernel=1, padding=output_padding).padding
+    more = make_window(op, sites.dims, kernel_size=1, padding=output_padding).padding
     if any(more) and (site_rule == "minkowski" or onto is not None):
         raise ValueError(
             f"{op}: output_padding must be 0 with onto or site_rule 'minkowski', which fix the output grid, "
@@ -306,7 +310,13 @@ def _readable(shape_in: Triple, shape_out: Triple, window: Window) -> Triple:
     z, y, x = (
         max(n, (m - 1) * stride + dilation * (kernel - 1) + 1 - 2 * pad)
         for n, m, kernel, stride, pad, dilation in zip(
-            shape_in, shape_out, window.kernel, window.stride, window.padding, window.dilation, strict=True
+            shape_in,
+            shape_out,
+            window.kernel_size,
+            window.stride,
+            window.padding,
+            window.dilation,
+            strict=True,
         )
     )
     return z, y, x

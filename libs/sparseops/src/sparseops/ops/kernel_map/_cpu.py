@@ -35,7 +35,7 @@ def strided_plan(
         cells = _reference.strided_sites(coords_in, shape_out, window)
         return cells, *pair_list(cells, torch.arange(len(cells)), coords_in, rows_in, shape_in, window)
     coords = coords_in.numpy()
-    geometry = np.array([window.kernel, window.stride, window.padding, window.dilation])
+    geometry = np.array([window.kernel_size, window.stride, window.padding, window.dilation])
     begins = _strided_kernels.line_begins(coords)
     keys, lines, kernel_lines = _strided_kernels.line_candidates(
         coords, begins, shape_in, shape_out, geometry
@@ -68,7 +68,7 @@ def pair_list(
     keys_in += (window.padding[0] * shape[1] + window.padding[1]) * shape[2] + window.padding[2]
     keys_in = np.append(keys_in, np.iinfo(np.int64).max)
     keys_out = _kernels.grid_keys(coords_out.numpy(), window.stride, shape)
-    reach_z, reach_y = (np.arange(window.kernel[axis]) * window.dilation[axis] for axis in (0, 1))
+    reach_z, reach_y = (np.arange(window.kernel_size[axis]) * window.dilation[axis] for axis in (0, 1))
     shifts = ((reach_z[:, None] * shape[1] + reach_y) * shape[2]).ravel()
     if (
         window.centred
@@ -112,13 +112,13 @@ def _pairs_of_tiles(
     window: Window,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Pairs of every tile from its beginning on, [t, ., 2], and how many of every offset, [t, .]."""
-    tiles, offsets = -(-len(keys_out) // TILE_ROWS), len(shifts) * window.kernel[2]
+    tiles, offsets = -(-len(keys_out) // TILE_ROWS), len(shifts) * window.kernel_size[2]
     # Only the beginning of each tile's part is ever touched, so the large array costs little memory.
     pairs = np.empty((tiles, TILE_ROWS * offsets, 2), np.int32)
     counts = np.empty((tiles, offsets), np.int64)
     if tiles:
         sites, counter = (keys_out, rows_out, keys_in, rows_in), np.zeros(1, np.int64)
-        line = window.kernel[2], window.dilation[2]
+        line = window.kernel_size[2], window.dilation[2]
         _kernels.tile_pairs(sync_threads(), counter, TILE_ROWS, *sites, shifts, *line, pairs, counts)
     return pairs, counts
 

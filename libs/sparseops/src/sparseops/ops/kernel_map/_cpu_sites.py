@@ -14,7 +14,7 @@ from sparseops.ops.kernel_map._window import Triple, Window
 def transposed_sites(coords_in: Tensor, shape_out: Triple, window: Window) -> Tensor:
     """Cells `p * stride - padding + k * dilation` of the output grid, ascending. [m, 4] int32."""
     keys = np.empty(len(coords_in) * window.volume, np.int64)
-    geometry = window.kernel, window.stride, window.padding, window.dilation
+    geometry = window.kernel_size, window.stride, window.padding, window.dilation
     count = _transposed_keys(coords_in.numpy(), shape_out, *geometry, keys)
     return _distinct(keys[:count], shape_out)
 

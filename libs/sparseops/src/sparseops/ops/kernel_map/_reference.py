@@ -12,7 +12,7 @@ TILE_ROWS = 256
 
 def offsets(window: Window, device: torch.device) -> Tensor:
     """All offsets k as z y x rows, z slowest. [v, 3]."""
-    axes = [torch.arange(size, device=device) for size in window.kernel]
+    axes = [torch.arange(size, device=device) for size in window.kernel_size]
     return torch.cartesian_prod(*axes).reshape(-1, 3)
 
 

@@ -39,15 +39,16 @@ def rule_window(op: str, window: Window, site_rule: SiteRule) -> Window:
             f"got {window.padding} (z, y, x)"
         )
     if site_rule == "minkowski":
-        z, y, x = (k // 2 * d if k % 2 else 0 for k, d in zip(window.kernel, window.dilation, strict=True))
+        axes = zip(window.kernel_size, window.dilation, strict=True)
+        z, y, x = (k // 2 * d if k % 2 else 0 for k, d in axes)
     else:
         if window.dilation != (1, 1, 1):
             raise ValueError(
                 f"{op}: dilation must be 1 with site_rule 'torchsparse', as torchsparse 1.4 computes with 1 "
                 f"whatever it is given; got {window.dilation} (z, y, x)"
             )
-        z, y, x = ((k - 1) // 2 for k in window.kernel)
-    return Window(window.kernel, window.stride, (z, y, x), window.dilation)
+        z, y, x = ((k - 1) // 2 for k in window.kernel_size)
+    return Window(window.kernel_size, window.stride, (z, y, x), window.dilation)
 
 
 def strided_out(op: str, sites: Sites, window: Window, site_rule: SiteRule) -> Sites:
@@ -57,7 +58,7 @@ def strided_out(op: str, sites: Sites, window: Window, site_rule: SiteRule) -> S
         return sorted_sites(op, _ops.strided_sites(sites.sorted_bzyx, *lists(shape, window)), shape, sites)
     if window.stride == (1, 1, 1):
         return sites
-    whole = all(s in (1, k) for s, k in zip(window.stride, window.kernel, strict=True))
+    whole = all(s in (1, k) for s, k in zip(window.stride, window.kernel_size, strict=True))
     if site_rule == "minkowski" or whole:
         z, y, x = (-(-n // s) for n, s in zip(sites.shape_zyx, window.stride, strict=True))
         coords = _ops.floor_sites(sites.sorted_bzyx, [z, y, x], list(window.stride))
@@ -73,7 +74,7 @@ def transposed_out(op: str, sites: Sites, window: Window, more: Triple, site_rul
         z, y, x = (
             (n - 1) * stride - 2 * pad + dilation * (kernel - 1) + 1 + extra
             for n, kernel, stride, pad, dilation, extra in zip(
-                sites.shape_zyx, window.kernel, window.stride, window.padding, window.dilation, more,
+                sites.shape_zyx, window.kernel_size, window.stride, window.padding, window.dilation, more,
                 strict=True,
             )
         )  # fmt: skip
@@ -108,7 +109,8 @@ def check_grid(op: str, shape_zyx: Triple, batch_size: int) -> None:
 
 def lists(shape: Triple, window: Window) -> tuple[list[int], list[int], list[int], list[int], list[int]]:
     """The flat form that registered operators take."""
-    return list(shape), list(window.kernel), list(window.stride), list(window.padding), list(window.dilation)
+    kernel_size, stride = list(window.kernel_size), list(window.stride)
+    return list(shape), kernel_size, stride, list(window.padding), list(window.dilation)
 
 
 def reading_shape(op: str, sites: Sites, window: Window) -> Triple:
@@ -119,10 +121,10 @@ def reading_shape(op: str, sites: Sites, window: Window) -> Triple:
     """
     shape_out = window.shape_out(sites.shape_zyx)
     if min(shape_out) < 1:
-        dims = sites.dims
+        own = window.along(sites.dims)
         raise ValueError(
-            f"{op}: kernel {window.kernel[-dims:]} with dilation {window.dilation[-dims:]} does not fit into "
-            f"the grid {sites.spatial_shape} with padding {window.padding[-dims:]}; enlarge the padding"
+            f"{op}: kernel_size {own['kernel_size']} with dilation {own['dilation']} does not fit into "
+            f"the grid {sites.spatial_shape} with padding {own['padding']}; enlarge the padding"
         )
     check_grid(op, shape_out, sites.batch_size)
     return shape_out
@@ -130,12 +132,12 @@ def reading_shape(op: str, sites: Sites, window: Window) -> Triple:
 
 def _divisible_sites(op: str, sites: Sites, window: Window) -> Sites:
     """Torchsparse 1.4: all `p + offset` that the stride divides, from the batch's lowest coordinate up."""
-    z, y, x = (k // 2 for k in window.kernel)
+    z, y, x = (k // 2 for k in window.kernel_size)
     # It adds the offsets where reading subtracts them; for even kernels that is one cell further up.
-    search = Window(window.kernel, window.stride, (z, y, x), window.dilation)
+    search = Window(window.kernel_size, window.stride, (z, y, x), window.dilation)
     z, y, x = (
         (n - 1 + k // 2) // s + 1
-        for n, k, s in zip(sites.shape_zyx, window.kernel, window.stride, strict=True)
+        for n, k, s in zip(sites.shape_zyx, window.kernel_size, window.stride, strict=True)
     )
     coords = _ops.strided_sites(sites.sorted_bzyx, *lists((z, y, x), search))
     if len(coords):

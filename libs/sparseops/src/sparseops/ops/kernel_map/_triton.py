@@ -82,13 +82,13 @@ def neighbour_table(
         return table
     keys_in = site_keys(coords_in, shape_in)
     walks = window.dilation[2] <= WALK
-    run, walk = (window.kernel[2], window.dilation[2]) if walks else (1, 0)
+    run, walk = (window.kernel_size[2], window.dilation[2]) if walks else (1, 0)
     launch(
         table_kernel, (ceil_div(rows, BLOCK), window.volume // run),
         coords_out.contiguous(), rows_out, keys_in, rows_in, table,
         rows, sites, sites.bit_length(),
         *shape_in, *window.stride, *window.padding, *window.dilation,
-        window.kernel[1], window.kernel[2] // run, run, walk,
+        window.kernel_size[1], window.kernel_size[2] // run, run, walk,
         BLOCK=BLOCK,
     )  # fmt: skip
     return table

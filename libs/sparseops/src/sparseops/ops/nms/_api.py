@@ -15,7 +15,7 @@ def nms_bev(
     boxes: Float[Tensor, "n 7"],
     scores: Float[Tensor, " n"],
     *,
-    threshold: float,
+    iou_threshold: float,
     labels: Int[Tensor, " n"] | None = None,
     pre_max: int | None = None,
     post_max: int | None = None,
@@ -23,7 +23,7 @@ def nms_bev(
     """Keep the best of overlapping boxes: row numbers (int64) by falling score.
 
     Boxes are taken by falling score, of equal scores the lowest row first; a kept box removes those whose
-    IoU seen from above (as `iou_bev`) exceeds `threshold`, strictly and decided in float64. Boxes without
+    IoU seen from above (as `iou_bev`) exceeds `iou_threshold`, strictly and decided in float64. Boxes without
     area, or with NaN or infinity, neither remove others nor are removed. No boxes give no rows. No gradient.
     On CUDA the call waits for the device: the number of kept rows is not known before.
 
@@ -31,7 +31,7 @@ def nms_bev(
     on CUDA: n^2 / 8 bytes; the reference needs about 20 n^2 bytes.
 
     Args:
-        threshold: 0 <= threshold <= 1.
+        iou_threshold: 0 <= iou_threshold <= 1.
         labels: Class of each box; boxes of different classes do not remove each other. For one score per box
             and class (mmdet3d's multi-class NMS) pass one row per pair of box and class.
         pre_max: Only that many best boxes, of all classes together, take part.
@@ -45,20 +45,20 @@ def nms_bev(
     Example:
         >>> boxes = torch.tensor([[0.0, 0, 0, 4, 2, 1, 0], [0.1, 0, 0, 4, 2, 1, 0], [9.0, 0, 0, 4, 2, 1, 0]])
         >>> scores = torch.tensor([0.5, 0.9, 0.1])
-        >>> nms_bev(boxes, scores, threshold=0.5).tolist()
+        >>> nms_bev(boxes, scores, iou_threshold=0.5).tolist()
         [1, 2]
-        >>> nms_bev(boxes, scores, threshold=0.5, labels=torch.tensor([0, 1, 1])).tolist()
+        >>> nms_bev(boxes, scores, iou_threshold=0.5, labels=torch.tensor([0, 1, 1])).tolist()
         [1, 0, 2]
     """
-    flat = seen_from_above(_checked("nms_bev", boxes, scores, labels, threshold, pre_max, post_max))
-    return _keep(flat, scores, labels, threshold, pre_max, post_max, rotated=True)
+    table = _checked("nms_bev", boxes, scores, labels, iou_threshold, pre_max, post_max)
+    return _keep(seen_from_above(table), scores, labels, iou_threshold, pre_max, post_max, rotated=True)
 
 
 def nms_3d(
     boxes: Float[Tensor, "n 7"],
     scores: Float[Tensor, " n"],
     *,
-    threshold: float,
+    iou_threshold: float,
     labels: Int[Tensor, " n"] | None = None,
     pre_max: int | None = None,
     post_max: int | None = None,
@@ -67,18 +67,18 @@ def nms_3d(
 
     Example:
         >>> boxes = torch.tensor([[0.0, 0, 0, 4, 2, 1, 0], [0.0, 0, 2, 4, 2, 1, 0], [0, 0, 0.1, 4, 2, 1, 0]])
-        >>> nms_3d(boxes, torch.tensor([0.9, 0.8, 0.7]), threshold=0.5).tolist()
+        >>> nms_3d(boxes, torch.tensor([0.9, 0.8, 0.7]), iou_threshold=0.5).tolist()
         [0, 1]
     """
-    table = _checked("nms_3d", boxes, scores, labels, threshold, pre_max, post_max)
-    return _keep(table, scores, labels, threshold, pre_max, post_max, rotated=True)
+    table = _checked("nms_3d", boxes, scores, labels, iou_threshold, pre_max, post_max)
+    return _keep(table, scores, labels, iou_threshold, pre_max, post_max, rotated=True)
 
 
 def nms_aligned_bev(
     boxes: Float[Tensor, "n 7"],
     scores: Float[Tensor, " n"],
     *,
-    threshold: float,
+    iou_threshold: float,
     labels: Int[Tensor, " n"] | None = None,
     pre_max: int | None = None,
     post_max: int | None = None,
@@ -87,18 +87,18 @@ def nms_aligned_bev(
 
     Example:
         >>> boxes = torch.tensor([[0.0, 0, 0, 4, 2, 1, 0], [0.0, 0, 0, 4, 2, 1, 1.5]])
-        >>> nms_aligned_bev(boxes, torch.tensor([0.5, 0.9]), threshold=0.5).tolist()
+        >>> nms_aligned_bev(boxes, torch.tensor([0.5, 0.9]), iou_threshold=0.5).tolist()
         [1]
     """
-    flat = seen_from_above(_checked("nms_aligned_bev", boxes, scores, labels, threshold, pre_max, post_max))
-    return _keep(flat, scores, labels, threshold, pre_max, post_max, rotated=False)
+    table = _checked("nms_aligned_bev", boxes, scores, labels, iou_threshold, pre_max, post_max)
+    return _keep(seen_from_above(table), scores, labels, iou_threshold, pre_max, post_max, rotated=False)
 
 
 def nms_aligned_3d(
     boxes: Float[Tensor, "n 7"],
     scores: Float[Tensor, " n"],
     *,
-    threshold: float,
+    iou_threshold: float,
     labels: Int[Tensor, " n"] | None = None,
     pre_max: int | None = None,
     post_max: int | None = None,
@@ -109,11 +109,11 @@ def nms_aligned_3d(
 
     Example:
         >>> boxes = torch.tensor([[0.0, 0, 0, 4, 2, 1, 0], [0.0, 0, 0.1, 4, 2, 1, 1.5]])
-        >>> nms_aligned_3d(boxes, torch.tensor([0.5, 0.9]), threshold=0.5).tolist()
+        >>> nms_aligned_3d(boxes, torch.tensor([0.5, 0.9]), iou_threshold=0.5).tolist()
         [1]
     """
-    table = _checked("nms_aligned_3d", boxes, scores, labels, threshold, pre_max, post_max)
-    return _keep(table, scores, labels, threshold, pre_max, post_max, rotated=False)
+    table = _checked("nms_aligned_3d", boxes, scores, labels, iou_threshold, pre_max, post_max)
+    return _keep(table, scores, labels, iou_threshold, pre_max, post_max, rotated=False)
 
 
 def _checked(
@@ -135,7 +135,7 @@ def _checked(
         check_dtype(op, "labels", labels, INTEGERS)
         check_device(op, ("boxes", boxes), ("labels", labels))
     if not 0 <= threshold <= 1:
-        raise ValueError(f"{op}: threshold must lie in 0 to 1, got {threshold}")
+        raise ValueError(f"{op}: iou_threshold must lie in 0 to 1, got {threshold}")
     for name, limit in (("pre_max", pre_max), ("post_max", post_max)):
         if limit is not None:
             check_positive(op, name, limit)

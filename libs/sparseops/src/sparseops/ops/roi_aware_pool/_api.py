@@ -22,7 +22,7 @@ def roi_aware_pool(
     features: Float[Tensor, "n c"],
     rois: Float[Tensor, "r 7"],
     *,
-    size: int | Sequence[int],
+    output_size: int | Sequence[int],
     max_points: int = 128,
     reduce: Literal["max", "mean"] = "max",
     margin: float = 0.0,
@@ -43,7 +43,7 @@ def roi_aware_pool(
     Source: Part-A2; `roiaware_pool3d` of OpenPCDet, whose margin is 1e-5 and whose sides are below 256.
 
     Args:
-        size: Cells along every axis, or along x, y and z.
+        output_size: Cells along every axis, or along x, y and z.
         max_points: Slots of a cell, of which the published kernel spends one on the number of points.
         margin: Added to the half length and half width, as in `points_in_boxes`.
 
@@ -55,9 +55,9 @@ def roi_aware_pool(
     Example:
         >>> points = torch.tensor([[-0.5, 0.0, 0.0], [0.2, 0.0, 0.0], [0.7, 0.0, 0.0]])
         >>> features, rois = torch.tensor([[5.0], [1.0], [2.0]]), torch.tensor([[0.0, 0, 0, 2, 2, 2, 0]])
-        >>> roi_aware_pool(points, features, rois, size=(2, 1, 1)).flatten().tolist()
+        >>> roi_aware_pool(points, features, rois, output_size=(2, 1, 1)).flatten().tolist()
         [5.0, 2.0]
-        >>> roi_aware_pool(points, features, rois, size=(2, 1, 1), reduce="mean").flatten().tolist()
+        >>> roi_aware_pool(points, features, rois, output_size=(2, 1, 1), reduce="mean").flatten().tolist()
         [5.0, 1.5]
     """
     op = "roi_aware_pool"
@@ -68,7 +68,7 @@ def roi_aware_pool(
     check_dtype(op, "features", features, FLOATS)
     check_dtype(op, "rois", rois, (torch.float32,))
     check_device(op, ("points", points), ("features", features), ("rois", rois))
-    cells = cells_per_axis(op, size)
+    cells = cells_per_axis(op, output_size=output_size)
     if max_points < 2:
         raise ValueError(f"{op}: max_points must be at least 2, got {max_points}; one slot holds no point")
     if reduce not in ("max", "mean"):
@@ -78,9 +78,9 @@ def roi_aware_pool(
     occupied, group = torch.unique_consecutive(cell, return_inverse=True)
     kept = take_rows(features, rows)
     if reduce == "max":
-        pooled, _ = scatter_max(kept, group, count=len(occupied))
+        pooled, _ = scatter_max(kept, group, dim_size=len(occupied))
     else:
-        pooled = scatter_mean(kept, group, count=len(occupied))
+        pooled = scatter_mean(kept, group, dim_size=len(occupied))
     out = features.new_zeros(len(rois) * cells[0] * cells[1] * cells[2], features.shape[1])
     return out.index_copy(0, occupied, pooled).view(len(rois), *cells, features.shape[1])
 

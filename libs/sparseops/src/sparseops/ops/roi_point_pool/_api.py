@@ -19,33 +19,33 @@ def roi_point_pool(
     features: Float[Tensor, "b n c"],
     rois: Float[Tensor, "b m 7"],
     *,
-    samples: int = 512,
-    extra_width: Sequence[float] = (0.0, 0.0, 0.0),
+    num_sampled_points: int = 512,
+    pool_extra_width: Sequence[float] = (0.0, 0.0, 0.0),
     margin: float = 0.0,
-) -> tuple[Float[Tensor, "b m samples channels"], Bool[Tensor, "b m"]]:
-    """Take x y z and features of the first points in every RoI [b, m, samples, 3 + c]; tell which are empty.
+) -> tuple[Float[Tensor, "b m s channels"], Bool[Tensor, "b m"]]:
+    """Take x y z and features of the first points in every RoI [b, m, s, 3 + c]; tell which are empty.
 
     Points and RoIs share one frame (metres; a RoI is x y z dx dy dz yaw about its geometric centre). A RoI is
-    enlarged first, by `extra_width` in all along its own axes; `points_in_boxes` says what is inside it. Its
-    first points in the order of the rows are taken; fewer than `samples` are repeated in turn. An empty RoI
-    gets zeros and the mark True, among them RoIs whose enlarged box has no volume. The gradient goes to the
-    features of the taken points, the same in every run; none to points and RoIs. Points are taken in the type
-    of the features. O(b m n) time on CUDA, O(b n log n) and the points near each RoI on the CPU.
+    enlarged first, by `pool_extra_width` in all along its own axes; `points_in_boxes` says what is inside it.
+    Its first points in the order of the rows are taken; fewer than `num_sampled_points` are repeated in turn.
+    An empty RoI gets zeros and the mark True, among them RoIs whose enlarged box has no volume. The gradient
+    goes to the features of the taken points, the same in every run; none to points and RoIs. Points are taken
+    in the type of the features. O(b m n) time on CUDA, O(b n log n) and the points near each RoI on the CPU.
 
     Source: PointRCNN; `roipoint_pool3d` of OpenPCDet, whose margin is 1e-5.
 
     Args:
-        extra_width: Metres added to dx, dy and dz.
+        pool_extra_width: Metres added to dx, dy and dz.
         margin: Added to the half length and half width, as in `points_in_boxes`.
 
     Raises:
         TypeError: Points or RoIs that are not float32, features that are not float32 or float64.
-        ValueError: Wrong shape, different devices or a number of samples that is not positive.
+        ValueError: Wrong shape, different devices or a number of points that is not positive.
 
     Example:
         >>> points = torch.tensor([[[9.0, 9.0, 9.0], [0.5, 0.0, 0.0], [0.0, 0.5, 0.0]]])
         >>> features, rois = torch.tensor([[[1.0], [2.0], [3.0]]]), torch.tensor([[[0.0, 0, 0, 2, 2, 2, 0]]])
-        >>> pooled, empty = roi_point_pool(points, features, rois, samples=3)
+        >>> pooled, empty = roi_point_pool(points, features, rois, num_sampled_points=3)
         >>> pooled[0, 0].tolist(), empty.tolist()
         ([[0.5, 0.0, 0.0, 2.0], [0.0, 0.5, 0.0, 3.0], [0.5, 0.0, 0.0, 2.0]], [[False]])
     """
@@ -57,12 +57,11 @@ def roi_point_pool(
     check_dtype(op, "features", features, FLOATS)
     check_dtype(op, "rois", rois, (torch.float32,))
     check_device(op, ("points", points), ("features", features), ("rois", rois))
-    check_positive(op, "samples", samples)
-    if len(extra_width) != 3:
-        raise ValueError(f"{op}: extra_width must be three numbers (x, y, z), got {list(extra_width)}")
-    rows = _roi_point_rows(
-        points.detach(), rois.detach(), samples, [float(width) for width in extra_width], margin
-    )
+    check_positive(op, "num_sampled_points", num_sampled_points)
+    if len(pool_extra_width) != 3:
+        raise ValueError(f"{op}: pool_extra_width must be x, y, z, got {list(pool_extra_width)}")
+    widths = [float(width) for width in pool_extra_width]
+    rows = _roi_point_rows(points.detach(), rois.detach(), num_sampled_points, widths, margin)
     table = torch.cat([points.detach().to(features.dtype), features], dim=2).flatten(0, 1)
     pooled = take_rows(table, rows.flatten()).view(*rows.shape, table.shape[1])
     return pooled, rows[..., 0] < 0

@@ -32,7 +32,7 @@ def _save(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
 
 def _backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
     (rows,) = ctx.saved_tensors
-    return scatter_sum(grad, rows, count=ctx.count), None
+    return scatter_sum(grad, rows, dim_size=ctx.count), None
 
 
 torch.library.register_autograd("sparseops::take_rows", _backward, setup_context=_save)

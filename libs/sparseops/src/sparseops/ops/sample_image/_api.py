@@ -1,6 +1,6 @@
 """Public function of the bilinear sampling of images: rules, checks and the choice of the back end."""
 
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from jaxtyping import Float, Int
@@ -26,17 +26,17 @@ def sample_image(
     batch_index: Int[Tensor, " n"],
     *,
     uv_size: tuple[int, int] | None = None,
-    align: Literal["edges", "centres"] = "edges",
+    align_corners: bool = False,
 ) -> Float[Tensor, "n c"]:
     """Sample feature maps of images at points projected into them, bilinear; [n, c].
 
     `uv_px` is (u to the right, v down) in pixels of an image of `uv_size`, whole numbers at the centres of
     pixels: (0, 0) is the centre of the first one, (-0.5, -0.5) its outer corner. If the map is smaller than
-    that image, `align` says what of the two coincides:
+    that image, `align_corners` says what of the two coincides:
 
-    * "edges": the outer edges, x = (u + 0.5) * w / width - 0.5, which is `grid_sample` with
-      align_corners=False at (2 u + 1) / width - 1;
-    * "centres": the centres of the corner pixels, x = u * (w - 1) / (width - 1), which is `grid_sample` with
+    * False: the outer edges, x = (u + 0.5) * w / width - 0.5, which is `grid_sample` with align_corners=False
+      at (2 u + 1) / width - 1;
+    * True: the centres of the corner pixels, x = u * (w - 1) / (width - 1), which is `grid_sample` with
       align_corners=True at 2 u / (width - 1) - 1.
 
     Both are x = u for a map of that size. A model that took 2 u / width - 1 with align_corners=False counts
@@ -53,9 +53,9 @@ def sample_image(
         uv_size: (height, width) of the image that uv_px refers to; that of the map by default.
 
     Raises:
-        TypeError: Image or uv_px that are not floating point, a batch_index that is not integer.
-        ValueError: Wrong shape, different devices, another `align`, or sizes that are not positive ("centres"
-            needs 2 pixels or more on a side unless the map has 1 there too).
+        TypeError: Image or uv_px that are not floating point, a batch_index that is not integer. ValueError:
+            Wrong shape, different devices, or sizes that are not positive (`align_corners` needs 2 pixels or
+            more on a side unless the map has 1 there too).
         IndexError: A sample outside the batch (checked on the CPU; elsewhere such a point gets zero).
 
     Example:
@@ -77,7 +77,7 @@ def sample_image(
     b, channels, h, w = image.shape
     _check_batch_index(op, batch_index, b)
     working = torch.float64 if image.dtype == torch.float64 else torch.float32
-    scale, offset = _map_from_image(op, (h, w), uv_size or (h, w), align)
+    scale, offset = _map_from_image(op, (h, w), uv_size or (h, w), align_corners)
     xy_map = uv_px.to(working) * uv_px.new_tensor(scale, dtype=working) + uv_px.new_tensor(
         offset, dtype=working
     )
@@ -106,19 +106,17 @@ def _check_batch_index(op: str, batch_index: Tensor, batch_size: int) -> None:
 
 
 def _map_from_image(
-    op: str, map_hw: tuple[int, int], uv_size: tuple[int, int], align: str
+    op: str, map_hw: tuple[int, int], uv_size: tuple[int, int], align_corners: bool
 ) -> tuple[list[float], list[float]]:
     """Return scale and offset along x, y that take pixels of the image to pixels of the map."""
     check_positive(op, "uv_size", uv_size)
-    if align not in ("edges", "centres"):
-        raise ValueError(f"{op}: align must be 'edges' or 'centres', got {align!r}")
     scale, offset = [], []
     for size, full in zip(map_hw[::-1], uv_size[::-1], strict=True):
-        if align == "centres" and full == 1 and size != 1:
-            raise ValueError(f"{op}: uv_size must be 2 or more to align centres with a map of {size}, got 1")
-        ratio = size / full if align == "edges" or full == 1 else (size - 1) / (full - 1)
+        if align_corners and full == 1 and size != 1:
+            raise ValueError(f"{op}: uv_size must be 2 or more to align corners with a map of {size}, got 1")
+        ratio = (size - 1) / (full - 1) if align_corners and full != 1 else size / full
         scale.append(ratio)
-        offset.append(0.5 * ratio - 0.5 if align == "edges" else 0.0)
+        offset.append(0.0 if align_corners else 0.5 * ratio - 0.5)
     return scale, offset
 
 

@@ -13,86 +13,86 @@ from sparseops.ops.scatter._reference import scatter_argmax_reference, scatter_s
 
 
 def scatter_sum(
-    rows: Float[Tensor, "n c"], index: Int[Tensor, " n"], *, count: int
-) -> Float[Tensor, "count c"]:
-    """Add up the rows with the same index, in row order; [count, c], zero where no row has the index.
+    src: Float[Tensor, "n c"], index: Int[Tensor, " n"], *, dim_size: int
+) -> Float[Tensor, "m c"]:
+    """Add up the rows with the same index, in row order; [dim_size, c], zero where no row has the index.
 
     Rows with a negative index are left out. The gradient copies that of the sum to its rows. The order of the
     additions is fixed (on CUDA it is that of a tree over the rows of a group), so every run gives the same
     result.
 
     Args:
-        count: Number of groups; every index is below it.
+        dim_size: Number of groups; every index is below it.
 
     Raises:
         TypeError: Rows that are not float32 or float64, an index that is not integer.
         ValueError: Wrong shape or different devices.
-        IndexError: An index of `count` or more (checked on the CPU only; CUDA leaves such rows out).
+        IndexError: An index of `dim_size` or more (checked on the CPU only; CUDA leaves such rows out).
 
     Example:
-        >>> scatter_sum(torch.tensor([[1.0], [2.0], [4.0]]), torch.tensor([1, 1, -1]), count=2).tolist()
+        >>> scatter_sum(torch.tensor([[1.0], [2.0], [4.0]]), torch.tensor([1, 1, -1]), dim_size=2).tolist()
         [[0.0], [3.0]]
     """
     op = "scatter_sum"
-    _check(op, rows, index, count)
-    return _scatter_sum(rows, index.long(), count, op)
+    _check(op, src, index, dim_size)
+    return _scatter_sum(src, index.long(), dim_size, op)
 
 
 def scatter_mean(
-    rows: Float[Tensor, "n c"], index: Int[Tensor, " n"], *, count: int
-) -> Float[Tensor, "count c"]:
+    src: Float[Tensor, "n c"], index: Int[Tensor, " n"], *, dim_size: int
+) -> Float[Tensor, "m c"]:
     """Average the rows with the same index: sum / max(number, 1); see `scatter_sum` for the rules.
 
     Example:
-        >>> scatter_mean(torch.tensor([[1.0], [2.0], [4.0]]), torch.tensor([1, 1, -1]), count=2).tolist()
+        >>> scatter_mean(torch.tensor([[1.0], [2.0], [4.0]]), torch.tensor([1, 1, -1]), dim_size=2).tolist()
         [[0.0], [1.5]]
     """
     op = "scatter_mean"
-    _check(op, rows, index, count)
+    _check(op, src, index, dim_size)
     index = index.long()
-    total = _scatter_sum(rows, index, count, op)
+    total = _scatter_sum(src, index, dim_size, op)
     # One more group takes the rows that are left out.
-    group = torch.where((index >= 0) & (index < count), index, count)
-    number = torch.zeros(count + 1, dtype=torch.int64, device=index.device)
-    number = number.scatter_add(0, group, torch.ones_like(index))[:count].clamp(min=1)
-    return total / number.to(rows.dtype)[:, None]
+    group = torch.where((index >= 0) & (index < dim_size), index, dim_size)
+    number = torch.zeros(dim_size + 1, dtype=torch.int64, device=index.device)
+    number = number.scatter_add(0, group, torch.ones_like(index))[:dim_size].clamp(min=1)
+    return total / number.to(src.dtype)[:, None]
 
 
 def scatter_max(
-    rows: Float[Tensor, "n c"], index: Int[Tensor, " n"], *, count: int
-) -> tuple[Float[Tensor, "count c"], Int[Tensor, "count c"]]:
-    """Take the largest of the rows with the same index: values and the rows they came from, both [count, c].
+    src: Float[Tensor, "n c"], index: Int[Tensor, " n"], *, dim_size: int
+) -> tuple[Float[Tensor, "m c"], Int[Tensor, "m c"]]:
+    """Take the largest of the rows with one index: values and the rows they came from, both [dim_size, c].
 
     Of equal values the lowest row wins, and only it receives the gradient. A group without rows has value 0
     and row n. NaN is larger than any number. Other rules as `scatter_sum`.
 
     Example:
-        >>> rows, index = torch.tensor([[1.0], [2.0], [2.0]]), torch.tensor([0, 0, 0])
-        >>> values, source = scatter_max(rows, index, count=2)
+        >>> src, index = torch.tensor([[1.0], [2.0], [2.0]]), torch.tensor([0, 0, 0])
+        >>> values, source = scatter_max(src, index, dim_size=2)
         >>> values.tolist(), source.tolist()
         ([[2.0], [0.0]], [[1], [3]])
     """
-    _check("scatter_max", rows, index, count)
-    source = _scatter_argmax(rows.detach(), index.long(), count)
+    _check("scatter_max", src, index, dim_size)
+    source = _scatter_argmax(src.detach(), index.long(), dim_size)
     # An extra row of zeros stands for the empty groups.
-    padded = torch.cat([rows, rows.new_zeros(1, rows.shape[1])])
+    padded = torch.cat([src, src.new_zeros(1, src.shape[1])])
     return padded.gather(0, source), source
 
 
-def _check(op: str, rows: Tensor, index: Tensor, count: int) -> None:
-    check_shape(op, "rows", rows, ("N", "C"))
-    check_shape(op, "index", index, (len(rows),))
-    check_dtype(op, "rows", rows, FLOATS)
+def _check(op: str, src: Tensor, index: Tensor, dim_size: int) -> None:
+    check_shape(op, "src", src, ("N", "C"))
+    check_shape(op, "index", index, (len(src),))
+    check_dtype(op, "src", src, FLOATS)
     check_dtype(op, "index", index, INTEGERS)
-    check_device(op, ("rows", rows), ("index", index))
-    if count < 0:
-        raise ValueError(f"{op}: count must not be negative, got {count}")
+    check_device(op, ("src", src), ("index", index))
+    if dim_size < 0:
+        raise ValueError(f"{op}: dim_size must not be negative, got {dim_size}")
 
 
 def _check_range(op: str, index: Tensor, count: int) -> None:
     """Raise IndexError for an index of `count` or more; on a GPU this would wait for all earlier kernels."""
     if index.device.type == "cpu" and len(index) and int(index.max()) >= count:
-        raise IndexError(f"{op}: index must be below count {count}, got {int(index.max())}")
+        raise IndexError(f"{op}: index must be below dim_size {count}, got {int(index.max())}")
 
 
 @operator("sparseops::scatter_sum")

@@ -36,7 +36,7 @@ def sparse_avg_pool(
         >>> from sparseops import sites_from_coords, strided_map
         >>> coords = torch.tensor([[0, 0, 0], [0, 0, 1], [0, 0, 3]], dtype=torch.int32)
         >>> line = sites_from_coords(coords, spatial_shape=(1, 4), batch_size=1)
-        >>> plan = strided_map(line, kernel=(1, 2), stride=(1, 2))
+        >>> plan = strided_map(line, kernel_size=(1, 2), stride=(1, 2))
         >>> sparse_avg_pool(torch.tensor([[1.0], [3.0], [6.0]]), kernel_map=plan).tolist()
         [[2.0], [6.0]]
         >>> sparse_avg_pool(torch.tensor([[1.0], [3.0], [6.0]]), kernel_map=plan, divide_by="kernel").tolist()

@@ -39,7 +39,7 @@ def sparse_conv(
         >>> from sparseops import sites_from_coords, submanifold_map
         >>> coords = torch.tensor([[0, 0, 0], [0, 0, 1]], dtype=torch.int32)
         >>> line = sites_from_coords(coords, spatial_shape=(1, 4), batch_size=1)
-        >>> plan = submanifold_map(line, kernel=(1, 3))
+        >>> plan = submanifold_map(line, kernel_size=(1, 3))
         >>> sparse_conv(torch.tensor([[1.0], [10.0]]), torch.ones(1, 3, 1, 1), kernel_map=plan).tolist()
         [[11.0], [11.0]]
     """
@@ -66,7 +66,7 @@ def sparse_conv(
 
 
 def _check(features: Tensor, weight: Tensor, bias: Tensor | None, kernel_map: KernelMap) -> None:
-    kernel = kernel_map.window.kernel[-kernel_map.sites_in.dims :]
+    kernel = kernel_map.window.kernel_size[-kernel_map.sites_in.dims :]
     check_dtype("sparse_conv", "features", features, HALF_AND_FLOATS)
     check_shape("sparse_conv", "features", features, (len(kernel_map.sites_in), "cin"))
     check_shape("sparse_conv", "weight", weight, (*kernel, features.shape[1], "cout"))

@@ -38,7 +38,7 @@ def sparse_max_pool(
         >>> from sparseops import sites_from_coords, strided_map
         >>> coords = torch.tensor([[0, 0, 0], [0, 0, 1]], dtype=torch.int32)
         >>> line = sites_from_coords(coords, spatial_shape=(1, 2), batch_size=1)
-        >>> plan = strided_map(line, kernel=(1, 2), stride=2)
+        >>> plan = strided_map(line, kernel_size=(1, 2), stride=2)
         >>> sparse_max_pool(torch.tensor([[-3.0, 1.0], [-2.0, 0.0]]), kernel_map=plan).tolist()
         [[-2.0, 1.0]]
     """

@@ -16,14 +16,14 @@ def voxel_query(
     sparse_coords_bzyx: Int[Tensor, "n 4"],
     voxel_xyz: Float[Tensor, "n 3"],
     *,
-    ranges: tuple[int, int, int],
+    max_range: tuple[int, int, int],
     radius: float,
-    samples: int,
+    num_samples: int,
 ) -> tuple[Int[Tensor, "m s"], Bool[Tensor, " m"]]:
-    """Find the first `samples` sites around each centre: rows [m, s] (int64) and an empty mask [m].
+    """Find the first `num_samples` sites around each centre: rows [m, s] (int64) and an empty mask [m].
 
-    For every centre the cells of the same sample within +-ranges of its own cell are scanned, z slowest, x
-    fastest, ascending; a site counts if the distance of its `voxel_xyz` to the centre is at most the radius
+    For every centre the cells of the same sample within +-`max_range` of its own cell are scanned, z slowest,
+    x fastest, ascending; a site counts if the distance of its `voxel_xyz` to the centre is at most the radius
     (squared distances in float32, the limit included). Fewer hits are padded with the first one; a centre
     without any has row 0 everywhere and True in the mask. Of sites in the same cell only the lowest row
     counts. Cells may be negative; on CUDA they have to lie within +-2^30. A centre with NaN finds nothing, a
@@ -36,7 +36,7 @@ def voxel_query(
 
     Args:
         centre_coords_bzyx: Cell of each centre, in the grid of the sites.
-        ranges: Cells to look at on either side along z, y, x.
+        max_range: Cells to look at on either side along z, y, x.
         radius: In the unit of the coordinates, metres as a rule.
 
     Raises:
@@ -46,7 +46,7 @@ def voxel_query(
     Example:
         >>> sites = torch.tensor([[0, 0, 0, 0], [0, 0, 0, 1], [0, 0, 0, 9]])
         >>> xyz = torch.tensor([[0.5, 0.5, 0.5], [1.5, 0.5, 0.5], [9.5, 0.5, 0.5]])
-        >>> limits = {"ranges": (1, 1, 1), "radius": 1.0, "samples": 3}
+        >>> limits = {"max_range": (1, 1, 1), "radius": 1.0, "num_samples": 3}
         >>> rows, empty = voxel_query(sites[1:2], xyz[1:2], sites, xyz, **limits)
         >>> rows.tolist(), empty.tolist()
         ([[0, 1, 0]], [False])
@@ -67,18 +67,18 @@ def voxel_query(
         ("sparse_coords_bzyx", sparse_coords_bzyx),
         ("voxel_xyz", voxel_xyz),
     )
-    if min(ranges) < 0:
-        raise ValueError(f"{op}: ranges must not be negative, got {ranges}")
+    if min(max_range) < 0:
+        raise ValueError(f"{op}: max_range must not be negative, got {max_range}")
     check_positive(op, "radius", radius)
-    check_positive(op, "samples", samples)
+    check_positive(op, "num_samples", num_samples)
     return _voxel_query(
         centre_coords_bzyx,
         centres_xyz.detach(),
         sparse_coords_bzyx,
         voxel_xyz.detach(),
-        list(ranges),
+        list(max_range),
         radius,
-        samples,
+        num_samples,
     )
 
 

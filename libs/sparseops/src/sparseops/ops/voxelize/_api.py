@@ -141,7 +141,8 @@ def voxelize_dynamic(
     """Find the occupied cells of several clouds and the cell of every point, without limits.
 
     Cells are computed as in `voxelize`; sites come sorted by (b, z, y, x). Reduce point features with
-    `scatter_mean(features, voxel_of_point, count=len(coords_bzyx))`, which leaves out the points marked -1.
+    `scatter_mean(features, voxel_of_point, dim_size=len(coords_bzyx))`, which leaves out the points marked
+    -1.
 
     Args:
         points: Column 0 is the sample, columns 1..3 are x, y, z in metres.
@@ -185,36 +186,37 @@ def voxel_mean(points: Float[Tensor, "m p f"], counts: Int[Tensor, " m"]) -> Flo
     return points.sum(dim=1) / counts.clamp(min=1).to(points.dtype)[:, None]
 
 
-def voxel_first(voxel_of_point: Int[Tensor, " n"], *, count: int) -> Int[Tensor, " count"]:
-    """Find the first point of every voxel: the lowest row with its number, [count], int64.
+def voxel_first(voxel_of_point: Int[Tensor, " n"], *, num_voxels: int) -> Int[Tensor, " m"]:
+    """Find the first point of every voxel: the lowest row with its number, [num_voxels], int64.
 
     Made for `voxel_of_point` of `voxelize_dynamic`, whose voxels all have a point; take
     `features[voxel_first(...)]` to represent a voxel by its first point. Points with a negative number are
     left out; a number that no point has gets row n. O(n).
 
     Args:
-        count: Number of voxels; every number is below it.
+        num_voxels: Number of voxels; every number is below it.
 
     Raises:
         TypeError: Numbers that are not integers.
         ValueError: Wrong shape.
-        IndexError: A number of `count` or more (checked on the CPU only).
+        IndexError: A number of `num_voxels` or more (checked on the CPU only).
 
     Example:
-        >>> voxel_first(torch.tensor([1, -1, 0, 1, 0]), count=2).tolist()
+        >>> voxel_first(torch.tensor([1, -1, 0, 1, 0]), num_voxels=2).tolist()
         [2, 0]
     """
     op = "voxel_first"
     check_shape(op, "voxel_of_point", voxel_of_point, ("N",))
     check_dtype(op, "voxel_of_point", voxel_of_point, INTEGERS)
     n = len(voxel_of_point)
-    if voxel_of_point.device.type == "cpu" and n and int(voxel_of_point.max()) >= count:
-        raise IndexError(f"{op}: voxel_of_point must be below count {count}, got {int(voxel_of_point.max())}")
+    if voxel_of_point.device.type == "cpu" and n and int(voxel_of_point.max()) >= num_voxels:
+        top = int(voxel_of_point.max())
+        raise IndexError(f"{op}: voxel_of_point must be below num_voxels {num_voxels}, got {top}")
     # A last place takes the points that are left out.
-    outside = (voxel_of_point < 0) | (voxel_of_point >= count)
-    place = torch.where(outside, count, voxel_of_point.long())
+    outside = (voxel_of_point < 0) | (voxel_of_point >= num_voxels)
+    place = torch.where(outside, num_voxels, voxel_of_point.long())
     rows = torch.arange(n, device=place.device)
-    first = torch.full((count + 1,), n, device=place.device)
+    first = torch.full((num_voxels + 1,), n, device=place.device)
     return first.scatter_reduce(0, place, rows, "amin")[:-1]
 
 
