@@ -148,11 +148,11 @@ def time_maps(torch) -> list[Row]:
 
     calls = {
         "sort and check the sites": lambda: sites_from_coords(coords, spatial_shape=GRID, batch_size=FRAMES),
-        "submanifold map 3^3": lambda: submanifold_map(sites, kernel=3).table,
-        "submanifold map 3^3 and all for training": lambda: derive(submanifold_map(sites, kernel=3)),
-        "strided map 3^3 s2": lambda: strided_map(sites, kernel=3, stride=2, padding=1).table,
+        "submanifold map 3^3": lambda: submanifold_map(sites, kernel_size=3).table,
+        "submanifold map 3^3 and all for training": lambda: derive(submanifold_map(sites, kernel_size=3)),
+        "strided map 3^3 s2": lambda: strided_map(sites, kernel_size=3, stride=2, padding=1).table,
         "strided map 3^3 s2 and all for training": lambda: derive(
-            strided_map(sites, kernel=3, stride=2, padding=1)
+            strided_map(sites, kernel_size=3, stride=2, padding=1)
         ),
     }
     return [
@@ -167,10 +167,10 @@ def time_layers(torch, rates: Row) -> list[Row]:
 
     coords, _ = street(torch)
     sites = sites_from_coords(coords, spatial_shape=GRID, batch_size=FRAMES)
-    halved = strided_map(sites, kernel=3, stride=2, padding=1)
+    halved = strided_map(sites, kernel_size=3, stride=2, padding=1)
     places = {
-        "submanifold 3^3 stride 2": submanifold_map(halved.sites_out, kernel=3),
-        "submanifold 3^3 stride 1": submanifold_map(sites, kernel=3),
+        "submanifold 3^3 stride 2": submanifold_map(halved.sites_out, kernel_size=3),
+        "submanifold 3^3 stride 1": submanifold_map(sites, kernel_size=3),
         "strided 3^3 s2": halved,
     }
     widths = {
@@ -200,7 +200,7 @@ def layer_row(torch, plan: Any, dtype: Any, channels: int, dense: float) -> Row:
     from sparseops import sparse_conv
 
     features = torch.randn(len(plan.sites_in), channels, device="cuda", dtype=dtype, requires_grad=True)
-    shape = (*plan.window.kernel, channels, channels)
+    shape = (*plan.window.kernel_size, channels, channels)
     weight = torch.randn(shape, device="cuda", dtype=dtype, requires_grad=True)
     upstream = torch.randn(len(plan.sites_out), channels, device="cuda", dtype=dtype)
     pairs = int(plan.pairs_per_offset.sum())

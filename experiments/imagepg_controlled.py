@@ -234,7 +234,7 @@ def generated_quality(
     if last is None or last.points is None or frame.objects is None or frame.objects.source_id is None:
         return []
     rois = last.rois[0]
-    grid, _ = roi_grid(rois, size=round(last.points.shape[1] ** (1 / 3)))
+    grid, _ = roi_grid(rois, grid_size=round(last.points.shape[1] ** (1 / 3)))
     rows = []
     for i, (name, source_id) in enumerate(zip(frame.objects.names, frame.objects.source_id, strict=True)):
         local = shapes.load(source_id)

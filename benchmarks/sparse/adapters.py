@@ -94,7 +94,8 @@ class Ours:
     def pairs(layer: nn.Module, tensor: Any, out: Any) -> int:
         """Pairs of the kernel map that took `layer` from `tensor` to `out`."""
         for key, plan in out.cache.maps.items():
-            if key.window == layer.window and plan.sites_out is out.sites and plan.sites_in is tensor.sites:
+            same = key.window.kernel_size == layer.kernel_size
+            if same and plan.sites_out is out.sites and plan.sites_in is tensor.sites:
                 return len(plan.pairs_in)
         raise LookupError(f"no map of {layer} in the cache")
 

@@ -120,7 +120,7 @@ def _gflop(network: nn.Module, forward: Callable[[], Any]) -> float:
 
     def count(layer: Any, given: tuple[Any, ...], out: Any) -> None:
         nonlocal total
-        total += 2 * Ours.pairs(layer, given[0], out) * layer.cin * layer.cout
+        total += 2 * Ours.pairs(layer, given[0], out) * layer.in_channels * layer.out_channels
 
     hooks = [layer.register_forward_hook(count) for layer in network.modules() if hasattr(layer, "cin")]
     with torch.no_grad():

@@ -48,7 +48,7 @@ def _convolutions() -> Calls:
     }
     at = torch.cat([torch.zeros(50, 1), torch.rand(50, 3) * 11], 1)
     found["maximum pooling, ties shared"] = lambda: _backward(
-        so.sparse_max_pool(features, kernel_map=so.submanifold_map(tensor.sites, kernel=3), tie="all"),
+        so.sparse_max_pool(features, kernel_map=so.submanifold_map(tensor.sites, kernel_size=3), tie="all"),
         features,
     )
     found["global pooling"] = lambda: (so.global_avg_pool(tensor), so.global_max_pool(tensor))
@@ -72,9 +72,9 @@ def _rows() -> Calls:
     image, uv_px = torch.randn(1, 8, 6, 7, requires_grad=True), torch.rand(9, 2, requires_grad=True)
     three = (torch.randint(0, 200, (50, 3)), torch.rand(50, 3, requires_grad=True))
     return {
-        "scatter_sum": lambda: _backward(so.scatter_sum(rows, index, count=40), rows),
-        "scatter_mean": lambda: _backward(so.scatter_mean(rows, index, count=40), rows),
-        "scatter_max": lambda: _backward(so.scatter_max(rows, index, count=40)[0], rows),
+        "scatter_sum": lambda: _backward(so.scatter_sum(rows, index, dim_size=40), rows),
+        "scatter_mean": lambda: _backward(so.scatter_mean(rows, index, dim_size=40), rows),
+        "scatter_max": lambda: _backward(so.scatter_max(rows, index, dim_size=40)[0], rows),
         "group": lambda: _backward(so.group(features, idx), features),
         "weighted_sum": lambda: _backward(so.weighted_sum(rows, *three), rows, three[1]),
         "ms_deform_attn": lambda: _backward(
@@ -98,7 +98,7 @@ def _points() -> Calls:
         found = so.voxelize_dynamic(points, **grid)
         cells = found.coords_bzyx
         centres = cells[:, [3, 2, 1]].float()
-        so.voxel_query(cells, centres, cells, centres, ranges=(2, 2, 2), radius=1.5, samples=4)
+        so.voxel_query(cells, centres, cells, centres, max_range=(2, 2, 2), radius=1.5, num_samples=4)
 
     return {
         "voxelize_batch": lambda: _backward(
@@ -106,8 +106,8 @@ def _points() -> Calls:
         ),
         "voxelize_dynamic": lambda: so.voxelize_dynamic(points, **grid),
         "voxel_query": voxel_query,
-        "ball_query, brute force": lambda: so.ball_query(few, few, radius=0.5, samples=4),
-        "ball_query, cells": lambda: so.ball_query(many[:, :2000], many, radius=0.1, samples=4),
+        "ball_query, brute force": lambda: so.ball_query(few, few, radius=0.5, num_samples=4),
+        "ball_query, cells": lambda: so.ball_query(many[:, :2000], many, radius=0.1, num_samples=4),
         "furthest_point_sample": lambda: so.furthest_point_sample(few, 8),
         "knn": lambda: (so.knn(few, few, k=3), so.knn(many, many, k=3)),
     }
@@ -122,14 +122,16 @@ def _boxes() -> Calls:
         "iou": lambda: (so.iou_3d(boxes, boxes), so.iou_bev(boxes, boxes)),
         "iou of pairs": lambda: (so.paired_iou_3d(boxes, boxes), so.paired_iou_bev(boxes, boxes)),
         "nms": lambda: (
-            so.nms_bev(boxes, scores, threshold=0.5),
-            so.nms_3d(boxes, scores, threshold=0.5),
-            so.nms_aligned_bev(boxes, scores, threshold=0.5),
-            so.nms_aligned_3d(boxes, scores, threshold=0.5),
+            so.nms_bev(boxes, scores, iou_threshold=0.5),
+            so.nms_3d(boxes, scores, iou_threshold=0.5),
+            so.nms_aligned_bev(boxes, scores, iou_threshold=0.5),
+            so.nms_aligned_3d(boxes, scores, iou_threshold=0.5),
         ),
         "points_in_boxes": lambda: so.points_in_boxes(points, boxes),
-        "roi_aware_pool": lambda: _backward(so.roi_aware_pool(points, features, boxes, size=4), features),
+        "roi_aware_pool": lambda: _backward(
+            so.roi_aware_pool(points, features, boxes, output_size=4), features
+        ),
         "roi_point_pool": lambda: _backward(
-            so.roi_point_pool(points[None], features[None], boxes[None], samples=16)[0], features
+            so.roi_point_pool(points[None], features[None], boxes[None], num_sampled_points=16)[0], features
         ),
     }

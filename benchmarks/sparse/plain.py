@@ -42,7 +42,7 @@ def _ours() -> Functions:
 
     def voxel_mean(points: Tensor) -> Tensor:
         found = so.voxelize_dynamic(points, **grid)
-        return so.scatter_mean(points[:, 1:], found.voxel_of_point, count=len(found.coords_bzyx))
+        return so.scatter_mean(points[:, 1:], found.voxel_of_point, dim_size=len(found.coords_bzyx))
 
     def voxelize(points: Tensor) -> Tensor:
         return so.voxelize_batch(points, **grid, max_points=5, max_voxels=40_000).coords_bzyx
@@ -55,26 +55,28 @@ def _ours() -> Functions:
         return points[so.furthest_point_sample(points[None], count)[0]]
 
     def voxel_query(*inputs: Tensor) -> Tensor:
-        return so.voxel_query(*inputs, ranges=(4, 4, 4), radius=0.4, samples=16)[0]
+        return so.voxel_query(*inputs, max_range=(4, 4, 4), radius=0.4, num_samples=16)[0]
 
     return {
         "attend": so.ms_deform_attn,
         "attend_train": lambda *inputs: _gradients(so.ms_deform_attn(*inputs), inputs[0], *inputs[2:]),
         "fps": fps,
         "fps_small": lambda points: so.furthest_point_sample(points, 64),
-        "ball": lambda centres, points: so.ball_query(centres[None], points[None], radius=0.8, samples=16)[0],
-        "ball_small": lambda points: so.ball_query(points[:, :64], points, radius=0.4, samples=16),
+        "ball": lambda centres, points: so.ball_query(
+            centres[None], points[None], radius=0.8, num_samples=16
+        )[0],
+        "ball_small": lambda points: so.ball_query(points[:, :64], points, radius=0.4, num_samples=16),
         "knn16": lambda queries, points: so.knn(queries[None], points[None], k=16).squared_distances.sqrt(),
         "knn3": lambda queries, points: so.three_nn(queries[None], points[None])[0],
-        "nms": lambda boxes, scores: so.nms_bev(boxes, scores, threshold=0.1),
+        "nms": lambda boxes, scores: so.nms_bev(boxes, scores, iou_threshold=0.1),
         "voxelize": voxelize,
         "voxel_mean": voxel_mean,
-        "scatter_mean": lambda rows, index: so.scatter_mean(rows, index, count=40_000),
+        "scatter_mean": lambda rows, index: so.scatter_mean(rows, index, dim_size=40_000),
         "scatter_max_train": lambda rows, index: _gradients(
-            so.scatter_max(rows, index, count=40_000)[0], rows
+            so.scatter_max(rows, index, dim_size=40_000)[0], rows
         ),
         "voxel_query": voxel_query,
-        "roi_aware": lambda points, features, rois: so.roi_aware_pool(points, features, rois, size=12),
+        "roi_aware": lambda points, features, rois: so.roi_aware_pool(points, features, rois, output_size=12),
         "chamfer": chamfer,
         "iou": so.iou_3d,
         "in_boxes": so.points_in_boxes,

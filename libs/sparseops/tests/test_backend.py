@@ -48,7 +48,7 @@ def test_compilation_is_announced_once(capsys: pytest.CaptureFixture[str]) -> No
         return SimpleNamespace(data={"dispatcher": SimpleNamespace(py_func=kernel)})
 
     line = CompilationLine()
-    for module in ("elsewhere", "sparseops.nms._cpu", "sparseops.group._cpu"):
+    for module in ("elsewhere", "sparseops.ops.nms._cpu", "sparseops.ops.group._cpu"):
         line.on_start(compilation_in(module))
         line.on_end(compilation_in(module))
     printed = capsys.readouterr().err.splitlines()

@@ -52,9 +52,9 @@ def cloud(rows: int) -> tuple[Tensor, Tensor]:
 def planned(coords: Tensor) -> tuple[KernelMap, KernelMap, KernelMap]:
     """The maps of the network below, with those of its gradient."""
     sites = so.sites_from_coords(coords, spatial_shape=SHAPE, batch_size=2)
-    first = so.submanifold_map(sites, kernel=3)
-    second = so.strided_map(sites, kernel=3, stride=2, padding=1)
-    third = so.strided_map(second.sites_out, kernel=2, stride=2)
+    first = so.submanifold_map(sites, kernel_size=3)
+    second = so.strided_map(sites, kernel_size=3, stride=2, padding=1)
+    third = so.strided_map(second.sites_out, kernel_size=2, stride=2)
     for kernel_map in (first, second, third):
         _ = kernel_map.transposed
     return first, second, third
@@ -170,30 +170,30 @@ def cells(count: int) -> Tensor:
 
 
 FUNCTIONS = {
-    "ball_query": (lambda p: so.ball_query(p, p, radius=0.5, samples=3), lambda: [points(2, 9)]),
+    "ball_query": (lambda p: so.ball_query(p, p, radius=0.5, num_samples=3), lambda: [points(2, 9)]),
     "ball_query_stacked": (
-        lambda p, n: so.ball_query_stacked(p, n, p, n, radius=0.5, samples=3),
+        lambda p, n: so.ball_query_stacked(p, n, p, n, radius=0.5, num_samples=3),
         lambda: [points(9), torch.tensor([4, 5])],
     ),
     "furthest_point_sample": (lambda p: so.furthest_point_sample(p, 4), lambda: [points(2, 9)]),
     "voxel_query": (
-        lambda c, p: so.voxel_query(c, p, c, p, ranges=(1, 1, 1), radius=2.0, samples=3),
+        lambda c, p: so.voxel_query(c, p, c, p, max_range=(1, 1, 1), radius=2.0, num_samples=3),
         lambda: [cells(9), points(9)],
     ),
-    "nms_bev": (lambda b, s: so.nms_bev(b, s, threshold=0.1), lambda: [boxes(9), torch.rand(9)]),
+    "nms_bev": (lambda b, s: so.nms_bev(b, s, iou_threshold=0.1), lambda: [boxes(9), torch.rand(9)]),
     "iou_3d": (lambda b: so.iou_3d(b, b), lambda: [boxes(9)]),
     "points_in_boxes": (so.points_in_boxes, lambda: [points(9), boxes(4)]),
     "group": (so.group, lambda: [torch.rand(2, 3, 7), torch.randint(0, 7, (2, 4, 5))]),
     "scatter_sum": (
-        lambda r, i: so.scatter_sum(r, i, count=5),
+        lambda r, i: so.scatter_sum(r, i, dim_size=5),
         lambda: [torch.rand(9, 3), torch.randint(-1, 5, (9,))],
     ),
     "scatter_mean": (
-        lambda r, i: so.scatter_mean(r, i, count=5),
+        lambda r, i: so.scatter_mean(r, i, dim_size=5),
         lambda: [torch.rand(9, 3), torch.randint(-1, 5, (9,))],
     ),
     "scatter_max": (
-        lambda r, i: so.scatter_max(r, i, count=5)[0],
+        lambda r, i: so.scatter_max(r, i, dim_size=5)[0],
         lambda: [torch.rand(9, 3), torch.randint(-1, 5, (9,))],
     ),
     "ms_deform_attn": (

@@ -44,7 +44,7 @@ def load(path: Path) -> dict[str, np.ndarray]:
 
 
 def extents(case: dict[str, np.ndarray], *names: str) -> dict[str, Any]:
-    return {name: tuple(case[name].tolist()) for name in names}
+    return {name: tuple(case[name.removesuffix("_size")].tolist()) for name in names}
 
 
 def sites_of(case: dict[str, np.ndarray], device: torch.device) -> Sites:
@@ -55,9 +55,9 @@ def sites_of(case: dict[str, np.ndarray], device: torch.device) -> Sites:
 
 def make_map(case: dict[str, np.ndarray], device: torch.device) -> KernelMap:
     if str(case["op"]) == "subm":
-        return submanifold_map(sites_of(case, device), **extents(case, "kernel", "dilation"))
+        return submanifold_map(sites_of(case, device), **extents(case, "kernel_size", "dilation"))
     make = transposed_map if str(case["op"]) == "tconv" else strided_map
-    return make(sites_of(case, device), **extents(case, "kernel", "stride", "padding", "dilation"))
+    return make(sites_of(case, device), **extents(case, "kernel_size", "stride", "padding", "dilation"))
 
 
 def parameter(case: dict[str, np.ndarray], name: str, device: torch.device) -> Tensor | None:
@@ -91,7 +91,7 @@ def test_single_cell_weight_is_reinterpreted_as_in_spconv(device: torch.device) 
     case = load(SINGLE_CELL)
     coords = torch.from_numpy(case["indices"]).to(device)
     shape = tuple((coords.amax(0)[1:] + 1).tolist())
-    plan = submanifold_map(sites_from_coords(coords, spatial_shape=shape, batch_size=2), kernel=1)
+    plan = submanifold_map(sites_from_coords(coords, spatial_shape=shape, batch_size=2), kernel_size=1)
     weight = weight_from_spconv(torch.from_numpy(case["weight0_KRSC"]).to(device))
     out = sparse_conv(
         torch.from_numpy(case["features"]).to(device),

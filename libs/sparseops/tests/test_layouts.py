@@ -51,8 +51,8 @@ def test_conversion_to_flat_kernels_and_back_is_exact(kernel: tuple[int, ...], t
     weight = torch.randn(*kernel, 5, 7)
     volume = torch.Size(kernel).numel()
     assert there(weight).shape == ((volume, 5, 7) if volume > 1 else (5, 7))
-    assert torch.equal(back(there(weight), kernel=kernel), weight)
-    assert torch.equal(back(there(weight).reshape(volume, 5, 7), kernel=kernel), weight)
+    assert torch.equal(back(there(weight), kernel_size=kernel), weight)
+    assert torch.equal(back(there(weight).reshape(volume, 5, 7), kernel_size=kernel), weight)
 
 
 def test_axes_keep_their_order() -> None:
@@ -119,8 +119,8 @@ def test_an_xyz_checkpoint_gives_the_same_numbers_on_zyx_tensors(
     coords = random_coords(60, (5, 6, 7), 2)
     tensor = SparseTensor(torch.randn(len(coords), 3), coords, (5, 6, 7), 2)
     stored = torch.randn(torch.Size(kernel_xyz).numel(), 3, 4)
-    weight = weight_xyz_to_zyx(convert(stored, kernel=kernel_xyz))
-    plan = strided_map(tensor.sites, kernel=kernel_xyz[::-1], stride=stride, site_rule=rule)
+    weight = weight_xyz_to_zyx(convert(stored, kernel_size=kernel_xyz))
+    plan = strided_map(tensor.sites, kernel_size=kernel_xyz[::-1], stride=stride, site_rule=rule)
     out = sparse_conv(tensor.features, weight, kernel_map=plan)
     expected = written_out(tensor, plan.sites_out.coords, offsets(kernel_xyz), stored, stride)
     torch.testing.assert_close(out, expected, atol=1e-5, rtol=1e-5)
@@ -153,9 +153,9 @@ def test_weights_of_another_kernel_are_refused() -> None:
         with pytest.raises(
             ValueError, match=r"must be \[8, cin, cout\] for a kernel of \(2, 2, 2\).*\[27, 4, 4\]"
         ):
-            convert(torch.zeros(27, 4, 4), kernel=(2, 2, 2))
+            convert(torch.zeros(27, 4, 4), kernel_size=(2, 2, 2))
         with pytest.raises(ValueError, match=r"must be \[27, cin, cout\].*got \[4, 4\]"):
-            convert(torch.zeros(4, 4), kernel=(3, 3, 3))
+            convert(torch.zeros(4, 4), kernel_size=(3, 3, 3))
 
 
 def test_unknown_layouts_are_refused(no_shape_checks: None) -> None:

@@ -224,18 +224,37 @@ def test_layers_keep_state_dict_names() -> None:
     assert list(SparseConv3d(2, 3, 3, bias=False).state_dict()) == ["weight"]
 
 
+def test_settings_have_the_names_and_meaning_of_torch() -> None:
+    window: dict[str, Any] = {"stride": 2, "padding": (0, 1, 1), "dilation": 2}
+    down, up = SparseConv3d(4, 8, (3, 2, 1), **window), TransposedConv2d(4, 8, 2, stride=2, output_padding=1)
+    same = SubmanifoldConv3d(4, 8, (3, 5, 1), dilation=(1, 2, 1))
+    pairs = (
+        (down, nn.Conv3d(4, 8, (3, 2, 1), **window)),
+        (up, nn.ConvTranspose2d(4, 8, 2, stride=2, output_padding=1)),
+        (same, nn.Conv3d(4, 8, (3, 5, 1), padding=(1, 4, 0), dilation=(1, 2, 1))),
+    )
+    names = ("in_channels", "out_channels", "kernel_size", "stride", "padding", "dilation")
+    for ours, dense in pairs:
+        assert [getattr(ours, name) for name in names] == [getattr(dense, name) for name in names]
+        assert ours.bias is not None and dense.bias is not None and ours.bias.shape == dense.bias.shape
+    assert up.output_padding == (1, 1)
+    assert SparseMaxPool3d(2, padding=1).stride == (2, 2, 2)
+
+
 def test_layers_tell_their_settings() -> None:
     assert repr(SubmanifoldConv3d(4, 8, (3, 1, 3), dilation=2)) == (
-        "SubmanifoldConv3d(4, 8, kernel=(3, 1, 3), dilation=(2, 2, 2), bias=True)"
+        "SubmanifoldConv3d(4, 8, kernel_size=(3, 1, 3), padding=(2, 0, 2), dilation=(2, 2, 2), bias=True)"
     )
     assert repr(SparseConv2d(4, 8, 3, stride=2, padding=1, bias=False, key="down")) == (
-        "SparseConv2d(4, 8, kernel=(3, 3), stride=(2, 2), padding=(1, 1), bias=False, key='down')"
+        "SparseConv2d(4, 8, kernel_size=(3, 3), stride=(2, 2), padding=(1, 1), bias=False, key='down')"
     )
-    assert repr(InverseConv2d(4, 8, 3, of="down")) == "InverseConv2d(4, 8, kernel=(3, 3), of='down')"
+    assert repr(InverseConv2d(4, 8, 3, of="down")) == (
+        "InverseConv2d(4, 8, kernel_size=(3, 3), bias=True, of='down')"
+    )
     assert repr(TransposedConv2d(4, 8, 2, stride=2, site_rule="minkowski")) == (
-        "TransposedConv2d(4, 8, kernel=(2, 2), stride=(2, 2), site_rule='minkowski', bias=True)"
+        "TransposedConv2d(4, 8, kernel_size=(2, 2), stride=(2, 2), site_rule='minkowski', bias=True)"
     )
-    assert repr(SparseMaxPool3d(2)) == "SparseMaxPool3d(kernel=(2, 2, 2), stride=(2, 2, 2))"
+    assert repr(SparseMaxPool3d(2)) == "SparseMaxPool3d(kernel_size=(2, 2, 2), stride=(2, 2, 2))"
 
 
 def test_no_sites_pass_through(backend: str) -> None:
@@ -261,7 +280,7 @@ def test_a_plain_tensor_is_refused(no_shape_checks: None) -> None:
 
 
 def test_even_submanifold_kernels_are_refused() -> None:
-    with pytest.raises(ValueError, match="SubmanifoldConv3d: kernel must be odd on every axis, got 2"):
+    with pytest.raises(ValueError, match="SubmanifoldConv3d: kernel_size must be odd on every axis, got 2"):
         SubmanifoldConv3d(4, 4, 2)
 
 
@@ -271,7 +290,7 @@ def test_an_inverse_layer_needs_its_strided_layer(random_coords) -> None:
         InverseConv3d(4, 4, 3, of="down")(tensor)
     down = SparseConv3d(4, 4, 3, stride=2, padding=1, key="down")(tensor)
     with pytest.raises(
-        ValueError, match=r"kernel \(2, 2, 2\) must equal the kernel \(3, 3, 3\) of .* 'down'"
+        ValueError, match=r"kernel_size \(2, 2, 2\) must equal the kernel_size \(3, 3, 3\) of .* 'down'"
     ):
         InverseConv3d(4, 4, 2, of="down")(down)
     with pytest.raises(
@@ -289,6 +308,6 @@ def test_a_key_names_one_map(random_coords) -> None:
 
 def test_maps_can_be_made_ahead_and_inspected(random_coords) -> None:
     tensor = cloud(random_coords)
-    plan = strided_map(tensor.sites, kernel=3, stride=2, padding=1)
+    plan = strided_map(tensor.sites, kernel_size=3, stride=2, padding=1)
     assert plan.pairs_per_offset.sum() == len(plan.pairs_in)
     assert plan.neighbours().shape == (len(plan.sites_out), 27)

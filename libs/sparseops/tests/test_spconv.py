@@ -99,8 +99,8 @@ def test_converted_weights_give_the_numbers_of_spconv(name: str, random_coords, 
     network = SparseSequential(*layers())
     foreign = {key.removeprefix("state."): v for key, v in theirs.items() if key.startswith("state.")}
     converted = convert_state_dict(network, foreign, source="spconv")
-    assert converted.missing == converted.unknown == ()
-    network.load_state_dict(converted.state)
+    assert converted.missing_keys == converted.unexpected_keys == ()
+    network.load_state_dict(converted.state_dict)
     ours = network(SparseTensor(features, coords, shape, 2))
     expected = SparseTensor(theirs["features"], theirs["coords"], tuple(theirs["shape"].tolist()), 2)
     assert ours.spatial_shape == expected.spatial_shape

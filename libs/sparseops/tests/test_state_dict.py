@@ -53,8 +53,8 @@ def test_every_source_gives_our_weights_back(source: Any, axes: Any) -> None:
     foreign = dict(stored(name, value, source, xyz=axes == "xyz") for name, value in state.items())
     module = network()
     converted = convert_state_dict(module, foreign, source=source, axes=axes)
-    assert converted.missing == converted.unknown == ()
-    module.load_state_dict(converted.state)
+    assert converted.missing_keys == converted.unexpected_keys == ()
+    module.load_state_dict(converted.state_dict)
     for name, value in module.state_dict().items():
         assert torch.equal(value, state[name]), name
 
@@ -70,8 +70,8 @@ def test_names_without_counterpart_are_told() -> None:
     }
     state = {n: weight_to_dense(v) if v.ndim == 5 else v for n, v in state.items()}
     converted = convert_state_dict(module, state, source="torch")
-    assert converted.missing == ("1.weight",)
-    assert converted.unknown == ("head.weight", "0.bias")
+    assert converted.missing_keys == ("1.weight",)
+    assert converted.unexpected_keys == ("head.weight", "0.bias")
 
 
 def test_norms_of_minkowski_lose_their_inner_name() -> None:
@@ -79,16 +79,16 @@ def test_norms_of_minkowski_lose_their_inner_name() -> None:
     state = {f"norm.bn.{name}": value for name, value in module["norm"].state_dict().items()}
     state |= {f"bn.bn.{name}": value for name, value in module["norm"].state_dict().items()}
     converted = convert_state_dict(module, state, source="minkowski")
-    assert converted.missing == converted.unknown == ()
-    assert convert_state_dict(module, state, source="torchsparse").unknown[0] == "norm.bn.weight"
+    assert converted.missing_keys == converted.unexpected_keys == ()
+    assert convert_state_dict(module, state, source="torchsparse").unexpected_keys[0] == "norm.bn.weight"
 
 
 def test_the_layer_itself_may_be_the_network() -> None:
     layer = SubmanifoldConv3d(4, 8, 3)
     state = {"kernel": weight_to_minkowski(layer.weight.detach()), "bias": layer.bias.detach()[None]}
     converted = convert_state_dict(layer, state, source="minkowski")
-    assert torch.equal(converted.state["weight"], layer.weight)
-    assert torch.equal(converted.state["bias"], layer.bias)
+    assert torch.equal(converted.state_dict["weight"], layer.weight)
+    assert torch.equal(converted.state_dict["bias"], layer.bias)
 
 
 def test_weights_that_do_not_fit_are_refused(no_shape_checks: None) -> None:

@@ -11,7 +11,7 @@ def _plain(level, xyz, features):
     centres = torch.gather(
         xyz, 1, furthest_point_sample(xyz, level.config.points)[..., None].expand(-1, -1, 3)
     )
-    index = ball_query(centres, xyz, radius=level.config.radius_m, samples=level.config.samples)
+    index = ball_query(centres, xyz, radius=level.config.radius_m, num_samples=level.config.samples)
     clouds = torch.arange(len(xyz))[:, None, None]
     grouped = torch.cat([xyz[clouds, index] - centres[:, :, None], features[clouds, index]], dim=-1)
     for layer, norm in zip(level.layers, level.norms, strict=True):

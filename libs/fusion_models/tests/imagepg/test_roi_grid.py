@@ -9,7 +9,7 @@ from sparseops import roi_grid
 def test_grid_and_positional_input_equal_the_official_ones(imagepg_golden):
     golden = imagepg_golden("mr_and_boxes")
     rois = torch.from_numpy(golden["grid_rois"]).flatten(0, 1)
-    points, local = roi_grid(rois, size=6)
+    points, local = roi_grid(rois, grid_size=6)
     np.testing.assert_allclose(points, golden["grid_global"], atol=1e-5)
     np.testing.assert_allclose(local, golden["grid_local"], atol=1e-5)
     positions = positional_input(rois, local)
@@ -21,5 +21,5 @@ def test_grid_and_positional_input_equal_the_official_ones(imagepg_golden):
 
 
 def test_no_rois_give_an_empty_grid():
-    _, local = roi_grid(torch.zeros(0, 7), size=6)
+    _, local = roi_grid(torch.zeros(0, 7), grid_size=6)
     assert positional_input(torch.zeros(0, 7), local).shape == (0, 216, 27)

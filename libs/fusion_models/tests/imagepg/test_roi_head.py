@@ -155,7 +155,7 @@ def test_positions_far_away_keep_their_digits_under_autocast():
         single = head(rois, scales, view)
         with torch.autocast("cpu", dtype=torch.bfloat16):
             mixed = head(rois, scales, view)
-    grid, _ = roi_grid(rois.flatten(0, 1), size=3)
+    grid, _ = roi_grid(rois.flatten(0, 1), grid_size=3)
     assert mixed.points.equal(grid)  # bfloat16 knows no number between 60.25 and 60.5
     torch.testing.assert_close(mixed.boxes, single.boxes, rtol=0, atol=1e-3)
     assert mixed.logits.dtype == mixed.deltas.dtype == mixed.feature.dtype == torch.float32
@@ -235,7 +235,7 @@ def test_without_a_generator_the_pooled_grid_alone_describes_a_roi(attends_histo
     head.eval()
     out = head(rois, scales)
     assert out.points is None and out.point_logits is None
-    grid, _ = roi_grid(rois.flatten(0, 1), size=3)
+    grid, _ = roi_grid(rois.flatten(0, 1), grid_size=3)
     feature = head.shared(head._pool(grid, scales, batch=2).flatten(1))
     torch.testing.assert_close(out.feature, feature)
     if not attends_history:

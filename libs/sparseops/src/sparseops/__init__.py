@@ -1,24 +1,9 @@
 """Sparse, neighbour and attention operators for 3D perception, on CPU and GPU, without a compiler."""
 
 from sparseops import nn
-from sparseops.ball_query import ball_query, ball_query_stacked
-from sparseops.chamfer import ChamferDistance, chamfer_distance
 from sparseops.collate import merge_duplicates, sparse_collate
 from sparseops.combine import prune, sparse_cat, union_add
-from sparseops.devoxelize import trilinear_devoxelize, trilinear_weights
-from sparseops.downsample_sparse_map import downsample_sparse_map
-from sparseops.furthest_point_sample import furthest_point_sample
 from sparseops.global_pool import global_avg_pool, global_max_pool
-from sparseops.group import group
-from sparseops.interpolate import (
-    inverse_distance_weights,
-    three_interpolate,
-    three_interpolate_stacked,
-    three_nn,
-    three_nn_stacked,
-)
-from sparseops.kernel_map import KernelMap, SiteRule, strided_map, submanifold_map, transposed_map
-from sparseops.knn import Neighbours, knn, knn_stacked
 from sparseops.layouts import (
     weight_from_dense,
     weight_from_minkowski,
@@ -30,13 +15,28 @@ from sparseops.layouts import (
     weight_to_torchsparse,
     weight_xyz_to_zyx,
 )
-from sparseops.ms_deform_attn import ms_deform_attn
-from sparseops.nms import nms_3d, nms_aligned_3d, nms_aligned_bev, nms_bev
-from sparseops.points_in_boxes import points_in_boxes, points_in_boxes_batch
-from sparseops.roi_aware_pool import roi_aware_pool
-from sparseops.roi_grid import roi_grid
-from sparseops.roi_point_pool import roi_point_pool
-from sparseops.rotated_iou import (
+from sparseops.ops.ball_query import ball_query, ball_query_stacked
+from sparseops.ops.chamfer import ChamferDistance, chamfer_distance
+from sparseops.ops.devoxelize import trilinear_devoxelize, trilinear_weights
+from sparseops.ops.downsample_sparse_map import downsample_sparse_map
+from sparseops.ops.furthest_point_sample import furthest_point_sample
+from sparseops.ops.group import group
+from sparseops.ops.interpolate import (
+    inverse_distance_weights,
+    three_interpolate,
+    three_interpolate_stacked,
+    three_nn,
+    three_nn_stacked,
+)
+from sparseops.ops.kernel_map import KernelMap, SiteRule, strided_map, submanifold_map, transposed_map
+from sparseops.ops.knn import Neighbours, knn, knn_stacked
+from sparseops.ops.ms_deform_attn import ms_deform_attn
+from sparseops.ops.nms import nms_3d, nms_aligned_3d, nms_aligned_bev, nms_bev
+from sparseops.ops.points_in_boxes import points_in_boxes, points_in_boxes_batch
+from sparseops.ops.roi_aware_pool import roi_aware_pool
+from sparseops.ops.roi_grid import roi_grid
+from sparseops.ops.roi_point_pool import roi_point_pool
+from sparseops.ops.rotated_iou import (
     iou_3d,
     iou_aligned_3d,
     iou_aligned_bev,
@@ -45,16 +45,13 @@ from sparseops.rotated_iou import (
     paired_iou_aligned_3d,
     paired_iou_bev,
 )
-from sparseops.sample_image import sample_image
-from sparseops.scatter import scatter_max, scatter_mean, scatter_sum
-from sparseops.sites import Sites, lookup, sites_from_coords
-from sparseops.sparse_avg_pool import sparse_avg_pool
-from sparseops.sparse_conv import sparse_conv
-from sparseops.sparse_max_pool import sparse_max_pool
-from sparseops.state_dict import convert_state_dict
-from sparseops.tensor import MapCache, MapKey, SparseTensor, sparse_from_dense
-from sparseops.voxel_query import voxel_query
-from sparseops.voxelize import (
+from sparseops.ops.sample_image import sample_image
+from sparseops.ops.scatter import scatter_max, scatter_mean, scatter_sum
+from sparseops.ops.sparse_avg_pool import sparse_avg_pool
+from sparseops.ops.sparse_conv import sparse_conv
+from sparseops.ops.sparse_max_pool import sparse_max_pool
+from sparseops.ops.voxel_query import voxel_query
+from sparseops.ops.voxelize import (
     BatchVoxels,
     DynamicVoxels,
     Voxels,
@@ -65,7 +62,10 @@ from sparseops.voxelize import (
     voxelize_batch,
     voxelize_dynamic,
 )
-from sparseops.weighted_sum import weighted_sum
+from sparseops.ops.weighted_sum import weighted_sum
+from sparseops.sites import Sites, lookup, sites_from_coords
+from sparseops.state_dict import convert_state_dict
+from sparseops.tensor import MapCache, MapKey, SparseTensor, sparse_from_dense
 
 __version__ = "0.1.0"
 

@@ -8,7 +8,7 @@ from jaxtyping import Float, Int32, Int64
 from torch import Tensor
 
 from sparseops._checks import HALF_AND_FLOATS, check_device, check_dtype, check_shape
-from sparseops.scatter import scatter_max, scatter_mean, scatter_sum
+from sparseops.ops.scatter import scatter_max, scatter_mean, scatter_sum
 from sparseops.sites import Sites, check_coords, coords_from_keys, site_keys
 from sparseops.tensor import SparseTensor
 
@@ -77,9 +77,9 @@ def merge_duplicates(
     keys, row = torch.unique(site_keys(coords, shape), return_inverse=True)
     wide = features if features.itemsize >= 4 else features.float()
     if reduce == "max":
-        merged = scatter_max(wide, row, count=len(keys))[0]
+        merged = scatter_max(wide, row, dim_size=len(keys))[0]
     else:
-        merged = (scatter_sum if reduce == "sum" else scatter_mean)(wide, row, count=len(keys))
+        merged = (scatter_sum if reduce == "sum" else scatter_mean)(wide, row, dim_size=len(keys))
     order = torch.arange(len(keys), device=keys.device)
     sites = Sites(coords_from_keys(keys, shape), shape, batch_size, order)
     return SparseTensor.from_sites(merged.to(features.dtype), sites), row

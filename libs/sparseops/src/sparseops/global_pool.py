@@ -3,7 +3,7 @@
 from jaxtyping import Float
 from torch import Tensor
 
-from sparseops.scatter import scatter_max, scatter_mean
+from sparseops.ops.scatter import scatter_max, scatter_mean
 from sparseops.tensor import SparseTensor
 
 
@@ -20,7 +20,7 @@ def global_avg_pool(tensor: SparseTensor) -> Float[Tensor, "b c"]:
         [[2.0], [0.0], [5.0]]
     """
     features, element = _wide(tensor), tensor.coords[:, 0]
-    return scatter_mean(features, element, count=tensor.batch_size).to(tensor.features.dtype)
+    return scatter_mean(features, element, dim_size=tensor.batch_size).to(tensor.features.dtype)
 
 
 def global_max_pool(tensor: SparseTensor) -> Float[Tensor, "b c"]:
@@ -36,7 +36,7 @@ def global_max_pool(tensor: SparseTensor) -> Float[Tensor, "b c"]:
         [[-1.0], [0.0], [5.0]]
     """
     features, element = _wide(tensor), tensor.coords[:, 0]
-    return scatter_max(features, element, count=tensor.batch_size)[0].to(tensor.features.dtype)
+    return scatter_max(features, element, dim_size=tensor.batch_size)[0].to(tensor.features.dtype)
 
 
 def _wide(tensor: SparseTensor) -> Tensor:

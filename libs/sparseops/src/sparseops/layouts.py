@@ -85,24 +85,24 @@ def weight_to_spconv(
 
 
 def weight_from_minkowski(
-    weight: Float[Tensor, "*axes"], *, kernel: Sequence[int]
+    weight: Float[Tensor, "*axes"], *, kernel_size: Sequence[int]
 ) -> Float[Tensor, "*kernel cin cout"]:
     """Convert a `kernel` of MinkowskiEngine 0.5, [volume, cin, cout] or, for a single cell, [cin, cout].
 
     Its offsets run along the first axis of the coordinates first.
 
     Args:
-        kernel: Size per axis, in the order of the coordinate columns of the network (mostly x, y, z).
+        kernel_size: Size per axis, in the order of the coordinate columns of the network (mostly x, y, z).
 
     Raises:
         ValueError: a weight that does not fit the kernel size.
 
     Example:
         >>> import torch
-        >>> weight_from_minkowski(torch.zeros(27, 16, 32), kernel=(3, 3, 3)).shape
+        >>> weight_from_minkowski(torch.zeros(27, 16, 32), kernel_size=(3, 3, 3)).shape
         torch.Size([3, 3, 3, 16, 32])
     """
-    return _first_axis_fastest(_with_volume("weight_from_minkowski", weight, kernel), kernel)
+    return _first_axis_fastest(_with_volume("weight_from_minkowski", weight, kernel_size), kernel_size)
 
 
 def weight_to_minkowski(weight: Float[Tensor, "*kernel cin cout"]) -> Float[Tensor, "*axes"]:
@@ -121,7 +121,7 @@ def weight_to_minkowski(weight: Float[Tensor, "*kernel cin cout"]) -> Float[Tens
 
 
 def weight_from_torchsparse(
-    weight: Float[Tensor, "*axes"], *, kernel: Sequence[int]
+    weight: Float[Tensor, "*axes"], *, kernel_size: Sequence[int]
 ) -> Float[Tensor, "*kernel cin cout"]:
     """Convert a `kernel` of torchsparse, [volume, cin, cout] or, for a single cell, [cin, cout].
 
@@ -129,20 +129,20 @@ def weight_from_torchsparse(
     first if it is even.
 
     Args:
-        kernel: Size per axis, in the order of the coordinate columns of the network (mostly x, y, z).
+        kernel_size: Size per axis, in the order of the coordinate columns of the network (mostly x, y, z).
 
     Raises:
         ValueError: a weight that does not fit the kernel size.
 
     Example:
         >>> import torch
-        >>> weight_from_torchsparse(torch.zeros(8, 16, 32), kernel=(2, 2, 2)).shape
+        >>> weight_from_torchsparse(torch.zeros(8, 16, 32), kernel_size=(2, 2, 2)).shape
         torch.Size([2, 2, 2, 16, 32])
     """
-    weight = _with_volume("weight_from_torchsparse", weight, kernel)
-    if math.prod(kernel) % 2:
-        return _first_axis_fastest(weight, kernel)
-    return weight.reshape(*kernel, *weight.shape[-2:])
+    weight = _with_volume("weight_from_torchsparse", weight, kernel_size)
+    if math.prod(kernel_size) % 2:
+        return _first_axis_fastest(weight, kernel_size)
+    return weight.reshape(*kernel_size, *weight.shape[-2:])
 
 
 def weight_to_torchsparse(weight: Float[Tensor, "*kernel cin cout"]) -> Float[Tensor, "*axes"]:
@@ -215,12 +215,12 @@ def _first_axis_fastest(weight: Tensor, kernel: Sequence[int]) -> Tensor:
     return weight_xyz_to_zyx(weight.reshape(*reversed(kernel), *weight.shape[-2:]))
 
 
-def _with_volume(op: str, weight: Tensor, kernel: Sequence[int]) -> Tensor:
-    volume = math.prod(kernel)
+def _with_volume(op: str, weight: Tensor, kernel_size: Sequence[int]) -> Tensor:
+    volume = math.prod(kernel_size)
     fits = (weight.ndim == 3 and weight.shape[0] == volume) or (weight.ndim == 2 and volume == 1)
-    if len(kernel) not in (2, 3) or not fits:
+    if len(kernel_size) not in (2, 3) or not fits:
         raise ValueError(
-            f"{op}: weight must be [{volume}, cin, cout] for a kernel of {tuple(kernel)} (2 or 3 axes), "
+            f"{op}: weight must be [{volume}, cin, cout] for a kernel of {tuple(kernel_size)} (2 or 3 axes), "
             f"got {list(weight.shape)}"
         )
     return weight.reshape(volume, *weight.shape[-2:])

@@ -23,18 +23,18 @@ _MINKOWSKI_NORM = re.compile(r"\.bn(\.\w+)$")
 
 
 class ConvertedState(NamedTuple):
-    """A foreign state dict in our names and layouts, for `module.load_state_dict(converted.state)`."""
+    """A foreign state dict in our names and layouts, for `module.load_state_dict(converted.state_dict)`."""
 
-    state: dict[str, Tensor]
-    missing: tuple[str, ...]
+    state_dict: dict[str, Tensor]
+    missing_keys: tuple[str, ...]
     """Entries of the module that the foreign state dict does not have."""
-    unknown: tuple[str, ...]
+    unexpected_keys: tuple[str, ...]
     """Foreign entries that the module does not have."""
 
 
 def convert_state_dict(
     module: nn.Module,
-    state: Mapping[str, Tensor],
+    state_dict: Mapping[str, Tensor],
     *,
     source: Source,
     axes: Literal["zyx", "xyz"] = "zyx",
@@ -60,7 +60,7 @@ def convert_state_dict(
         >>> network = SparseSequential(SubmanifoldConv3d(2, 4, 3))
         >>> foreign = {"0.kernel": torch.randn(27, 2, 4), "head.weight": torch.zeros(3)}
         >>> converted = convert_state_dict(network, foreign, source="minkowski", axes="xyz")
-        >>> converted.state["0.weight"].shape, converted.missing, converted.unknown
+        >>> converted.state_dict["0.weight"].shape, converted.missing_keys, converted.unexpected_keys
         (torch.Size([3, 3, 3, 2, 4]), ('0.bias',), ('head.weight',))
     """
     op, own = "convert_state_dict", module.state_dict()
@@ -71,8 +71,8 @@ def convert_state_dict(
         )
     prefixed = ((name + "." if name else "", part) for name, part in module.named_modules())
     layers = {prefix: part for prefix, part in prefixed if isinstance(part, SparseConvBase)}
-    converted, unknown = {}, []
-    for name, value in state.items():
+    converted, unexpected = {}, []
+    for name, value in state_dict.items():
         prefix, _, last = name.rpartition(".")
         prefix += "." if prefix else ""
         layer, target = layers.get(prefix), name
@@ -86,8 +86,9 @@ def convert_state_dict(
             _check_shape(op, name, value, own[target])
             converted[target] = value
         elif last != _IGNORED:
-            unknown.append(name)
-    return ConvertedState(converted, tuple(name for name in own if name not in converted), tuple(unknown))
+            unexpected.append(name)
+    missing = tuple(name for name in own if name not in converted)
+    return ConvertedState(converted, missing, tuple(unexpected))
 
 
 def _weight_name(source: Source) -> str:
@@ -96,7 +97,7 @@ def _weight_name(source: Source) -> str:
 
 def _weight(name: str, value: Tensor, layer: SparseConvBase, source: Source, *, reverse: bool) -> Tensor:
     dims = layer.weight.ndim - 2
-    kernel, stride = tuple(layer.weight.shape[:dims]), layer.window.stride
+    kernel, stride = tuple(layer.weight.shape[:dims]), layer.stride
     if reverse:
         kernel = kernel[::-1]
     try:
@@ -108,9 +109,9 @@ def _weight(name: str, value: Tensor, layer: SparseConvBase, source: Source, *, 
             case "spconv-1":
                 weight = weight_from_spconv(value, layout="RSCK")
             case "minkowski":
-                weight = weight_from_minkowski(value, kernel=kernel)
+                weight = weight_from_minkowski(value, kernel_size=kernel)
             case "torchsparse":
-                weight = weight_from_torchsparse(value, kernel=kernel)
+                weight = weight_from_torchsparse(value, kernel_size=kernel)
             case "torch":
                 weight = weight_from_dense(value)
     except ValueError as error:

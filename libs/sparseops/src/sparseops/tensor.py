@@ -8,7 +8,7 @@ from jaxtyping import Float, Int32, Int64
 from torch import Tensor
 
 from sparseops._checks import HALF_AND_FLOATS, check_device, check_dtype
-from sparseops.kernel_map import KernelMap, SiteRule, Window
+from sparseops.ops.kernel_map import KernelMap, SiteRule, Window
 from sparseops.sites import Sites, sites_from_coords
 
 

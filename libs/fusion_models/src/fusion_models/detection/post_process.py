@@ -55,7 +55,7 @@ def post_process(
         keep = nms_bev(
             boxes[frame, candidates],
             scores[candidates],
-            threshold=config.iou_threshold,
+            iou_threshold=config.iou_threshold,
             pre_max=config.pre_max,
             post_max=config.post_max,
         )

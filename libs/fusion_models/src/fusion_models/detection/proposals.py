@@ -87,7 +87,7 @@ def suppress(
         keep = nms_bev(
             boxes[frame],
             scores[frame],
-            threshold=config.threshold,
+            iou_threshold=config.threshold,
             pre_max=config.pre_max,
             post_max=config.post_max,
         )

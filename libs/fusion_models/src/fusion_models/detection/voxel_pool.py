@@ -112,9 +112,9 @@ class VoxelPool(nn.Module):
             flat,
             voxels.coords,
             centres,
-            ranges=self.config.ranges_zyx,
+            max_range=self.config.ranges_zyx,
             radius=self.config.radius_m,
-            samples=self.config.samples,
+            num_samples=self.config.samples,
         )
         return self.aggregate(voxels.features, centres, flat, index, empty).unflatten(0, (batch, count))
 

@@ -128,7 +128,7 @@ class PillarEncoder(nn.Module):
                 rows = torch.cat([rows, pooled[owner]], dim=1)
             assert isinstance(norm, RowBatchNorm)
             rows = torch.relu(norm.weighted(layer(rows).float(), weights))
-            pooled = scatter_max(rows, target, count=count)[0]
+            pooled = scatter_max(rows, target, dim_size=count)[0]
         return pooled
 
 

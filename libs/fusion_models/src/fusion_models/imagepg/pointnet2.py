@@ -76,7 +76,7 @@ class SetAbstraction(nn.Module):
             picked_flat = (picked + first).flatten()
             centres = xyz.reshape(-1, 3).index_select(0, picked_flat).view(clouds, count, 3)
             members = ball_query(
-                centres, xyz, radius=self.config.radius_m, samples=self.config.samples
+                centres, xyz, radius=self.config.radius_m, num_samples=self.config.samples
             ).long()
             members_flat = (members + first[..., None]).flatten()
         centres = xyz.reshape(-1, 3).index_select(0, picked_flat).view(clouds, count, 3)

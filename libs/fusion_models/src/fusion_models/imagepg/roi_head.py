@@ -263,7 +263,7 @@ class RoiHead(nn.Module):
         """
         self._check(image, history)
         flat = rois.detach().flatten(0, 1)
-        grid, local = roi_grid(flat, size=self.config.grid_size)
+        grid, local = roi_grid(flat, grid_size=self.config.grid_size)
         pooled = self._pool(grid, voxels, batch=len(rois))
         points = point_logits = None
         features: list[Tensor] = []

@@ -126,7 +126,7 @@ def cache_path(device_name: str) -> Path:
     home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     folder = Path(os.environ.get("SPARSEOPS_CACHE_DIR") or Path(home) / "sparseops")
     try:
-        version = metadata.version("sparseops")
+        version = metadata.version("fusion3d-sparseops")
     except metadata.PackageNotFoundError:
         version = "source"
     device = re.sub(r"[^a-z0-9]+", "-", device_name.lower()).strip("-")

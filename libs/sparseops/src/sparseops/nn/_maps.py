@@ -1,9 +1,80 @@
-"""What the sparse layers share: checks, and kernel maps from the cache of a tensor."""
+"""What the sparse layers share: window settings, checks, and kernel maps from the cache of a tensor."""
 
-from torch import nn
-
-from sparseops.kernel_map import KernelMap, Window, strided_map, submanifold_map, transposed_map
+from sparseops.nn.container import SparseModule
+from sparseops.ops.kernel_map import KernelMap, SiteRule, strided_map, submanifold_map, transposed_map
+from sparseops.ops.kernel_map._rules import rule_window
+from sparseops.ops.kernel_map._window import Extent, make_window
 from sparseops.tensor import MapKey, SparseTensor
+
+
+class WindowModule(SparseModule):
+    """Base of the layers that move a window over a grid, with torch's names for its settings.
+
+    `kernel_size`, `stride`, `padding` and `dilation` are attributes with one number per axis, z y x or y x.
+    """
+
+    _dims: int
+
+    def __init__(
+        self,
+        *,
+        kernel_size: Extent,
+        stride: Extent = 1,
+        padding: Extent = 0,
+        dilation: Extent = 1,
+        site_rule: SiteRule = "spconv",
+    ) -> None:
+        super().__init__()
+        window = make_window(
+            self._name, self._dims, kernel_size=kernel_size, stride=stride, padding=padding, dilation=dilation
+        )
+        rule_window(self._name, window, site_rule)
+        axes = window.along(self._dims)
+        self.kernel_size, self.stride = axes["kernel_size"], axes["stride"]
+        self.padding, self.dilation = axes["padding"], axes["dilation"]
+        self._window = window
+        self.site_rule: SiteRule = site_rule
+
+    @property
+    def _name(self) -> str:
+        return type(self).__name__
+
+    def _check(self, tensor: SparseTensor, *, channels: int | None = None) -> None:
+        """Raise unless the input is a sparse tensor with as many axes and so many channels."""
+        if not isinstance(tensor, SparseTensor):
+            raise TypeError(f"{self._name}: the input must be a SparseTensor, got {type(tensor).__name__}")
+        if tensor.sites.dims != self._dims:
+            raise ValueError(
+                f"{self._name}: the input must have {self._dims} spatial axes, "
+                f"got spatial_shape {tensor.spatial_shape}"
+            )
+        got = tensor.features.shape[1]
+        if channels is not None and got != channels:
+            raise ValueError(f"{self._name}: features must have {channels} channels, got {got}")
+
+    def _strided_map(self, tensor: SparseTensor, key: str | None) -> KernelMap:
+        """The map of a strided layer; the inverse layers behind it find it under `key`.
+
+        Raises:
+            ValueError: the key names another map already.
+        """
+        kernel_map = cached_map(tensor, MapKey("strided", self._window, tensor.sites, self.site_rule))
+        if key is not None and tensor.cache.named.setdefault(key, kernel_map) is not kernel_map:
+            raise ValueError(
+                f"{self._name}: key {key!r} already names the map of another strided layer; choose another"
+            )
+        return kernel_map
+
+    def extra_repr(self) -> str:
+        """Say the settings that are not the default."""
+        parts = [f"kernel_size={self.kernel_size}"]
+        for name, default in (("stride", 1), ("padding", 0), ("dilation", 1)):
+            value: tuple[int, ...] = getattr(self, name)
+            if any(v != default for v in value):
+                parts.append(f"{name}={value}")
+        if self.site_rule != "spconv":
+            parts.append(f"site_rule={self.site_rule!r}")
+        return ", ".join(parts)
 
 
 def cached_map(tensor: SparseTensor, key: MapKey) -> KernelMap:
@@ -14,70 +85,19 @@ def cached_map(tensor: SparseTensor, key: MapKey) -> KernelMap:
 
 
 def _make(key: MapKey) -> KernelMap:
-    window, dims = key.window, key.sites.dims
-    kernel, stride = window.kernel[-dims:], window.stride[-dims:]
-    padding, dilation = window.padding[-dims:], window.dilation[-dims:]
+    dims = key.sites.dims
+    window = key.window.along(dims)
     match key.kind:
         case "submanifold":
-            return submanifold_map(key.sites, kernel=kernel, dilation=dilation)
+            return submanifold_map(key.sites, kernel_size=window["kernel_size"], dilation=window["dilation"])
         case "strided":
-            return strided_map(
-                key.sites,
-                kernel=kernel,
-                stride=stride,
-                padding=padding,
-                dilation=dilation,
-                site_rule=key.site_rule,
-            )
+            return strided_map(key.sites, **window, site_rule=key.site_rule)
         case "transposed":
             assert key.site_rule != "torchsparse"
             return transposed_map(
                 key.sites,
-                kernel=kernel,
-                stride=stride,
-                padding=padding,
-                dilation=dilation,
+                **window,
                 output_padding=key.output_padding[-dims:],
                 site_rule=key.site_rule,
                 onto=key.onto,
             )
-
-
-def name_map(layer: nn.Module, tensor: SparseTensor, key: str | None, kernel_map: KernelMap) -> None:
-    """Let the inverse layers behind `layer` find its map under `key`.
-
-    Raises:
-        ValueError: the key names another map already.
-    """
-    if key is None:
-        return
-    if tensor.cache.named.setdefault(key, kernel_map) is not kernel_map:
-        raise ValueError(
-            f"{type(layer).__name__}: key {key!r} already names the map of another strided layer; "
-            "choose another"
-        )
-
-
-def check_input(layer: nn.Module, tensor: SparseTensor, dims: int, channels: int) -> None:
-    """Raise unless the input is a sparse tensor with so many axes and channels."""
-    name = type(layer).__name__
-    if not isinstance(tensor, SparseTensor):
-        raise TypeError(f"{name}: the input must be a SparseTensor, got {type(tensor).__name__}")
-    if tensor.sites.dims != dims:
-        raise ValueError(
-            f"{name}: the input must have {dims} spatial axes, got spatial_shape {tensor.spatial_shape}"
-        )
-    if tensor.features.shape[1] != channels:
-        raise ValueError(f"{name}: features must have {channels} channels, got {tensor.features.shape[1]}")
-
-
-def describe(window: Window, dims: int, *, site_rule: str = "spconv") -> str:
-    """The settings of a window that are not the default."""
-    parts = [f"kernel={window.kernel[-dims:]}"]
-    for name, default in (("stride", 1), ("padding", 0), ("dilation", 1)):
-        value: tuple[int, ...] = getattr(window, name)[-dims:]
-        if any(v != default for v in value):
-            parts.append(f"{name}={value}")
-    if site_rule != "spconv":
-        parts.append(f"site_rule={site_rule!r}")
-    return ", ".join(parts)

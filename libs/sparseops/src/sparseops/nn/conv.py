@@ -6,35 +6,44 @@ from typing import Literal
 import torch
 from torch import nn
 
-from sparseops.kernel_map import KernelMap, SiteRule, Window
-from sparseops.kernel_map._rules import rule_window
-from sparseops.kernel_map._window import Extent, make_window
-from sparseops.nn._maps import cached_map, check_input, describe, name_map
-from sparseops.nn.container import SparseModule
+from sparseops.nn._maps import WindowModule, cached_map
+from sparseops.ops.kernel_map import KernelMap, SiteRule
+from sparseops.ops.kernel_map._window import Extent, make_window
+from sparseops.ops.sparse_conv import sparse_conv
 from sparseops.sites import Sites
-from sparseops.sparse_conv import sparse_conv
 from sparseops.tensor import MapKey, SparseTensor
 
 
-class SparseConvBase(SparseModule):
-    """What the convolutions share: weight and bias, drawn uniformly from +-1/sqrt(cin * kernel volume).
+class SparseConvBase(WindowModule):
+    """What the convolutions share: weight and bias, drawn as those of torch's layers.
 
-    `weight` is [kz, ky, kx, cin, cout], or [ky, kx, cin, cout] in 2D. The draw is that of torch's layers.
+    `weight` is [kz, ky, kx, cin, cout], or [ky, kx, cin, cout] in 2D, for cin input and cout output channels.
+    The draw is uniform from +-1/sqrt(cin * kernel volume).
     """
 
-    _dims: int
-    site_rule: SiteRule = "spconv"
-
-    def __init__(self, cin: int, cout: int, window: Window, *, bias: bool) -> None:
-        super().__init__()
-        self.cin, self.cout, self.window = cin, cout, window
-        self.weight = nn.Parameter(torch.empty(*window.kernel[-self._dims :], cin, cout))
-        self.bias = nn.Parameter(torch.empty(cout)) if bias else None
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: Extent,
+        *,
+        stride: Extent = 1,
+        padding: Extent = 0,
+        dilation: Extent = 1,
+        bias: bool = True,
+        site_rule: SiteRule = "spconv",
+    ) -> None:
+        super().__init__(
+            kernel_size=kernel_size, stride=stride, padding=padding, dilation=dilation, site_rule=site_rule
+        )
+        self.in_channels, self.out_channels = in_channels, out_channels
+        self.weight = nn.Parameter(torch.empty(*self.kernel_size, in_channels, out_channels))
+        self.bias = nn.Parameter(torch.empty(out_channels)) if bias else None
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
         """Draw weight and bias anew."""
-        bound = 1 / math.sqrt(max(self.cin * self.window.volume, 1))
+        bound = 1 / math.sqrt(max(self.in_channels * self._window.volume, 1))
         nn.init.uniform_(self.weight, -bound, bound)
         if self.bias is not None:
             nn.init.uniform_(self.bias, -bound, bound)
@@ -45,30 +54,38 @@ class SparseConvBase(SparseModule):
 
     def extra_repr(self) -> str:
         """Say the settings."""
-        settings = describe(self.window, self._dims, site_rule=self.site_rule)
-        return f"{self.cin}, {self.cout}, {settings}, bias={self.bias is not None}"
+        channels = f"{self.in_channels}, {self.out_channels}"
+        return f"{channels}, {super().extra_repr()}, bias={self.bias is not None}"
 
 
 class _SubmanifoldConv(SparseConvBase):
     def __init__(
-        self, cin: int, cout: int, kernel: Extent, *, dilation: Extent = 1, bias: bool = True
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: Extent,
+        *,
+        dilation: Extent = 1,
+        bias: bool = True,
     ) -> None:
-        window = make_window(type(self).__name__, self._dims, kernel=kernel, dilation=dilation)
-        if any(size % 2 == 0 for size in window.kernel):
-            raise ValueError(f"{type(self).__name__}: kernel must be odd on every axis, got {kernel}")
-        super().__init__(cin, cout, window, bias=bias)
+        super().__init__(in_channels, out_channels, kernel_size, dilation=dilation, bias=bias)
+        if any(size % 2 == 0 for size in self.kernel_size):
+            raise ValueError(f"{self._name}: kernel_size must be odd on every axis, got {kernel_size}")
+        # What a dense layer would need to keep the grid.
+        axes = zip(self.kernel_size, self.dilation, strict=True)
+        self.padding = tuple(size // 2 * step for size, step in axes)
 
     def forward(self, tensor: SparseTensor) -> SparseTensor:
-        check_input(self, tensor, self._dims, self.cin)
-        return self._convolve(tensor, cached_map(tensor, MapKey("submanifold", self.window, tensor.sites)))
+        self._check(tensor, channels=self.in_channels)
+        return self._convolve(tensor, cached_map(tensor, MapKey("submanifold", self._window, tensor.sites)))
 
 
 class _SparseConv(SparseConvBase):
     def __init__(  # noqa: PLR0913 (the settings of a convolution)
         self,
-        cin: int,
-        cout: int,
-        kernel: Extent,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: Extent,
         *,
         stride: Extent = 1,
         padding: Extent = 0,
@@ -77,59 +94,56 @@ class _SparseConv(SparseConvBase):
         key: str | None = None,
         site_rule: SiteRule = "spconv",
     ) -> None:
-        name = type(self).__name__
-        window = make_window(
-            name, self._dims, kernel=kernel, stride=stride, padding=padding, dilation=dilation
-        )
-        rule_window(name, window, site_rule)
-        super().__init__(cin, cout, window, bias=bias)
-        self.key, self.site_rule = key, site_rule
+        window = {"stride": stride, "padding": padding, "dilation": dilation}
+        super().__init__(in_channels, out_channels, kernel_size, **window, bias=bias, site_rule=site_rule)
+        self.key = key
 
     def forward(self, tensor: SparseTensor) -> SparseTensor:
-        check_input(self, tensor, self._dims, self.cin)
-        kernel_map = cached_map(tensor, MapKey("strided", self.window, tensor.sites, self.site_rule))
-        name_map(self, tensor, self.key, kernel_map)
-        return self._convolve(tensor, kernel_map)
+        self._check(tensor, channels=self.in_channels)
+        return self._convolve(tensor, self._strided_map(tensor, self.key))
 
     def extra_repr(self) -> str:
         return super().extra_repr() + (f", key={self.key!r}" if self.key else "")
 
 
 class _InverseConv(SparseConvBase):
-    def __init__(self, cin: int, cout: int, kernel: Extent, *, of: str, bias: bool = True) -> None:
-        window = make_window(type(self).__name__, self._dims, kernel=kernel)
-        super().__init__(cin, cout, window, bias=bias)
+    def __init__(
+        self, in_channels: int, out_channels: int, kernel_size: Extent, *, of: str, bias: bool = True
+    ) -> None:
+        super().__init__(in_channels, out_channels, kernel_size, bias=bias)
         self.of = of
 
     def forward(self, tensor: SparseTensor) -> SparseTensor:
-        check_input(self, tensor, self._dims, self.cin)
-        name = type(self).__name__
+        self._check(tensor, channels=self.in_channels)
         if self.of not in tensor.cache.named:
             known = ", ".join(sorted(tensor.cache.named)) or "none"
-            raise KeyError(f"{name}: no strided layer with key {self.of!r} ran before; keys seen: {known}")
+            raise KeyError(
+                f"{self._name}: no strided layer with key {self.of!r} ran before; keys seen: {known}"
+            )
         forward_map = tensor.cache.named[self.of]
         if forward_map.sites_out is not tensor.sites:
             raise ValueError(
-                f"{name}: the input does not lie on the output sites of the strided layer {self.of!r}; "
+                f"{self._name}: the input does not lie on the output sites of the strided layer {self.of!r}; "
                 "only submanifold and feature layers may come between the two"
             )
-        if forward_map.window.kernel != self.window.kernel:
+        there = forward_map.window.kernel_size[-self._dims :]
+        if there != self.kernel_size:
             raise ValueError(
-                f"{name}: kernel {self.window.kernel} must equal the kernel {forward_map.window.kernel} "
+                f"{self._name}: kernel_size {self.kernel_size} must equal the kernel_size {there} "
                 f"of the strided layer {self.of!r}"
             )
         return self._convolve(tensor, forward_map.transposed)
 
     def extra_repr(self) -> str:
-        return f"{self.cin}, {self.cout}, kernel={self.window.kernel[-self._dims :]}, of={self.of!r}"
+        return f"{super().extra_repr()}, of={self.of!r}"
 
 
 class _TransposedConv(SparseConvBase):
     def __init__(  # noqa: PLR0913 (the settings of a convolution)
         self,
-        cin: int,
-        cout: int,
-        kernel: Extent,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: Extent,
         *,
         stride: Extent = 1,
         padding: Extent = 0,
@@ -138,20 +152,16 @@ class _TransposedConv(SparseConvBase):
         bias: bool = True,
         site_rule: Literal["spconv", "minkowski"] = "spconv",
     ) -> None:
-        name = type(self).__name__
-        window = make_window(
-            name, self._dims, kernel=kernel, stride=stride, padding=padding, dilation=dilation
-        )
-        rule_window(name, window, site_rule)
-        super().__init__(cin, cout, window, bias=bias)
-        self.output_padding = make_window(name, self._dims, kernel=1, padding=output_padding).padding
-        self.site_rule = site_rule
+        window = {"stride": stride, "padding": padding, "dilation": dilation}
+        super().__init__(in_channels, out_channels, kernel_size, **window, bias=bias, site_rule=site_rule)
+        self._more = make_window(self._name, self._dims, kernel_size=1, padding=output_padding).padding
+        self.output_padding = self._more[-self._dims :]
 
     def forward(self, tensor: SparseTensor, onto: SparseTensor | Sites | None = None) -> SparseTensor:
         """Make the finer sites, or write those of `onto`, in their order."""
-        check_input(self, tensor, self._dims, self.cin)
+        self._check(tensor, channels=self.in_channels)
         sites = onto.sites if isinstance(onto, SparseTensor) else onto
-        key = MapKey("transposed", self.window, tensor.sites, self.site_rule, self.output_padding, sites)
+        key = MapKey("transposed", self._window, tensor.sites, self.site_rule, self._more, sites)
         return self._convolve(tensor, cached_map(tensor, key))
 
 
@@ -187,7 +197,7 @@ class InverseConv3d(_InverseConv):
     """Go back to the sites, and their order, that the strided layer with key `of` started from.
 
     It is the transposed convolution of torchsparse, and that of MinkowskiEngine with the kernel and stride of
-    the strided layer.
+    the strided layer. Steps and padding are in the map of that layer, so the attributes here say 1 and 0.
     """
 
     _dims = 3

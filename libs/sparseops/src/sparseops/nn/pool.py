@@ -4,56 +4,45 @@ from typing import Literal
 
 from torch import Tensor
 
-from sparseops.kernel_map import KernelMap, SiteRule
-from sparseops.kernel_map._rules import rule_window
-from sparseops.kernel_map._window import Extent, make_window
-from sparseops.nn._maps import cached_map, check_input, describe, name_map
-from sparseops.nn.container import SparseModule
-from sparseops.sparse_avg_pool import sparse_avg_pool
-from sparseops.sparse_max_pool import sparse_max_pool
-from sparseops.tensor import MapKey, SparseTensor
+from sparseops.nn._maps import WindowModule
+from sparseops.ops.kernel_map import KernelMap, SiteRule
+from sparseops.ops.kernel_map._window import Extent
+from sparseops.ops.sparse_avg_pool import sparse_avg_pool
+from sparseops.ops.sparse_max_pool import sparse_max_pool
+from sparseops.tensor import SparseTensor
 
 
-class _Pool(SparseModule):
-    _dims: int
-
+class _Pool(WindowModule):
     def __init__(
         self,
-        kernel: Extent,
+        kernel_size: Extent,
         *,
-        stride: Extent | None,
-        padding: Extent,
-        dilation: Extent,
-        key: str | None,
-        site_rule: SiteRule,
+        stride: Extent | None = None,
+        padding: Extent = 0,
+        dilation: Extent = 1,
+        key: str | None = None,
+        site_rule: SiteRule = "spconv",
     ) -> None:
-        super().__init__()
-        name, stride = type(self).__name__, kernel if stride is None else stride
-        self.window = make_window(
-            name, self._dims, kernel=kernel, stride=stride, padding=padding, dilation=dilation
+        stride = kernel_size if stride is None else stride
+        super().__init__(
+            kernel_size=kernel_size, stride=stride, padding=padding, dilation=dilation, site_rule=site_rule
         )
-        rule_window(name, self.window, site_rule)
         self.key = key
-        self.site_rule: SiteRule = site_rule
 
     def _pool(self, features: Tensor, kernel_map: KernelMap) -> Tensor:
         raise NotImplementedError
 
     def forward(self, tensor: SparseTensor) -> SparseTensor:
-        check_input(self, tensor, self._dims, tensor.features.shape[1])
-        kernel_map = cached_map(tensor, MapKey("strided", self.window, tensor.sites, self.site_rule))
-        name_map(self, tensor, self.key, kernel_map)
+        self._check(tensor)
+        kernel_map = self._strided_map(tensor, self.key)
         out = self._pool(tensor.features, kernel_map)
         return SparseTensor.from_sites(out, kernel_map.sites_out, cache=tensor.cache)
-
-    def extra_repr(self) -> str:
-        return describe(self.window, self._dims, site_rule=self.site_rule)
 
 
 class _SparseMaxPool(_Pool):
     def __init__(
         self,
-        kernel: Extent,
+        kernel_size: Extent,
         *,
         stride: Extent | None = None,
         padding: Extent = 0,
@@ -62,9 +51,8 @@ class _SparseMaxPool(_Pool):
         key: str | None = None,
         site_rule: SiteRule = "spconv",
     ) -> None:
-        super().__init__(
-            kernel, stride=stride, padding=padding, dilation=dilation, key=key, site_rule=site_rule
-        )
+        window = {"stride": stride, "padding": padding, "dilation": dilation}
+        super().__init__(kernel_size, **window, key=key, site_rule=site_rule)
         self.clamp_zero = clamp_zero
 
     def _pool(self, features: Tensor, kernel_map: KernelMap) -> Tensor:
@@ -74,7 +62,7 @@ class _SparseMaxPool(_Pool):
 class _SparseAvgPool(_Pool):
     def __init__(
         self,
-        kernel: Extent,
+        kernel_size: Extent,
         *,
         stride: Extent | None = None,
         padding: Extent = 0,
@@ -83,9 +71,8 @@ class _SparseAvgPool(_Pool):
         key: str | None = None,
         site_rule: SiteRule = "spconv",
     ) -> None:
-        super().__init__(
-            kernel, stride=stride, padding=padding, dilation=dilation, key=key, site_rule=site_rule
-        )
+        window = {"stride": stride, "padding": padding, "dilation": dilation}
+        super().__init__(kernel_size, **window, key=key, site_rule=site_rule)
         self.divide_by: Literal["active", "kernel"] = divide_by
 
     def _pool(self, features: Tensor, kernel_map: KernelMap) -> Tensor:
@@ -93,7 +80,7 @@ class _SparseAvgPool(_Pool):
 
 
 class SparseMaxPool3d(_SparseMaxPool):
-    """Maximum of the active inputs of every window; `stride` is the kernel by default.
+    """Maximum of the active inputs of every window; `stride` is `kernel_size` by default.
 
     `key` and `site_rule` as in SparseConv3d; `clamp_zero` gives spconv's values.
     """
@@ -102,13 +89,13 @@ class SparseMaxPool3d(_SparseMaxPool):
 
 
 class SparseMaxPool2d(_SparseMaxPool):
-    """Maximum of the active inputs of every window, on a 2D grid; `stride` is the kernel by default."""
+    """Maximum of the active inputs of every window, on a 2D grid; `stride` is `kernel_size` by default."""
 
     _dims = 2
 
 
 class SparseAvgPool3d(_SparseAvgPool):
-    """Mean of the active inputs of every window; `stride` is the kernel by default.
+    """Mean of the active inputs of every window; `stride` is `kernel_size` by default.
 
     `divide_by="kernel"` counts absent cells as zeros, see `sparse_avg_pool`.
     """
@@ -117,6 +104,6 @@ class SparseAvgPool3d(_SparseAvgPool):
 
 
 class SparseAvgPool2d(_SparseAvgPool):
-    """Mean of the active inputs of every window, on a 2D grid; `stride` is the kernel by default."""
+    """Mean of the active inputs of every window, on a 2D grid; `stride` is `kernel_size` by default."""
 
     _dims = 2

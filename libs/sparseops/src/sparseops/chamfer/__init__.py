@@ -1,5 +1,0 @@
-"""The distance of every point to the nearest point of another set, both ways."""
-
-from sparseops.chamfer._api import ChamferDistance, chamfer_distance
-
-__all__ = ["ChamferDistance", "chamfer_distance"]

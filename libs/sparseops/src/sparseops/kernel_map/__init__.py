@@ -1,7 +1,0 @@
-"""Which input row meets which output row at which offset: the plan of sparse convolutions and pooling."""
-
-from sparseops.kernel_map._api import KernelMap, strided_map, submanifold_map, transposed_map
-from sparseops.kernel_map._rules import SiteRule
-from sparseops.kernel_map._window import Window
-
-__all__ = ["KernelMap", "SiteRule", "Window", "strided_map", "submanifold_map", "transposed_map"]

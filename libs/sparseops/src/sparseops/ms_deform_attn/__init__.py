@@ -1,5 +1,0 @@
-"""Multi-scale deformable attention."""
-
-from sparseops.ms_deform_attn._api import ms_deform_attn
-
-__all__ = ["ms_deform_attn"]

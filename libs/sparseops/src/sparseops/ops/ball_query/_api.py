@@ -1,0 +1,133 @@
+"""Public functions of the ball query: rules, checks and the choice of the back end."""
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from sparseops._backend import backend_for
+from sparseops._checks import INTEGERS, check_device, check_dtype, check_positive, check_shape
+from sparseops._operator import operator
+from sparseops.ops.ball_query._reference import ball_query_reference
+
+
+def ball_query(
+    centres: Float[Tensor, "b m 3"], points: Float[Tensor, "b n 3"], *, radius: float, num_samples: int
+) -> Int[Tensor, "b m s"]:
+    """Find the first `num_samples` points within the radius of each centre: rows of `points` (int64).
+
+    First means lowest index, not nearest. A point counts if its squared distance is below radius squared
+    (strict, float32). Fewer hits are padded with the first one; a centre without any has 0 everywhere (use
+    `ball_query_stacked` to be told which). Points with NaN are never found. No gradient.
+
+    Source: PointNet++, section 3.2. Brute force for small clouds and on CUDA, O(m n); on the CPU cells of one
+    radius for large ones. The result is the same.
+
+    Raises:
+        TypeError: Not float32.
+        ValueError: Wrong shape, different devices, or a radius or number that is not positive.
+
+    Example:
+        >>> points = torch.tensor([[[0.0, 0.0, 0.0], [3.0, 0.0, 0.0], [0.5, 0.0, 0.0]]])
+        >>> ball_query(points[:, 2:], points, radius=1.0, num_samples=3).tolist()
+        [[[0, 2, 0]]]
+    """
+    op = "ball_query"
+    check_shape(op, "centres", centres, ("B", "M", 3))
+    check_shape(op, "points", points, (len(centres), "N", 3))
+    _check_common(op, centres, points, radius, num_samples)
+    b, m, n = len(centres), centres.shape[1], points.shape[1]
+    idx, _ = _ball_query(
+        centres.detach().reshape(-1, 3),
+        torch.arange(b + 1, device=centres.device) * m,
+        points.detach().reshape(-1, 3),
+        torch.arange(b + 1, device=centres.device) * n,
+        radius,
+        num_samples,
+    )
+    return idx.view(b, m, num_samples)
+
+
+def ball_query_stacked(
+    centres: Float[Tensor, "m 3"],
+    centre_counts: Int[Tensor, " b"],
+    points: Float[Tensor, "n 3"],
+    point_counts: Int[Tensor, " b"],
+    *,
+    radius: float,
+    num_samples: int,
+) -> tuple[Int[Tensor, "m s"], Bool[Tensor, " m"]]:
+    """Find the first points of the same sample within the radius: rows [m, s] (int64) and an empty mask [m].
+
+    Samples lie one after the other; `centre_counts` and `point_counts` say how many rows each has. Rows count
+    within the sample. Rules as `ball_query`; an empty ball has row 0 everywhere and True in the mask.
+
+    Raises:
+        TypeError: Not float32, or counts that are not integers.
+        ValueError: As `ball_query`, and counts that do not add up to the rows (checked on the CPU only).
+
+    Example:
+        >>> points = torch.tensor([[0.0, 0.0, 0.0], [5.0, 0.0, 0.0], [0.0, 0.0, 0.0]])
+        >>> counts = torch.tensor([1, 2])
+        >>> idx, empty = ball_query_stacked(points, counts, points, counts, radius=1.0, num_samples=2)
+        >>> idx.tolist()
+        [[0, 0], [0, 0], [1, 1]]
+    """
+    op = "ball_query_stacked"
+    check_shape(op, "centres", centres, ("M", 3))
+    check_shape(op, "points", points, ("N", 3))
+    check_shape(op, "centre_counts", centre_counts, ("B",))
+    check_shape(op, "point_counts", point_counts, (len(centre_counts),))
+    check_dtype(op, "centre_counts", centre_counts, INTEGERS)
+    check_dtype(op, "point_counts", point_counts, INTEGERS)
+    check_device(op, ("points", points), ("centre_counts", centre_counts), ("point_counts", point_counts))
+    _check_common(op, centres, points, radius, num_samples)
+    return _ball_query(
+        centres.detach(), _starts(centre_counts), points.detach(), _starts(point_counts), radius, num_samples
+    )
+
+
+def _check_common(op: str, centres: Tensor, points: Tensor, radius: float, samples: int) -> None:
+    check_dtype(op, "centres", centres, (torch.float32,))
+    check_dtype(op, "points", points, (torch.float32,))
+    check_device(op, ("centres", centres), ("points", points))
+    check_positive(op, "radius", radius)
+    check_positive(op, "samples", samples)
+
+
+def _check_counts(name: str, starts: Tensor, rows: int) -> None:
+    """Raise ValueError for counts that are negative or have another sum; on a GPU this would wait for it."""
+    counts = starts.diff()
+    if int(counts.sum()) != rows or (counts < 0).any():
+        raise ValueError(
+            f"ball_query_stacked: {name} must not be negative and must add up to {rows} rows, "
+            f"got {counts.tolist()}"
+        )
+
+
+def _starts(counts: Tensor) -> Tensor:
+    return torch.cat([counts.new_zeros(1, dtype=torch.int64), counts.long().cumsum(0)])
+
+
+@operator("sparseops::ball_query")
+def _ball_query(
+    centres: Tensor, centre_starts: Tensor, points: Tensor, point_starts: Tensor, radius: float, samples: int
+) -> tuple[Tensor, Tensor]:
+    if points.device.type == "cpu":
+        _check_counts("centre_counts", centre_starts, len(centres))
+        _check_counts("point_counts", point_starts, len(points))
+    match backend_for("ball_query", points):
+        case "cpu":
+            from sparseops.ops.ball_query._cpu import ball_query_cpu as run
+        case "triton":
+            from sparseops.ops.ball_query._triton import ball_query_triton as run
+        case "reference":
+            run = ball_query_reference
+    return run(centres, centre_starts, points, point_starts, radius, samples)
+
+
+@torch.library.register_fake("sparseops::ball_query")
+def _(
+    centres: Tensor, centre_starts: Tensor, points: Tensor, point_starts: Tensor, radius: float, samples: int
+) -> tuple[Tensor, Tensor]:
+    m = centres.shape[0]
+    return centres.new_empty(m, samples, dtype=torch.int64), centres.new_empty(m, dtype=torch.bool)

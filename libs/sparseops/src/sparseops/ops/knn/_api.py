@@ -1,0 +1,159 @@
+"""Public functions of the nearest neighbours: rules, checks and the choice of the back end."""
+
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from sparseops._backend import backend_for
+from sparseops._checks import FLOATS, INTEGERS, check_device, check_dtype, check_positive, check_shape
+from sparseops._operator import operator
+from sparseops.ops.knn._reference import knn_reference
+
+_MOST_ON_TRITON = 64
+_MOST_POINTS = 2**31 - 1
+
+
+class Neighbours(NamedTuple):
+    """The nearest points of every query, nearest first."""
+
+    squared_distances: Float[Tensor, "*m k"]
+    """In the square of the unit of the coordinates; inf where there is no further point."""
+    idx: Int[Tensor, "*m k"]
+    """Rows of the points, int64; -1 where there is no further point."""
+
+
+def knn(queries: Float[Tensor, "b m 3"], points: Float[Tensor, "b n 3"], *, k: int) -> Neighbours:
+    """Find the `k` nearest points of each query: squared distances and rows of `points`, both [b, m, k].
+
+    Nearest first, of equal distances the lowest row. With fewer than k points the rest has row -1 and
+    distance inf. Points or queries that are not finite find nothing and are not found; nor are points so far
+    that the squared distance overflows. A query that is itself among the points finds itself. No gradient.
+
+    Exact and the same in every run. On the CPU a k-d tree, O((n + m k) log n) as a rule; on CUDA brute force,
+    O(n m), for float32 and k up to 64, else the reference, which sorts all distances. float32 or float64.
+
+    Raises:
+        TypeError: Coordinates that are not float32 or float64.
+        ValueError: Wrong shape, different types or devices, k that is not positive, or 2^31 points.
+
+    Example:
+        >>> points = torch.tensor([[[0.0, 0.0, 0.0], [3.0, 0.0, 0.0], [1.0, 0.0, 0.0]]])
+        >>> found = knn(points[:, :1], points, k=4)
+        >>> found.idx.tolist(), found.squared_distances.tolist()
+        ([[[0, 2, 1, -1]]], [[[0.0, 1.0, 9.0, inf]]])
+    """
+    return batched_neighbours("knn", ("queries", queries), ("points", points), k)
+
+
+def knn_stacked(
+    queries: Float[Tensor, "m 3"],
+    query_counts: Int[Tensor, " b"],
+    points: Float[Tensor, "n 3"],
+    point_counts: Int[Tensor, " b"],
+    *,
+    k: int,
+) -> Neighbours:
+    """Find the `k` nearest points of the same sample: squared distances and rows, both [m, k].
+
+    Samples lie one after the other; `query_counts` and `point_counts` say how many rows each has (reading
+    them waits for the device). Rows count within the sample. Other rules as `knn`.
+
+    Raises:
+        TypeError: As `knn`, and counts that are not integers.
+        ValueError: As `knn`, and counts that are negative or do not add up to the rows.
+
+    Example:
+        >>> points = torch.tensor([[0.0, 0.0, 0.0], [5.0, 0.0, 0.0], [0.0, 0.0, 0.0]])
+        >>> counts = torch.tensor([1, 2])
+        >>> knn_stacked(points, counts, points, counts, k=2).idx.tolist()
+        [[0, -1], [0, 1], [1, 0]]
+    """
+    return stacked_neighbours(
+        "knn_stacked",
+        ("queries", queries),
+        ("query_counts", query_counts),
+        ("points", points),
+        ("point_counts", point_counts),
+        k,
+    )
+
+
+def batched_neighbours(
+    op: str, queries: tuple[str, Tensor], points: tuple[str, Tensor], k: int
+) -> Neighbours:
+    """Check named arguments for `op` and search sample by sample, rows [b, m, k]."""
+    check_shape(op, *queries, ("B", "M", 3))
+    b, m, _ = queries[1].shape
+    check_shape(op, *points, (b, "N", 3))
+    n = points[1].shape[1]
+    _check_common(op, queries, points, k)
+    sample = torch.arange(b + 1, device=points[1].device)
+    squared, idx = _knn(
+        queries[1].detach().reshape(-1, 3), sample * m, points[1].detach().reshape(-1, 3), sample * n, k
+    )
+    return Neighbours(squared.view(b, m, k), idx.view(b, m, k))
+
+
+def stacked_neighbours(
+    op: str,
+    queries: tuple[str, Tensor],
+    query_counts: tuple[str, Tensor],
+    points: tuple[str, Tensor],
+    point_counts: tuple[str, Tensor],
+    k: int,
+) -> Neighbours:
+    """Check named arguments for `op` and search among the points of the same sample, rows [m, k]."""
+    check_shape(op, *queries, ("M", 3))
+    check_shape(op, *points, ("N", 3))
+    check_shape(op, *query_counts, ("B",))
+    check_shape(op, *point_counts, (len(query_counts[1]),))
+    _check_common(op, queries, points, k)
+    for (name, counts), (_, rows) in ((query_counts, queries), (point_counts, points)):
+        check_dtype(op, name, counts, INTEGERS)
+        numbers = counts.tolist()
+        if sum(numbers) != len(rows) or min(numbers, default=0) < 0:
+            raise ValueError(f"{op}: {name} must be 0 or more and add up to {len(rows)} rows, got {numbers}")
+    starts = [first_rows(counts).to(points[1].device) for _, counts in (query_counts, point_counts)]
+    return Neighbours(*_knn(queries[1].detach(), starts[0], points[1].detach(), starts[1], k))
+
+
+def first_rows(counts: Tensor) -> Tensor:
+    """Return the first row of every sample and, last, the number of rows; int64."""
+    return torch.cat([counts.new_zeros(1, dtype=torch.int64), counts.long().cumsum(0)])
+
+
+def _check_common(op: str, queries: tuple[str, Tensor], points: tuple[str, Tensor], k: int) -> None:
+    check_dtype(op, *queries, FLOATS)
+    check_dtype(op, *points, (queries[1].dtype,))
+    check_device(op, queries, points)
+    check_positive(op, "k", k)
+    if points[1].shape[-2] > _MOST_POINTS:
+        raise ValueError(f"{op}: {points[0]} must be fewer than 2**31, got {points[1].shape[-2]}; split them")
+
+
+@operator("sparseops::knn", gradient=False)
+def _knn(
+    queries: Tensor, query_starts: Tensor, points: Tensor, point_starts: Tensor, k: int
+) -> tuple[Tensor, Tensor]:
+    arguments = (queries, query_starts, points, point_starts, k)
+    match backend_for("knn", points):
+        case "cpu":
+            from sparseops.ops.knn._cpu import knn_cpu
+
+            return knn_cpu(*arguments)
+        case "triton" if k <= _MOST_ON_TRITON and points.dtype == torch.float32:
+            from sparseops.ops.knn._triton import knn_triton
+
+            return knn_triton(*arguments)
+        case _:
+            return knn_reference(*arguments)
+
+
+@torch.library.register_fake("sparseops::knn")
+def _(
+    queries: Tensor, query_starts: Tensor, points: Tensor, point_starts: Tensor, k: int
+) -> tuple[Tensor, Tensor]:
+    m = queries.shape[0]
+    return queries.new_empty(m, k), queries.new_empty(m, k, dtype=torch.int64)

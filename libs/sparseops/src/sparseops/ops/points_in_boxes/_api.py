@@ -1,0 +1,85 @@
+"""Public functions of point in box: rules, checks and the choice of the back end."""
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from sparseops._backend import backend_for
+from sparseops._checks import check_device, check_dtype, check_shape
+from sparseops._operator import operator
+from sparseops.ops.points_in_boxes._reference import points_in_boxes_reference
+
+
+def points_in_boxes(
+    points: Float[Tensor, "n 3"], boxes: Float[Tensor, "m 7"], *, margin: float = 0.0
+) -> Int[Tensor, " n"]:
+    """Find the first box that holds each point, -1 where none does (int64).
+
+    Points and boxes share one frame (metres, z up); a box is x y z dx dy dz yaw about its geometric centre. A
+    point is inside if |z| <= dz / 2, |x| < dx / 2 + margin and |y| < dy / 2 + margin in the frame of the box,
+    evaluated in float32 (top and bottom belong to the box, the sides do not). The lowest box wins. Boxes
+    without volume, such as padding, hold nothing; NaN and infinity are never inside. No gradient. Time
+    O(n m), memory O(n).
+
+    Args:
+        margin: Added to the half length and half width, in metres; may be negative. Published detectors use
+            1e-5 (their CUDA kernel) and 1e-2 (their CPU kernel).
+
+    Raises:
+        TypeError: Not float32.
+        ValueError: Wrong shape or different devices.
+
+    Example:
+        >>> boxes = torch.tensor([[0.0, 0.0, 0.0, 2.0, 2.0, 2.0, 0.0]])
+        >>> points_in_boxes(torch.tensor([[0.9, 0.0, 1.0], [1.1, 0.0, 0.0]]), boxes).tolist()
+        [0, -1]
+    """
+    check_shape("points_in_boxes", "points", points, ("N", 3))
+    check_shape("points_in_boxes", "boxes", boxes, ("M", 7))
+    batch_index = torch.zeros(len(points), dtype=torch.int64, device=points.device)
+    return _checked("points_in_boxes", points, batch_index, boxes[None], margin)
+
+
+def points_in_boxes_batch(
+    points: Float[Tensor, "n 4"], boxes: Float[Tensor, "b m 7"], *, margin: float = 0.0
+) -> Int[Tensor, " n"]:
+    """Find, for points with the sample in column 0, the first box of the same sample, -1 where none (int64).
+
+    The index counts within the sample. A sample outside 0 .. b - 1 has no boxes. Rules as `points_in_boxes`.
+
+    Raises:
+        TypeError: Not float32.
+        ValueError: Wrong shape or different devices.
+
+    Example:
+        >>> boxes = torch.tensor([[[0.0, 0, 0, 2, 2, 2, 0]], [[9.0, 0, 0, 2, 2, 2, 0]]])
+        >>> points_in_boxes_batch(torch.tensor([[0.0, 9.0, 0.0, 0.0], [1.0, 9.0, 0.0, 0.0]]), boxes).tolist()
+        [-1, 0]
+    """
+    check_shape("points_in_boxes_batch", "points", points, ("N", 4))
+    check_shape("points_in_boxes_batch", "boxes", boxes, ("B", "M", 7))
+    return _checked("points_in_boxes_batch", points[:, 1:], points[:, 0].long(), boxes, margin)
+
+
+def _checked(op: str, points: Tensor, batch_index: Tensor, boxes: Tensor, margin: float) -> Tensor:
+    check_dtype(op, "points", points, (torch.float32,))
+    check_dtype(op, "boxes", boxes, (torch.float32,))
+    check_device(op, ("points", points), ("boxes", boxes))
+    return _points_in_boxes(points.detach(), batch_index, boxes.detach(), margin)
+
+
+@operator("sparseops::points_in_boxes")
+def _points_in_boxes(points: Tensor, batch_index: Tensor, boxes: Tensor, margin: float) -> Tensor:
+    match backend_for("points_in_boxes", points):
+        case "cpu":
+            from sparseops.ops.points_in_boxes._cpu import points_in_boxes_cpu as run
+        case "triton":
+            from sparseops.ops.points_in_boxes._triton import points_in_boxes_triton as run
+        case _:
+            run = points_in_boxes_reference
+    return run(points, batch_index, boxes, margin)
+
+
+@torch.library.register_fake("sparseops::points_in_boxes")
+def _(points: Tensor, batch_index: Tensor, boxes: Tensor, margin: float) -> Tensor:
+    return torch.empty_like(batch_index)

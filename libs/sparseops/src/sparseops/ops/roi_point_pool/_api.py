@@ -1,0 +1,94 @@
+"""Public function of RoI point pooling: rules, checks and the choice of the back end."""
+
+from collections.abc import Sequence
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from sparseops._backend import backend_for
+from sparseops._checks import FLOATS, check_device, check_dtype, check_positive, check_shape
+from sparseops._operator import operator
+from sparseops.ops.points_in_boxes._reference import box_frames
+from sparseops.ops.roi_point_pool._reference import first_inside_reference
+from sparseops.ops.roi_point_pool._take_rows import take_rows
+
+
+def roi_point_pool(
+    points: Float[Tensor, "b n 3"],
+    features: Float[Tensor, "b n c"],
+    rois: Float[Tensor, "b m 7"],
+    *,
+    num_sampled_points: int = 512,
+    pool_extra_width: Sequence[float] = (0.0, 0.0, 0.0),
+    margin: float = 0.0,
+) -> tuple[Float[Tensor, "b m s channels"], Bool[Tensor, "b m"]]:
+    """Take x y z and features of the first points in every RoI [b, m, s, 3 + c]; tell which are empty.
+
+    Points and RoIs share one frame (metres; a RoI is x y z dx dy dz yaw about its geometric centre). A RoI is
+    enlarged first, by `pool_extra_width` in all along its own axes; `points_in_boxes` says what is inside it.
+    Its first points in the order of the rows are taken; fewer than `num_sampled_points` are repeated in turn.
+    An empty RoI gets zeros and the mark True, among them RoIs whose enlarged box has no volume. The gradient
+    goes to the features of the taken points, the same in every run; none to points and RoIs. Points are taken
+    in the type of the features. O(b m n) time on CUDA, O(b n log n) and the points near each RoI on the CPU.
+
+    Source: PointRCNN; `roipoint_pool3d` of OpenPCDet, whose margin is 1e-5.
+
+    Args:
+        pool_extra_width: Metres added to dx, dy and dz.
+        margin: Added to the half length and half width, as in `points_in_boxes`.
+
+    Raises:
+        TypeError: Points or RoIs that are not float32, features that are not float32 or float64.
+        ValueError: Wrong shape, different devices or a number of points that is not positive.
+
+    Example:
+        >>> points = torch.tensor([[[9.0, 9.0, 9.0], [0.5, 0.0, 0.0], [0.0, 0.5, 0.0]]])
+        >>> features, rois = torch.tensor([[[1.0], [2.0], [3.0]]]), torch.tensor([[[0.0, 0, 0, 2, 2, 2, 0]]])
+        >>> pooled, empty = roi_point_pool(points, features, rois, num_sampled_points=3)
+        >>> pooled[0, 0].tolist(), empty.tolist()
+        ([[0.5, 0.0, 0.0, 2.0], [0.0, 0.5, 0.0, 3.0], [0.5, 0.0, 0.0, 2.0]], [[False]])
+    """
+    op = "roi_point_pool"
+    check_shape(op, "points", points, ("B", "N", 3))
+    check_shape(op, "features", features, (*points.shape[:2], "C"))
+    check_shape(op, "rois", rois, (len(points), "M", 7))
+    check_dtype(op, "points", points, (torch.float32,))
+    check_dtype(op, "features", features, FLOATS)
+    check_dtype(op, "rois", rois, (torch.float32,))
+    check_device(op, ("points", points), ("features", features), ("rois", rois))
+    check_positive(op, "num_sampled_points", num_sampled_points)
+    if len(pool_extra_width) != 3:
+        raise ValueError(f"{op}: pool_extra_width must be x, y, z, got {list(pool_extra_width)}")
+    widths = [float(width) for width in pool_extra_width]
+    rows = _roi_point_rows(points.detach(), rois.detach(), num_sampled_points, widths, margin)
+    table = torch.cat([points.detach().to(features.dtype), features], dim=2).flatten(0, 1)
+    pooled = take_rows(table, rows.flatten()).view(*rows.shape, table.shape[1])
+    return pooled, rows[..., 0] < 0
+
+
+@operator("sparseops::roi_point_rows")
+def _roi_point_rows(
+    points: Tensor, rois: Tensor, samples: int, extra_width: list[float], margin: float
+) -> Tensor:
+    """Return rows [b, m, samples] of the points of all samples, one sample after the other; -1 if empty."""
+    enlarged = rois.clone()
+    for column, width in enumerate(extra_width, start=3):
+        enlarged[..., column] += width
+    frames = box_frames(enlarged, margin)
+    match backend_for("roi_point_pool", points):
+        case "cpu":
+            from sparseops.ops.roi_point_pool._cpu import first_inside_cpu as run
+        case "triton":
+            from sparseops.ops.roi_point_pool._triton import first_inside_triton as run
+        case _:
+            run = first_inside_reference
+    first, count = run(points, frames, samples)
+    turn = torch.arange(samples, device=points.device) % count[..., None].clamp(min=1)
+    start = torch.arange(len(points), device=points.device)[:, None, None] * points.shape[1]
+    return torch.where(count[..., None] > 0, first.gather(2, turn) + start, -1)
+
+
+@torch.library.register_fake("sparseops::roi_point_rows")
+def _(points: Tensor, rois: Tensor, samples: int, extra_width: list[float], margin: float) -> Tensor:
+    return points.new_empty(*rois.shape[:2], samples, dtype=torch.int64)

@@ -1,0 +1,21 @@
+"""Overlap of boxes: rotated and axis-aligned, seen from above and in space."""
+
+from sparseops.ops.rotated_iou._api import (
+    iou_3d,
+    iou_aligned_3d,
+    iou_aligned_bev,
+    iou_bev,
+    paired_iou_3d,
+    paired_iou_aligned_3d,
+    paired_iou_bev,
+)
+
+__all__ = [
+    "iou_3d",
+    "iou_aligned_3d",
+    "iou_aligned_bev",
+    "iou_bev",
+    "paired_iou_3d",
+    "paired_iou_aligned_3d",
+    "paired_iou_bev",
+]

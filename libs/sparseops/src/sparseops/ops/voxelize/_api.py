@@ -1,0 +1,314 @@
+"""Public functions of voxelisation: rules, checks and the choice of the back end."""
+
+from typing import Any, NamedTuple
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from sparseops._backend import backend_for
+from sparseops._checks import INTEGERS, check_device, check_dtype, check_positive, check_shape
+from sparseops._operator import operator
+from sparseops.ops.voxelize._reference import dynamic_voxelize_reference, hard_voxelize_reference
+
+Vector3 = tuple[float, float, float]
+Bounds = tuple[float, float, float, float, float, float]
+
+
+class Voxels(NamedTuple):
+    """The voxels of one cloud."""
+
+    points: Float[Tensor, "m p f"]
+    """Points of each voxel in input order; unused slots are zero."""
+    coords_zyx: Int[Tensor, "m 3"]
+    """Cell, int32."""
+    counts: Int[Tensor, " m"]
+    """Points kept in each voxel, 1..p, int32."""
+
+
+class BatchVoxels(NamedTuple):
+    """The voxels of several clouds, sample by sample."""
+
+    points: Float[Tensor, "m p f"]
+    """Points of each voxel in input order, without the batch column; unused slots are zero."""
+    coords_bzyx: Int[Tensor, "m 4"]
+    """Sample and cell, int32."""
+    counts: Int[Tensor, " m"]
+    """Points kept in each voxel, 1..p, int32."""
+
+
+class DynamicVoxels(NamedTuple):
+    """Occupied cells of several clouds without limits."""
+
+    coords_bzyx: Int[Tensor, "m 4"]
+    """Sample and cell, int32, sorted by (b, z, y, x)."""
+    voxel_of_point: Int[Tensor, " n"]
+    """Row of `coords_bzyx` for every point, -1 for points outside the grid, int64."""
+    counts: Int[Tensor, " m"]
+    """Points in each voxel, at least 1, int32."""
+
+
+def voxel_grid_size(voxel_size: Vector3, bounds: Bounds) -> tuple[int, int, int]:
+    """Return the number of cells along x, y, z: round((upper - lower) / size).
+
+    Raises:
+        ValueError: An edge length that is not positive.
+
+    Example:
+        >>> voxel_grid_size((0.05, 0.05, 0.1), (0.0, -40.0, -3.0, 70.4, 40.0, 1.0))
+        (1408, 1600, 40)
+    """
+    check_positive("voxel_grid_size", "voxel_size", voxel_size)
+    x, y, z = (round((bounds[axis + 3] - bounds[axis]) / voxel_size[axis]) for axis in range(3))
+    return x, y, z
+
+
+def voxelize(
+    points: Float[Tensor, "n f"], *, voxel_size: Vector3, bounds: Bounds, max_points: int, max_voxels: int
+) -> Voxels:
+    """Group the points of one cloud into voxels, with limits on points per voxel and on voxels.
+
+    Columns 0..2 are x, y, z in metres, in the frame of `bounds`; the others are carried along. The cell is
+    floor((p - lower) / size) in float32; points outside the grid of `voxel_grid_size` cells and points with
+    NaN coordinates are dropped. Voxels are numbered in order of first appearance. A full voxel ignores
+    further points; once there are `max_voxels` voxels, points of new voxels are dropped while known ones
+    still fill. No points give no voxels. The gradient reaches the points that were kept. O(n) time and
+    memory; the same result for any number of threads.
+
+    Args:
+        voxel_size: Edge lengths x, y, z in metres.
+        bounds: x0 y0 z0 x1 y1 z1 in metres; upper bounds excluded.
+
+    Raises:
+        TypeError: `points` is not float32.
+        ValueError: Fewer than three columns, or a size or limit that is not positive.
+
+    Example:
+        >>> points = torch.tensor([[0.1, 0.1, 0.1], [0.9, 0.2, 0.3], [0.2, 0.2, 0.2]])
+        >>> grid = {"voxel_size": (0.5, 0.5, 0.5), "bounds": (0.0, 0.0, 0.0, 1.0, 1.0, 1.0)}
+        >>> voxels = voxelize(points, **grid, max_points=2, max_voxels=10)
+        >>> voxels.coords_zyx.tolist(), voxels.counts.tolist()
+        ([[0, 0, 0], [0, 0, 1]], [2, 1])
+    """
+    _check_cloud("voxelize", points, voxel_size, bounds, columns=3)
+    check_positive("voxelize", "max_points", max_points)
+    check_positive("voxelize", "max_voxels", max_voxels)
+    batch_index = torch.zeros(len(points), dtype=torch.int64, device=points.device)
+    voxels, coords_bzyx, counts, _ = _hard_voxelize(
+        points, batch_index, list(voxel_size), list(bounds), max_points, max_voxels
+    )
+    return Voxels(voxels, coords_bzyx[:, 1:].contiguous(), counts)
+
+
+def voxelize_batch(
+    points: Float[Tensor, "n bf"],
+    *,
+    voxel_size: Vector3,
+    bounds: Bounds,
+    max_points: int,
+    max_voxels: int,
+    batch_size: int,
+) -> BatchVoxels:
+    """Group the points of several clouds into voxels: `voxelize` of every sample, one after the other.
+
+    Column 0 is the sample (0 .. batch_size - 1), columns 1..3 are x, y, z; see `voxelize` for the rules.
+    `max_voxels` holds per sample. The rows of the samples may be interleaved.
+
+    Raises:
+        TypeError: `points` is not float32.
+        ValueError: Fewer than four columns, a sample outside 0 .. batch_size - 1, or a size or limit that is
+            not positive.
+
+    Example:
+        >>> points = torch.tensor([[1.0, 0.1, 0.1, 0.1], [0.0, 0.9, 0.2, 0.3]])
+        >>> grid = {"voxel_size": (0.5, 0.5, 0.5), "bounds": (0.0, 0.0, 0.0, 1.0, 1.0, 1.0)}
+        >>> voxelize_batch(points, **grid, max_points=2, max_voxels=10, batch_size=2).coords_bzyx.tolist()
+        [[0, 0, 0, 1], [1, 0, 0, 0]]
+    """
+    _check_cloud("voxelize_batch", points, voxel_size, bounds, columns=4)
+    check_positive("voxelize_batch", "max_points", max_points)
+    check_positive("voxelize_batch", "max_voxels", max_voxels)
+    batch_index = _batch_column("voxelize_batch", points, batch_size)
+    voxels, coords_bzyx, counts, _ = _hard_voxelize(
+        points[:, 1:], batch_index, list(voxel_size), list(bounds), max_points, max_voxels
+    )
+    return BatchVoxels(voxels, coords_bzyx, counts)
+
+
+def voxelize_dynamic(
+    points: Float[Tensor, "n bf"], *, voxel_size: Vector3, bounds: Bounds, batch_size: int
+) -> DynamicVoxels:
+    """Find the occupied cells of several clouds and the cell of every point, without limits.
+
+    Cells are computed as in `voxelize`; sites come sorted by (b, z, y, x). Reduce point features with
+    `scatter_mean(features, voxel_of_point, dim_size=len(coords_bzyx))`, which leaves out the points marked
+    -1.
+
+    Args:
+        points: Column 0 is the sample, columns 1..3 are x, y, z in metres.
+
+    Raises:
+        TypeError: `points` is not float32.
+        ValueError: As `voxelize_batch`.
+
+    Example:
+        >>> points = torch.tensor([[0.0, 0.9, 0.2, 0.3], [0.0, 0.1, 0.1, 0.1], [0.0, 5.0, 0.0, 0.0]])
+        >>> grid = {"voxel_size": (0.5, 0.5, 0.5), "bounds": (0.0, 0.0, 0.0, 1.0, 1.0, 1.0)}
+        >>> voxelize_dynamic(points, **grid, batch_size=1).voxel_of_point.tolist()
+        [1, 0, -1]
+    """
+    _check_cloud("voxelize_dynamic", points, voxel_size, bounds, columns=4)
+    batch_index = _batch_column("voxelize_dynamic", points, batch_size)
+    grid_xyz = voxel_grid_size(voxel_size, bounds)
+    return DynamicVoxels(
+        *dynamic_voxelize_reference(
+            points[:, 1:].detach(), batch_index, list(voxel_size), list(bounds), list(grid_xyz)
+        )
+    )
+
+
+def voxel_mean(points: Float[Tensor, "m p f"], counts: Int[Tensor, " m"]) -> Float[Tensor, "m f"]:
+    """Average the points of every voxel: sum over the slots / max(count, 1).
+
+    Unused slots must be zero, as `voxelize` leaves them. The gradient is shared equally by the kept points
+    (and by the unused slots, from where it goes nowhere).
+
+    Raises:
+        ValueError: Wrong shape or different devices.
+
+    Example:
+        >>> voxel_mean(torch.tensor([[[1.0], [3.0], [0.0]]]), torch.tensor([2])).tolist()
+        [[2.0]]
+    """
+    check_shape("voxel_mean", "points", points, ("M", "P", "F"))
+    check_shape("voxel_mean", "counts", counts, (len(points),))
+    check_device("voxel_mean", ("points", points), ("counts", counts))
+    return points.sum(dim=1) / counts.clamp(min=1).to(points.dtype)[:, None]
+
+
+def voxel_first(voxel_of_point: Int[Tensor, " n"], *, num_voxels: int) -> Int[Tensor, " m"]:
+    """Find the first point of every voxel: the lowest row with its number, [num_voxels], int64.
+
+    Made for `voxel_of_point` of `voxelize_dynamic`, whose voxels all have a point; take
+    `features[voxel_first(...)]` to represent a voxel by its first point. Points with a negative number are
+    left out; a number that no point has gets row n. O(n).
+
+    Args:
+        num_voxels: Number of voxels; every number is below it.
+
+    Raises:
+        TypeError: Numbers that are not integers.
+        ValueError: Wrong shape.
+        IndexError: A number of `num_voxels` or more (checked on the CPU only).
+
+    Example:
+        >>> voxel_first(torch.tensor([1, -1, 0, 1, 0]), num_voxels=2).tolist()
+        [2, 0]
+    """
+    op = "voxel_first"
+    check_shape(op, "voxel_of_point", voxel_of_point, ("N",))
+    check_dtype(op, "voxel_of_point", voxel_of_point, INTEGERS)
+    n = len(voxel_of_point)
+    if voxel_of_point.device.type == "cpu" and n and int(voxel_of_point.max()) >= num_voxels:
+        top = int(voxel_of_point.max())
+        raise IndexError(f"{op}: voxel_of_point must be below num_voxels {num_voxels}, got {top}")
+    # A last place takes the points that are left out.
+    outside = (voxel_of_point < 0) | (voxel_of_point >= num_voxels)
+    place = torch.where(outside, num_voxels, voxel_of_point.long())
+    rows = torch.arange(n, device=place.device)
+    first = torch.full((num_voxels + 1,), n, device=place.device)
+    return first.scatter_reduce(0, place, rows, "amin")[:-1]
+
+
+def _check_cloud(op: str, points: Tensor, voxel_size: Vector3, bounds: Bounds, *, columns: int) -> None:
+    if points.ndim != 2 or points.shape[1] < columns:
+        raise ValueError(f"{op}: points must have shape [N, {columns} or more], got {list(points.shape)}")
+    check_dtype(op, "points", points, (torch.float32,))
+    check_positive(op, "voxel_size", voxel_size)
+    check_positive(op, "cells along x, y, z of bounds / voxel_size", voxel_grid_size(voxel_size, bounds))
+
+
+def _batch_column(op: str, points: Tensor, batch_size: int) -> Tensor:
+    """Return column 0 as int64 after checking its range."""
+    column = points[:, 0].detach()
+    batch_index = column.long()
+    if not torch.equal(batch_index.to(column.dtype), column):
+        raise ValueError(
+            f"{op}: column 0 of points must hold whole numbers of samples; is it the first column?"
+        )
+    if len(points) and not (int(batch_index.min()) >= 0 and int(batch_index.max()) < batch_size):
+        raise ValueError(
+            f"{op}: column 0 of points must hold samples 0 to {batch_size - 1}, "
+            f"got {int(batch_index.min())} to {int(batch_index.max())}"
+        )
+    return batch_index
+
+
+@operator("sparseops::hard_voxelize")
+def _hard_voxelize(
+    points: Tensor,
+    batch_index: Tensor,
+    voxel_size: list[float],
+    bounds: list[float],
+    max_points: int,
+    max_voxels: int,
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    x, y, z = voxel_grid_size((voxel_size[0], voxel_size[1], voxel_size[2]), _as_bounds(bounds))
+    arguments = (points, batch_index, voxel_size, bounds, [x, y, z], max_points, max_voxels)
+    # On a GPU the reference is a fixed number of PyTorch's own kernels.
+    if backend_for("voxelize", points) != "cpu":
+        return hard_voxelize_reference(*arguments)
+    from sparseops.ops.voxelize._cpu import hard_voxelize_cpu
+
+    return hard_voxelize_cpu(*arguments)
+
+
+def _as_bounds(bounds: list[float]) -> Bounds:
+    x0, y0, z0, x1, y1, z1 = bounds
+    return x0, y0, z0, x1, y1, z1
+
+
+@torch.library.register_fake("sparseops::hard_voxelize")
+def _(
+    points: Tensor,
+    batch_index: Tensor,
+    voxel_size: list[float],
+    bounds: list[float],
+    max_points: int,
+    max_voxels: int,
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    count = torch.library.get_ctx().new_dynamic_size()
+    return (
+        points.new_empty(count, max_points, points.shape[1]),
+        points.new_empty(count, 4, dtype=torch.int32),
+        points.new_empty(count, dtype=torch.int32),
+        points.new_empty(count, max_points, dtype=torch.int64),
+    )
+
+
+def _save_slots(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
+    slots = output[3]
+    ctx.mark_non_differentiable(*output[1:])
+    ctx.save_for_backward(slots)
+    ctx.point_count = len(inputs[0])
+
+
+def _backward(ctx: Any, grad_voxels: Tensor, *_: Any) -> tuple[Tensor | None, ...]:
+    (slots,) = ctx.saved_tensors
+    return _hard_voxelize_backward(grad_voxels, slots, ctx.point_count), None, None, None, None, None
+
+
+@operator("sparseops::hard_voxelize_backward", gradient=False)
+def _hard_voxelize_backward(grad_voxels: Tensor, slots: Tensor, point_count: int) -> Tensor:
+    # Every point sits in one slot at most, so nothing is added up; padding goes to an extra row.
+    grad_points = grad_voxels.new_zeros(point_count + 1, grad_voxels.shape[2])
+    grad_points[slots.flatten() % (point_count + 1)] = grad_voxels.flatten(0, 1)
+    return grad_points[:-1].clone()
+
+
+@torch.library.register_fake("sparseops::hard_voxelize_backward")
+def _(grad_voxels: Tensor, slots: Tensor, point_count: int | torch.SymInt) -> Tensor:
+    return grad_voxels.new_empty(point_count, grad_voxels.shape[2])
+
+
+torch.library.register_autograd("sparseops::hard_voxelize", _backward, setup_context=_save_slots)

@@ -1,5 +1,0 @@
-"""Which box holds a point."""
-
-from sparseops.points_in_boxes._api import points_in_boxes, points_in_boxes_batch
-
-__all__ = ["points_in_boxes", "points_in_boxes_batch"]

@@ -1,5 +1,0 @@
-"""Features of points pooled into a grid of cells inside every region of interest."""
-
-from sparseops.roi_aware_pool._api import roi_aware_pool
-
-__all__ = ["roi_aware_pool"]

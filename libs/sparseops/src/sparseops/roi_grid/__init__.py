@@ -1,5 +1,0 @@
-"""Grid points of regions of interest."""
-
-from sparseops.roi_grid._api import roi_grid
-
-__all__ = ["roi_grid"]

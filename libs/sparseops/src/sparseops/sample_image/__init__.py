@@ -1,5 +1,0 @@
-"""Features of image maps at projected points, bilinear."""
-
-from sparseops.sample_image._api import sample_image
-
-__all__ = ["sample_image"]

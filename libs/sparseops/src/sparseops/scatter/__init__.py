@@ -1,5 +1,0 @@
-"""Reduce rows by an index: sum, mean and maximum."""
-
-from sparseops.scatter._api import scatter_max, scatter_mean, scatter_sum
-
-__all__ = ["scatter_max", "scatter_mean", "scatter_sum"]

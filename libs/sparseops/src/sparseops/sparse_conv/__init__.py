@@ -1,5 +1,0 @@
-"""Sparse convolution along a kernel map."""
-
-from sparseops.sparse_conv._api import sparse_conv
-
-__all__ = ["sparse_conv"]

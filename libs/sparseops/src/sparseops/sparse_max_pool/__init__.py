@@ -1,5 +1,0 @@
-"""Sparse max pooling along a kernel map."""
-
-from sparseops.sparse_max_pool._api import sparse_max_pool
-
-__all__ = ["sparse_max_pool"]
