@@ -12,7 +12,7 @@ from datasets3d import augment
 from datasets3d.database import SamplingConfig, build_database
 from datasets3d.frame import Frame
 from datasets3d.kitti import KittiDataset
-from datasets3d.shapes import ObjectShapes
+from datasets3d.surfaces import ObjectShapes
 from fusion3d_appkit.sampling import Draw
 from fusion_models.detection.batch import ImageInput, collate
 from fusion_models.imagepg.model import DetectorConfig

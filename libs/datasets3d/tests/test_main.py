@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from datasets3d.__main__ import main
 from datasets3d.database import ObjectDatabase
-from datasets3d.shapes import ObjectShapes
+from datasets3d.surfaces import ObjectShapes
 
 MODULES_AT_IMPORT = """
 import sys

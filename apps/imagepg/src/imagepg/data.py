@@ -15,7 +15,7 @@ from datasets3d.augment import RandomAugmentation
 from datasets3d.database import ObjectDatabase, SamplingConfig, sample_objects
 from datasets3d.frame import Frame
 from datasets3d.kitti import KittiDataset
-from datasets3d.shapes import ObjectShapes, add_dense_points
+from datasets3d.surfaces import ObjectShapes, add_dense_points
 from fusion3d_appkit.sampling import Draw, EpochSampler
 from fusion_models.detection.batch import Batch, ImageInput, collate
 from fusion_models.imagepg.model import DetectorConfig

@@ -112,12 +112,12 @@ def _add_prepare_nuscenes(kinds: "argparse._SubParsersAction[argparse.ArgumentPa
 
 
 def _check(options: argparse.Namespace) -> int:
-    from datasets3d.nuscenes.check import check_nuscenes, find_versions
+    from datasets3d.check.nuscenes import check_nuscenes, find_versions
 
     if find_versions(options.root):
         report = check_nuscenes(options.root, split=options.split, progress=True)
     else:
-        from datasets3d.check import check_kitti
+        from datasets3d.check.kitti import check_kitti
 
         report = check_kitti(options.root, split=options.split, progress=True)
     print(json.dumps(report.to_json()) if options.json else report.table())
@@ -125,7 +125,7 @@ def _check(options: argparse.Namespace) -> int:
 
 
 def _prepare_kitti(options: argparse.Namespace) -> int:
-    from datasets3d.prepare import prepare_kitti
+    from datasets3d.prepare.kitti import prepare_kitti
 
     print(prepare_kitti(options.root, options.split, processes=options.processes).table())
     return 0
@@ -151,7 +151,7 @@ def _prepare_nuscenes(options: argparse.Namespace) -> int:
 
 
 def _complete_kitti(options: argparse.Namespace) -> int:
-    from datasets3d.completion import COMPLETION_BY_CLASS, complete_kitti, export_published
+    from datasets3d.surfaces.build import COMPLETION_BY_CLASS, complete_kitti, export_published
 
     classes = options.classes or tuple(COMPLETION_BY_CLASS)
     folder, made = complete_kitti(

@@ -13,10 +13,10 @@ from jaxtyping import Float32
 from datasets3d.frame import Frame, Objects
 from datasets3d.nuscenes.annotations import Annotations, read_annotations
 from datasets3d.nuscenes.images import read_image, read_image_size
-from datasets3d.nuscenes.infos import CAMERAS, LIDAR, RADARS, build_records, read_key_frames
 from datasets3d.nuscenes.lidar import read_lidar
 from datasets3d.nuscenes.radar import RADAR_FIELDS, filter_states, read_radar
-from datasets3d.nuscenes.records import SampleRecord, SensorRecord, b_from_a
+from datasets3d.nuscenes.records.from_tables import CAMERAS, LIDAR, RADARS, build_records, read_key_frames
+from datasets3d.nuscenes.records.record import SampleRecord, SensorRecord, b_from_a
 
 _VELOCITIES = (("vx", "vy"), ("vx_comp", "vy_comp"))
 
