@@ -1,4 +1,4 @@
-"""Tiny trees made on the spot: of KITTI (two frames to train on, one to validate, one test) and of nuScenes."""
+"""Tiny trees made on the spot: of KITTI (two frames to train on, two others) and of nuScenes."""
 
 import json
 import os

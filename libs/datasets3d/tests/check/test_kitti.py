@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from datasets3d.check.kitti import CheckReport, check_kitti
+from datasets3d.check import CheckReport, check_kitti
 from datasets3d.kitti import read_labels, write_labels
 from PIL import Image
 

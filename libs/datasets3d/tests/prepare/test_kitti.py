@@ -6,7 +6,6 @@ from datasets3d.prepare.kitti import prepare_kitti
 
 def test_everything_is_written_and_counted(tiny_root: Path) -> None:
     prepared = prepare_kitti(tiny_root, "train", progress=False)
-    assert prepared.infos == tiny_root / "kitti_infos_train.json"
     assert prepared.database == tiny_root / "gt_database"
     assert prepared.shapes == tiny_root / "training/object_shapes"
     assert prepared.num_shapes == len(list(prepared.shapes.glob("*.npy"))) == 5
@@ -22,7 +21,7 @@ def test_a_second_run_keeps_the_dense_targets_and_renews_the_rest(tiny_root: Pat
 
 
 def test_a_split_without_labels_is_refused(tiny_root: Path) -> None:
-    with pytest.raises(ValueError, match="needs a labelled split"):
+    with pytest.raises(ValueError, match="has no labels; the frames of a labelled split"):
         prepare_kitti(tiny_root, "test", progress=False)
 
 

@@ -13,9 +13,10 @@ from datasets3d import _atomic
 from datasets3d.__main__ import main
 from datasets3d.database import ObjectDatabase, build_database
 from datasets3d.kitti import KittiDataset
+from datasets3d.prepare import complete_kitti, cut_objects, export_published
 from datasets3d.surfaces import ObjectShapes
 from datasets3d.surfaces import build as completion
-from datasets3d.surfaces.build import COMPLETION_BY_CLASS, build_shapes, complete_kitti, export_published
+from datasets3d.surfaces.build import COMPLETION_BY_CLASS, build_shapes
 from datasets3d.surfaces.completion import CompletionConfig
 
 SHAPES = "training/object_shapes"
@@ -27,7 +28,7 @@ def files(folder: Path) -> dict[str, bytes]:
 
 @pytest.fixture
 def database(tiny_root: Path) -> ObjectDatabase:
-    return build_database(KittiDataset(tiny_root, "train"), tiny_root / "gt_database", progress=False)
+    return cut_objects(tiny_root, "train", progress=False)
 
 
 def test_the_command_makes_the_targets_and_what_it_needs(
@@ -57,7 +58,7 @@ def test_only_the_named_classes_are_completed(tiny_root: Path, capsys: pytest.Ca
 
 
 def test_donors_of_another_split_are_refused(tiny_root: Path) -> None:
-    build_database(KittiDataset(tiny_root, "val"), tiny_root / "gt_database", progress=False)
+    cut_objects(tiny_root, "val", progress=False)
     with pytest.raises(ValueError, match="cut out of split 'val', not 'train': its objects would leak"):
         complete_kitti(tiny_root, progress=False)
     assert not (tiny_root / SHAPES).exists()
@@ -104,7 +105,7 @@ def test_an_interrupted_run_goes_on_and_gives_the_same_files(
 KILLED = """
 import os, sys
 from datasets3d import _atomic
-from datasets3d.surfaces.build import complete_kitti
+from datasets3d.prepare import complete_kitti
 write = _atomic.write_bytes
 def killed(path, content, seen=[]):
     if path.suffix == ".npy":
@@ -139,7 +140,8 @@ def test_what_was_begun_otherwise_is_not_mixed(
             build_shapes(database, tmp_path / "shapes", progress=False)
     other_parameters = {**COMPLETION_BY_CLASS, "Car": CompletionConfig(max_donors=1)}
     (tiny_root / "training/label_2/000001.txt").write_text("")
-    other_data = build_database(KittiDataset(tiny_root, "train"), tmp_path / "gt", progress=False)
+    frames = KittiDataset(tiny_root, "train", crop_to_image=False)
+    other_data = build_database(frames, tmp_path / "gt", split="train", progress=False)
     before = files(tmp_path / "shapes.partial")
     for begin in (
         lambda: build_shapes(database, tmp_path / "shapes", completion=other_parameters, progress=False),

@@ -5,8 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from datasets3d import augment
-from datasets3d.database import SamplingConfig, build_database, sample_objects
+from datasets3d.database import SamplingConfig, sample_objects
 from datasets3d.kitti import KittiDataset
+from datasets3d.prepare import cut_objects
 from datasets3d.surfaces import ObjectShapes, add_dense_points
 from datasets3d.surfaces.build import build_shapes
 from geom3d import boxes
@@ -101,7 +102,7 @@ def test_two_donors_and_the_exact_name_go_first(tiny_root: Path) -> None:
 
 def test_pasted_objects_bring_their_targets(tiny_root: Path) -> None:
     dataset = KittiDataset(tiny_root, "train")
-    database = build_database(dataset, tiny_root / "gt_database", progress=False)
+    database = cut_objects(tiny_root, "train", progress=False)
     write_shape(tiny_root, "000001_2", np.zeros((3, 3), np.float32))
     config = SamplingConfig(counts={"Cyclist": 1}, excluded_difficulties=(), max_overlap_image=1.0)
     frame = sample_objects(dataset[0], database, config, np.random.default_rng(0))
@@ -114,7 +115,7 @@ def test_pasted_objects_bring_their_targets(tiny_root: Path) -> None:
 
 def test_completed_shapes_lie_in_their_boxes_and_hold_the_seen_points(tiny_root: Path) -> None:
     dataset = KittiDataset(tiny_root, "train")
-    database = build_database(dataset, tiny_root / "gt_database", progress=False)
+    database = cut_objects(tiny_root, "train", progress=False)
     assert build_shapes(database, tiny_root / "training/object_shapes", progress=False) == 5
     frame = add_dense_points(dataset[0], ObjectShapes.read(tiny_root))
     assert frame.objects is not None and frame.dense_points is not None

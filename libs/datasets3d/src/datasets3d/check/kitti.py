@@ -10,7 +10,7 @@ from geom3d import kitti as geom_kitti
 from geom3d.cameras import PinholeCamera
 from tqdm import tqdm
 
-from datasets3d.check.kitti_report import HYPOTHESES, CheckReport, FrameCheck, ObjectCheck
+from datasets3d.check.kitti_report import HYPOTHESES, FrameCheck, KittiCheckReport, ObjectCheck
 from datasets3d.frame import Objects
 from datasets3d.kitti import (
     in_view,
@@ -20,15 +20,13 @@ from datasets3d.kitti import (
     read_points,
     read_road_plane,
 )
-from datasets3d.kitti._tree import SHAPES_FOLDER, KittiTree, open_tree
-from datasets3d.surfaces import ObjectShapes, published
+from datasets3d.kitti._tree import KittiTree, open_tree
+from datasets3d.surfaces import SHAPES_FOLDER, ObjectShapes, published
 
 _T = TypeVar("_T")
 
-__all__ = ["CheckReport", "FrameCheck", "ObjectCheck", "check_kitti"]
 
-
-def check_kitti(root: Path | str, *, split: str | None = None, progress: bool = False) -> CheckReport:
+def check_kitti(root: Path | str, *, split: str | None = None, progress: bool = False) -> KittiCheckReport:
     """Read every file of a split (None: of all, each frame once) and measure what ought to fit together.
 
     Missing and damaged files end up in the report, they raise nothing. About 0.2 s a frame.
@@ -47,7 +45,7 @@ def check_kitti(root: Path | str, *, split: str | None = None, progress: bool = 
         wanted |= {(tree.subset, frame_id): tree for frame_id in frame_ids}
     bar = tqdm(sorted(wanted), desc="check", unit="frame", disable=not progress)
     frames = tuple(_check_frame(wanted[key], key[1]) for key in bar)
-    return CheckReport(root=str(root), splits=tuple(splits), frames=frames)
+    return KittiCheckReport(root=str(root), splits=tuple(splits), frames=frames)
 
 
 def _check_frame(tree: KittiTree, frame_id: str) -> FrameCheck:
@@ -85,11 +83,12 @@ def _check_frame(tree: KittiTree, frame_id: str) -> FrameCheck:
 def _check_objects(
     found: Objects, points: np.ndarray, camera: PinholeCamera, tree: KittiTree
 ) -> tuple[ObjectCheck, ...]:
-    if not found.source_id or found.boxes_image is None or found.num_points is None:
+    labels = found.kitti
+    if not found.source_id or found.num_points is None or labels is None or labels.boxes_image is None:
         return ()
     boxes_lidar = found.boxes_lidar.astype(np.float64)
     projected = geom_kitti.boxes_image_from_lidar(boxes_lidar, camera)
-    iou = np.diag(overlap.iou_2d(projected, found.boxes_image.astype(np.float64)))
+    iou = np.diag(overlap.iou_2d(projected, labels.boxes_image.astype(np.float64)))
     xyz = points[:, :3].astype(np.float64)
     ours = tree.root / SHAPES_FOLDER
     shapes = ObjectShapes((ours,) if ours.exists() else tuple(published.find_folders(tree.root).values()))
@@ -101,8 +100,8 @@ def _check_objects(
             num_points=int(found.num_points[i]),
             num_points_if=tuple(int(counts[i]) for counts in supposed),
             iou_image=float(iou[i]),
-            truncation=float(found.truncation[i]),
-            difficulty=int(found.difficulty[i]),
+            truncation=float(labels.truncation[i]),
+            difficulty=int(labels.difficulty[i]),
             has_shape=shapes.find(found.source_id[i]) is not None,
         )
         for i in range(len(found))

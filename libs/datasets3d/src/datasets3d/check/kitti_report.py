@@ -1,4 +1,4 @@
-"""The findings of `check`: figures by frame and overall, advice, as a table and as JSON."""
+"""The findings of `check_kitti`: figures by frame and overall, and what they mean."""
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from datasets3d._validate import nearest_names
+from datasets3d.check.report import CheckReport
 from datasets3d.kitti.labels import KITTI_CLASSES
 
 MAX_EMPTY_SHARE = 0.2
@@ -109,18 +110,12 @@ class FrameCheck:
         )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CheckReport:
-    """Everything `check` found."""
+@dataclass(frozen=True, kw_only=True)
+class KittiCheckReport(CheckReport):
+    """Everything `check_kitti` found."""
 
-    root: str
     splits: tuple[str, ...]
     frames: tuple[FrameCheck, ...]
-
-    @property
-    def ok(self) -> bool:
-        """True if nothing is wrong; notes do not count."""
-        return not self.problems()
 
     def problems(self) -> list[str]:
         """Return what is wrong, with the cure: first overall, then file by file."""
@@ -160,29 +155,20 @@ class CheckReport:
         names = [o.name for o in self._objects()]
         return {name: names.count(name) for name in sorted(set(names))}
 
-    def table(self) -> str:
-        """Return the report for people."""
+    def figures(self) -> list[str]:
+        """Return frames and summary as lines of the table."""
         shown = [f for i, f in enumerate(self.frames) if i < _SHOWN_FRAMES or f.problems]
         lines = [f"{self.root}: splits {', '.join(self.splits)}; {len(self.frames)} frames", ""]
         lines += ["frame  points  picture  in picture (share)  objects: points in box (2D IoU)"]
         lines += [frame.row() for frame in shown]
         if len(shown) < len(self.frames):
             lines += [f"... and {len(self.frames) - len(shown)} more frames without problems"]
-        lines += ["", *self._summary()]
-        lines += [f"note: {note}" for note in self.notes()]
-        problems = self.problems()
-        lines += [f"WRONG: {problem}" for problem in problems]
-        lines += [f"{len(problems)} problems" if problems else "nothing wrong"]
-        return "\n".join(lines)
+        return [*lines, "", *self._summary()]
 
-    def to_json(self) -> dict[str, Any]:
-        """Return the report for programs."""
+    def content(self) -> dict[str, Any]:
+        """Return splits, classes and frames as plain values."""
         return {
-            "root": self.root,
             "splits": list(self.splits),
-            "ok": self.ok,
-            "problems": self.problems(),
-            "notes": self.notes(),
             "class_counts": self.class_counts(),
             "frames": [asdict(frame) for frame in self.frames],
         }

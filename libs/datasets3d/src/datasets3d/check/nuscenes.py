@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from datasets3d.nuscenes.images import read_image_size
-from datasets3d.nuscenes.lidar import count_points
+from datasets3d._files import count_points, read_image_size
+from datasets3d.check.nuscenes_report import MASK_FOLDER, ChannelCheck, NuscenesCheckReport, VersionCheck
+from datasets3d.nuscenes.key_frames import read_key_frames
+from datasets3d.nuscenes.lidar import LIDAR_FIELDS
 from datasets3d.nuscenes.radar import read_radar
-from datasets3d.nuscenes.records.from_tables import read_key_frames
 from datasets3d.nuscenes.tables import TABLES, Row, stream
 
-MASK_FOLDER = "seg_mask"
-"""Where the release of Sparse Beats Dense has its pictures of classes."""
 _REFERENCES = {
     "calibrated_sensor": {"sensor_token": "sensor"},
     "instance": {
@@ -45,108 +43,6 @@ _REFERENCES = {
 _MAY_BE_EMPTY = ("prev", "next", "visibility_token")
 _SHOWN = 5
 """Damaged files named one by one, a channel."""
-
-
-@dataclass(kw_only=True)
-class ChannelCheck:
-    """The files of one sensor in figures."""
-
-    channel: str
-    files: int = 0
-    key_files: int = 0
-    absent: int = 0
-    damaged: int = 0
-    problems: list[str] = field(default_factory=list)
-    masks: int = 0
-    """Key pictures that have one."""
-
-    def row(self) -> str:
-        """Return the channel as one line of the table."""
-        return f"{self.channel:<18} {self.files:>8} {self.key_files:>10} {self.absent:>7} {self.damaged:>8}"
-
-
-@dataclass(frozen=True, kw_only=True)
-class VersionCheck:
-    """One version folder."""
-
-    version: str
-    counts: dict[str, int]
-    """Records by table."""
-    table_problems: tuple[str, ...]
-    channels: tuple[ChannelCheck, ...]
-
-
-@dataclass(frozen=True, kw_only=True)
-class NuscenesCheckReport:
-    """Everything `check_nuscenes` found."""
-
-    root: str
-    versions: tuple[VersionCheck, ...]
-
-    @property
-    def ok(self) -> bool:
-        """True if nothing is wrong; notes do not count."""
-        return not self.problems()
-
-    def problems(self) -> list[str]:
-        """Return what is wrong, with the cure: tables first, then files by channel."""
-        return [
-            problem
-            for version in self.versions
-            for problem in (*version.table_problems, *(p for c in version.channels for p in c.problems))
-        ]
-
-    def notes(self) -> list[str]:
-        """Return what may be all right but is worth knowing."""
-        notes = []
-        for version in self.versions:
-            seen = {channel.channel.partition("_")[0] for channel in version.channels}
-            if not version.counts.get("sample_annotation"):
-                notes.append(
-                    f"{version.version} has no boxes, as the test split: there is nothing to train on"
-                )
-            if "RADAR" not in seen:
-                notes.append(f"{version.version} has no radar files, which depth completion needs")
-            cameras = [c for c in version.channels if c.channel.startswith("CAM")]
-            if all(c.masks == 0 for c in cameras):
-                notes.append(
-                    f"no masks in {MASK_FOLDER}/: unpack the published ones or make some to train depth "
-                    "completion with its mask decoders; nothing else needs them"
-                )
-            notes += [
-                f"{c.key_files - c.masks} of {c.key_files} key pictures of {c.channel} have no mask in "
-                f"{MASK_FOLDER}/"
-                for c in cameras
-                if 0 < c.masks < c.key_files
-            ]
-        return notes
-
-    def table(self) -> str:
-        """Return the report for people."""
-        lines = [f"{self.root}: " + (", ".join(v.version for v in self.versions) or "no version")]
-        for version in self.versions:
-            counts = version.counts
-            lines += [
-                "",
-                f"{version.version}: {counts.get('scene', 0)} scenes, {counts.get('sample', 0)} key frames, "
-                f"{counts.get('sample_annotation', 0)} boxes",
-                f"{'channel':<18} {'files':>8} {'key frames':>10} {'absent':>7} {'damaged':>8}",
-                *(channel.row() for channel in version.channels),
-            ]
-        lines += ["", *(f"note: {note}" for note in self.notes())]
-        problems = self.problems()
-        lines += [f"WRONG: {problem}" for problem in problems]
-        return "\n".join([*lines, f"{len(problems)} problems" if problems else "nothing wrong"])
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the report for programs."""
-        return {
-            "root": self.root,
-            "ok": self.ok,
-            "problems": self.problems(),
-            "notes": self.notes(),
-            "versions": [asdict(version) for version in self.versions],
-        }
 
 
 def find_versions(root: Path | str) -> list[str]:
@@ -273,7 +169,7 @@ def _check_file(root: Path, row: Row, modality: str, found: ChannelCheck) -> Non
         if modality == "radar":
             read_radar(path)
         elif modality == "lidar":
-            count_points(path)
+            count_points(path, LIDAR_FIELDS)
         else:
             found.masks += is_key and (root / MASK_FOLDER / f"{path.stem}.png").is_file()
             _check_size(path, row)

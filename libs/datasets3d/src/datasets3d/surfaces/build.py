@@ -13,7 +13,7 @@ clouds are distributed otherwise, and KITTI itself was not measured.
 
 import hashlib
 import io
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import ExitStack
 from dataclasses import asdict
@@ -26,11 +26,7 @@ from geom3d import boxes
 from tqdm import tqdm
 
 from datasets3d import _atomic
-from datasets3d.database import DatabaseEntry, ObjectDatabase, build_database
-from datasets3d.kitti import KittiDataset
-from datasets3d.kitti._tree import SHAPES_FOLDER
-from datasets3d.kitti.labels import check_class_names
-from datasets3d.surfaces import ObjectShapes, published
+from datasets3d.database import DatabaseEntry, ObjectDatabase
 from datasets3d.surfaces.completion import Completer, CompletionConfig
 
 COMPLETION_BY_CLASS: Mapping[str, CompletionConfig] = {
@@ -40,47 +36,6 @@ COMPLETION_BY_CLASS: Mapping[str, CompletionConfig] = {
 }
 """The published parameters; classes not named here get no target."""
 _OBJECTS_AT_ONCE = 16
-
-
-def complete_kitti(
-    root: Path | str,
-    *,
-    split: str = "train",
-    classes: Sequence[str] = tuple(COMPLETION_BY_CLASS),
-    processes: int = 1,
-    progress: bool = True,
-) -> tuple[Path, int]:
-    """Write the dense targets of a KITTI tree, `training/object_shapes/`, from its object database.
-
-    The database is cut first where there is none. An interrupted run is simply repeated: it goes on where it
-    stopped and gives the same files. Targets that are there already are kept (a synthetic world comes with
-    exact ones): delete the folder to have them made again.
-
-    Returns:
-        The folder, and how many targets were made; 0 if they were there already.
-
-    Raises:
-        FileNotFoundError: Not a KITTI tree or no such split.
-        ValueError: A database of another split (donors would leak), an unfinished folder begun with other
-            data or parameters, an unknown class, or `processes` below 1.
-    """
-    root = Path(root)
-    check_class_names(tuple(classes), known=tuple(COMPLETION_BY_CLASS))
-    folder = root / SHAPES_FOLDER
-    if folder.exists():
-        return ObjectShapes.read(root).folders[0], 0
-    if not (root / "gt_database").exists():
-        build_database(KittiDataset(root, split), root / "gt_database", progress=progress)
-    database = ObjectDatabase.read(root / "gt_database")
-    if database.split != split:
-        raise ValueError(
-            f"complete_kitti: {database.folder} was cut out of split {database.split!r}, not {split!r}: its "
-            "objects would leak into the targets; cut it anew with `python -m datasets3d prepare kitti "
-            f"--root {root} --split {split}`, or say --split {database.split} if that is what you train on"
-        )
-    completion = {name: COMPLETION_BY_CLASS[name] for name in classes}
-    count = build_shapes(database, folder, completion=completion, processes=processes, progress=progress)
-    return folder, count
 
 
 def build_shapes(
@@ -115,7 +70,7 @@ def build_shapes(
     }
     with _atomic.resumable_folder(Path(out_dir), recipe) as partial:
         for class_name, config in completion.items():
-            entries = _entries(database, class_name)
+            entries = database.of_class(class_name)
             missing = [i for i, e in enumerate(entries) if not (partial / f"{e.source_id}.npy").exists()]
             bar = tqdm(
                 total=len(entries),
@@ -129,32 +84,6 @@ def build_shapes(
                 for done in _run(job, missing, processes=processes):
                     bar.update(done)
         return len(list(partial.glob("*.npy")))
-
-
-def export_published(root: Path | str) -> list[Path]:
-    """Write the targets of a KITTI tree once more, in the layout that the released code reads.
-
-    Returns:
-        The folders `<root>/train_mirror_target/bm_...`, one a class.
-
-    Raises:
-        FileExistsError: There is `train_mirror_target` already.
-        FileNotFoundError: No targets, or no object database to tell the classes.
-    """
-    root = Path(root)
-    parent = root / published.PARENT
-    if parent.exists():
-        raise FileExistsError(f"export_published: {parent} exists; move it away or delete it first")
-    database, shapes = ObjectDatabase.read(root / "gt_database"), ObjectShapes.read(root)
-    with _atomic.atomic_folder(parent) as partial:
-        for class_name in published.COVERAGE_BY_CLASS:
-            folder = partial / published.folder_name(class_name)
-            folder.mkdir()
-            for entry in _entries(database, class_name):
-                points, name = shapes.load(entry.source_id), published.file_name(entry.source_id)
-                if points is not None and name is not None:
-                    published.write_points(folder / name, points)
-    return sorted(parent.iterdir())
 
 
 _Job = tuple[Path, str, str, CompletionConfig, Path]
@@ -193,13 +122,9 @@ def _class_of(
 ) -> tuple[list[DatabaseEntry], Completer]:
     """Read the objects of a class; the digest tells a database that was written anew from the old one."""
     database = ObjectDatabase.read(database_folder)
-    entries = _entries(database, class_name)
+    entries = database.of_class(class_name)
     sizes = np.array([entry.box_lidar[3:6] for entry in entries], np.float64).reshape(-1, 3)
     return entries, Completer([_canonical_points(database, entry) for entry in entries], sizes, config)
-
-
-def _entries(database: ObjectDatabase, class_name: str) -> list[DatabaseEntry]:
-    return [database.entries[i] for i in database.by_class.get(class_name, np.zeros(0, int)).tolist()]
 
 
 def _canonical_points(database: ObjectDatabase, entry: DatabaseEntry) -> np.ndarray:

@@ -16,8 +16,10 @@ from jaxtyping import Float32
 
 from datasets3d import _atomic
 from datasets3d.frame import Frame
-from datasets3d.kitti._tree import SHAPES_FOLDER
 from datasets3d.surfaces import published
+
+SHAPES_FOLDER = "training/object_shapes"
+"""Under the root of a data set."""
 
 
 @dataclass(frozen=True, slots=True)

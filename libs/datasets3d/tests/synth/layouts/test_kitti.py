@@ -75,7 +75,7 @@ def test_the_official_reader_reads_it(tree):
     frame = dataset[0]
     assert frame.images["image_2"].shape == (62, 207, 3)
     assert frame.points.shape[1] == 4
-    assert frame.road_plane is not None
+    assert frame.kitti.road_plane is not None
     assert frame.objects is not None
 
 
@@ -90,10 +90,10 @@ def test_there_is_one_shape_per_labelled_object(tree):
 
 def test_the_road_plane_lies_under_the_points(tree):
     frame = KittiDataset(tree, "trainval", crop_to_image=True)[1]
-    cam = frame.calibration.cam_from_lidar
+    cam = frame.kitti.calibration.cam_from_lidar
     points = frame.points[:, :3] @ cam[:3, :3].T + cam[:3, 3]
     near = points[(points[:, 2] < 25) & (np.abs(points[:, 0]) < 3)]
-    height = near @ frame.road_plane[:3] + frame.road_plane[3]
+    height = near @ frame.kitti.road_plane[:3] + frame.kitti.road_plane[3]
     assert np.mean(np.abs(height) < 0.25) > 0.5
     assert np.mean(height < -0.4) < 0.02
 
