@@ -27,7 +27,7 @@ import numpy as np
 import torch
 from datasets3d.frame import Frame
 from datasets3d.kitti import KittiDataset
-from datasets3d.shapes import ObjectShapes
+from datasets3d.surfaces import ObjectShapes
 from datasets3d.synth import CameraConfig, LabelConfig, StreetConfig, SynthConfig, write_kitti
 from fusion3d_appkit.optim import OneCycleConfig, adam_onecycle
 from fusion3d_appkit.record import write_record

@@ -46,7 +46,7 @@ def main() -> None:
 
 def count(frame: Frame, folder: Path, min_points: int, min_score: float) -> dict[str, np.ndarray]:
     """Return, per class, how many objects were found, how many there are, how many detections are wrong."""
-    objects, calibration = frame.objects, frame.calibration
+    objects, calibration = frame.objects, frame.kitti.calibration if frame.kitti else None
     detections = read_detections(folder / f"{frame.frame_id}.txt")
     assert objects is not None and calibration is not None and detections.score is not None
     assert objects.num_points is not None

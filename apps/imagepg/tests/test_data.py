@@ -9,10 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from datasets3d import augment
-from datasets3d.database import SamplingConfig, build_database
+from datasets3d.database import SamplingConfig
 from datasets3d.frame import Frame
 from datasets3d.kitti import KittiDataset
-from datasets3d.shapes import ObjectShapes
+from datasets3d.prepare import cut_objects
+from datasets3d.surfaces import ObjectShapes
 from fusion3d_appkit.sampling import Draw
 from fusion_models.detection.batch import ImageInput, collate
 from fusion_models.imagepg.model import DetectorConfig
@@ -195,7 +196,7 @@ def test_frames_without_objects_or_with_all_of_them_out_of_view_are_kept(root):
     empty.write_text("")
     # A car behind the camera: its 2D box is empty, and no point that the camera sees is on it.
     behind.write_text("Car 0.00 0 0.00 0.00 0.00 0.00 0.00 1.50 1.60 3.90 1.00 1.70 -15.00 0.00\n")
-    database = build_database(KittiDataset(root, "train"), root / "gt_database", progress=False)
+    database = cut_objects(root, "train", progress=False)
     pasting = TrainingConfig(sampling=SamplingConfig(min_points=1, excluded_difficulties=()))
     for training in (TrainingConfig(), pasting):
         dataset = frames(root, training, database=database, shapes=ObjectShapes.read(root))

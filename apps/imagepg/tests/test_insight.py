@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 from datasets3d.kitti import KittiDataset
-from datasets3d.shapes import ObjectShapes, add_dense_points
+from datasets3d.surfaces import ObjectShapes, add_dense_points
 from fusion3d_appkit.sampling import Draw
 from fusion_models.detection.batch import ImageInput, collate
 from fusion_models.detection.cloud_copies import CloudCopy

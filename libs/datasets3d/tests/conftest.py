@@ -1,13 +1,17 @@
-"""A tiny KITTI tree made on the spot: two training frames, one validation frame, one test frame."""
+"""Tiny trees made on the spot: of KITTI (two frames to train on, two others) and of nuScenes."""
 
+import json
 import os
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import jaxtyping
 import numpy as np
 import pytest
+from datasets3d.nuscenes import CAMERAS, LIDAR, RADARS, write_lidar, write_radar
+from datasets3d.nuscenes.tables import TABLES
 from geom3d import boxes
 from geom3d import kitti as geom_kitti
 from geom3d.kitti import KittiCalibration
@@ -127,3 +131,175 @@ def unchecked_shapes() -> Iterator[None]:
     jaxtyping.config.update("jaxtyping_disable", True)
     yield
     jaxtyping.config.update("jaxtyping_disable", False)
+
+
+PICTURE_WIDTH, PICTURE_HEIGHT = 64, 36
+FORWARD = {"CAM": (0.5, -0.5, 0.5, -0.5), "LIDAR": (0.7071068, 0.0, 0.0, -0.7071068), "RADAR": (1.0, 0, 0, 0)}
+KEY_FRAMES = {"scene-0103": 3, "scene-0061": 2}
+SWEEPS_A_FRAME = 2
+"""Of LiDAR and radar between two key frames, and as many before the first."""
+
+
+@dataclass
+class Tree:
+    """Tables and files, to be broken before or after they are written."""
+
+    root: Path
+    version: str = "v1.0-mini"
+    tables: dict[str, list[dict[str, Any]]] = field(default_factory=lambda: {name: [] for name in TABLES})
+
+    def write(self) -> Path:
+        (self.root / self.version).mkdir(parents=True, exist_ok=True)
+        for name, rows in self.tables.items():
+            (self.root / self.version / f"{name}.json").write_text(json.dumps(rows, indent=0))
+        return self.root
+
+    def row(self, table: str, token: str) -> dict[str, Any]:
+        return next(row for row in self.tables[table] if row["token"] == token)
+
+
+def build(root: Path) -> Tree:
+    tree = Tree(root)
+    rows = tree.tables
+    rows["log"].append({"token": "log", "location": "nowhere"})
+    rows["map"].append({"token": "map", "log_tokens": ["log"]})
+    rows["visibility"].append({"token": "4", "level": "v80-100"})
+    rows["attribute"].append({"token": "parked", "name": "vehicle.parked"})
+    rows["category"].append({"token": "car", "name": "vehicle.car"})
+    for channel in (*CAMERAS, LIDAR, *RADARS):
+        kind = channel.partition("_")[0]
+        modality = {"CAM": "camera", "LIDAR": "lidar", "RADAR": "radar"}[kind]
+        rows["sensor"].append({"token": f"sensor-{channel}", "channel": channel, "modality": modality})
+        intrinsic = [[40.0, 0.0, 32.0], [0.0, 40.0, 18.0], [0.0, 0.0, 1.0]] if kind == "CAM" else []
+        rows["calibrated_sensor"].append(
+            {
+                "token": f"mount-{channel}",
+                "sensor_token": f"sensor-{channel}",
+                "translation": [1.5, 0.0, 1.6],
+                "rotation": list(FORWARD[kind]),
+                "camera_intrinsic": intrinsic,
+            }
+        )
+    for number, (name, count) in enumerate(KEY_FRAMES.items()):
+        add_scene(tree, name, count, start_us=1_500_000_000_000_000 + number * 10**9)
+    return tree
+
+
+def add_scene(tree: Tree, name: str, count: int, *, start_us: int) -> None:
+    rows, tokens = tree.tables, [f"{name}/{i}" for i in range(count)]
+    rows["scene"].append(
+        {
+            "token": name,
+            "name": name,
+            "log_token": "log",
+            "nbr_samples": count,
+            "first_sample_token": tokens[0],
+            "last_sample_token": tokens[-1],
+        }
+    )
+    for i, token in enumerate(tokens):
+        time_us = start_us + i * 500_000
+        rows["sample"].append({"token": token, "scene_token": name, "timestamp": time_us, **links(tokens, i)})
+        rows["instance"].append(
+            {
+                "token": f"{token}/car",
+                "category_token": "car",
+                "first_annotation_token": f"{token}/box",
+                "last_annotation_token": f"{token}/box",
+            }
+        )
+        rows["sample_annotation"].append(
+            {
+                "token": f"{token}/box",
+                "sample_token": token,
+                "instance_token": f"{token}/car",
+                "visibility_token": "4",
+                "attribute_tokens": ["parked"],
+                "translation": [i * 5.0 + 12.0, 0.0, 1.0],
+                "size": [2.0, 4.0, 2.0],
+                "rotation": [1.0, 0.0, 0.0, 0.0],
+                "num_lidar_pts": 3,
+                "num_radar_pts": 1,
+                **links([], 0),
+            }
+        )
+    for channel in (*CAMERAS, LIDAR, *RADARS):
+        add_files(tree, channel, tokens, start_us)
+
+
+def add_files(tree: Tree, channel: str, samples: list[str], start_us: int) -> None:
+    steps = 1 if channel.startswith("CAM") else SWEEPS_A_FRAME + 1
+    tokens = [f"{sample}/{channel}/{j}" for sample in samples for j in range(steps)]
+    for at, token in enumerate(tokens):
+        index, j = divmod(at, steps)
+        is_key, time_us = j == steps - 1, start_us + index * 500_000 - (steps - 1 - j) * 80_000
+        suffix = {"CAM": "jpg", "LIDA": "pcd.bin", "RADA": "pcd"}[channel[:4].rstrip("_")]
+        folder = "samples" if is_key else "sweeps"
+        filename = f"{folder}/{channel}/{samples[0].partition('/')[0]}__{channel}__{time_us}.{suffix}"
+        tree.tables["sample_data"].append(
+            {
+                "token": token,
+                "sample_token": samples[index],
+                "ego_pose_token": token,
+                "calibrated_sensor_token": f"mount-{channel}",
+                "timestamp": time_us,
+                "is_key_frame": is_key,
+                "filename": filename,
+                "width": PICTURE_WIDTH if suffix == "jpg" else 0,
+                "height": PICTURE_HEIGHT if suffix == "jpg" else 0,
+                **links(tokens, at),
+            }
+        )
+        tree.tables["ego_pose"].append(
+            {
+                "token": token,
+                "timestamp": time_us,
+                "translation": [(time_us - start_us) * 1e-5, 0.0, 0.0],
+                "rotation": [1.0, 0.0, 0.0, 0.0],
+            }
+        )
+        write_file(tree.root / filename, suffix)
+
+
+def links(tokens: list[str], at: int) -> dict[str, str]:
+    return {
+        "prev": tokens[at - 1] if 0 < at < len(tokens) else "",
+        "next": tokens[at + 1] if at + 1 < len(tokens) else "",
+    }
+
+
+def write_file(path: Path, suffix: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if suffix == "jpg":
+        Image.new("RGB", (PICTURE_WIDTH, PICTURE_HEIGHT), (200, 10, 10)).save(path)
+    elif suffix == "pcd":
+        returns = np.zeros((3, 18), np.float32)
+        returns[:, 0], returns[:, 6], returns[:, 11] = [5.0, 10.0, 15.0], 2.0, [3, 3, 0]
+        write_radar(path, returns)
+    else:
+        # Two metres ahead of the sensor's car, twelve metres ahead, high up.
+        points = np.array([[0, 0.5, 0, 9, 0], [0, 10.5, -0.6, 9, 1], [0, 10.5, 5, 9, 2]], np.float32)
+        write_lidar(path, points)
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Tree:
+    return build(tmp_path / "nuscenes")
+
+
+@pytest.fixture
+def tiny_nuscenes(tree: Tree) -> Path:
+    return tree.write()
+
+
+@pytest.fixture(scope="session")
+def write_sensor_file() -> Callable[[Path, str], None]:
+    return write_file
+
+
+@pytest.fixture(scope="session")
+def real_nuscenes() -> Path:
+    root = os.environ.get("FUSION3D_REAL_DATA")
+    if not root:
+        pytest.skip("FUSION3D_REAL_DATA is not set: no real sensor frames here")
+    return Path(root) / "nuscenes"

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from datasets3d.__main__ import main
 from datasets3d.database import ObjectDatabase
-from datasets3d.shapes import ObjectShapes
+from datasets3d.surfaces import ObjectShapes
 
 MODULES_AT_IMPORT = """
 import sys
@@ -34,7 +34,6 @@ def test_prepare_writes_everything_training_wants(
 ) -> None:
     assert main(["prepare", "kitti", "--root", str(tiny_root)]) == 0
     assert "Car 3, Cyclist 1, Pedestrian 1" in capsys.readouterr().out
-    assert (tiny_root / "kitti_infos_train.json").is_file()
     assert len(ObjectDatabase.read(tiny_root / "gt_database").entries) == 5
     assert ObjectShapes.read(tiny_root).load("000001_2") is not None
 

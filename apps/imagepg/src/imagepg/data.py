@@ -14,8 +14,8 @@ from datasets3d import augment as augmentation
 from datasets3d.augment import RandomAugmentation
 from datasets3d.database import ObjectDatabase, SamplingConfig, sample_objects
 from datasets3d.frame import Frame
-from datasets3d.kitti import KittiDataset
-from datasets3d.shapes import ObjectShapes, add_dense_points
+from datasets3d.kitti import KITTI_CLASSES, KittiDataset
+from datasets3d.surfaces import ObjectShapes, add_dense_points
 from fusion3d_appkit.sampling import Draw, EpochSampler
 from fusion_models.detection.batch import Batch, ImageInput, collate
 from fusion_models.imagepg.model import DetectorConfig
@@ -83,7 +83,8 @@ class DetectionFrames(Dataset[Any]):
             frame = add_dense_points(frame, self.shapes)
         if config.augmentation is not None:
             frame = augmentation.augment(frame, config.augmentation, rng)
-        frame = augmentation.filter_objects(frame, names=self.model.class_names)
+        names = self.model.class_names
+        frame = augmentation.filter_objects(frame, names=names, known_names=KITTI_CLASSES)
         frame = augmentation.filter_range(frame, self.model.voxels.bounds, min_points=config.min_points)
         return augmentation.shuffle_points(frame, rng)
 

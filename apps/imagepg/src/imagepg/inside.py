@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 from datasets3d.frame import Frame
-from datasets3d.shapes import ObjectShapes, add_dense_points
+from datasets3d.surfaces import ObjectShapes, add_dense_points
 from fusion3d_appkit import report
 from fusion3d_appkit.report import Section, spread
 from fusion3d_appkit.sampling import Draw

@@ -54,7 +54,7 @@ def read_input(points: Path, image: Path | None, calib: Path) -> Frame:
         ValueError: A file is not what it should be, the scan is empty, or the picture is not the calibrated
             one.
     """
-    from datasets3d.frame import Frame
+    from datasets3d.frame import Frame, KittiFrame
     from datasets3d.kitti import in_view, read_frame, read_points
     from geom3d.kitti import read_calibration
 
@@ -69,7 +69,7 @@ def read_input(points: Path, image: Path | None, calib: Path) -> Frame:
             frame_id=points.stem,
             points=scan[in_view(scan, camera)],
             cameras={"image_2": camera},
-            calibration=calibration,
+            kitti=KittiFrame(calibration=calibration),
         )
     if not len(frame.points):
         raise ValueError(
@@ -111,7 +111,7 @@ def main(arguments: Sequence[str]) -> int:
 
     chosen.out.mkdir(parents=True, exist_ok=True)
     camera = frame.cameras["image_2"]
-    assert frame.calibration is not None
+    assert frame.kitti is not None and frame.kitti.calibration is not None
     write_detections(
         chosen.out,
         frame.frame_id,
@@ -119,7 +119,7 @@ def main(arguments: Sequence[str]) -> int:
         boxes_lidar=boxes,
         scores=scores,
         camera=camera,
-        calibration=frame.calibration,
+        calibration=frame.kitti.calibration,
     )
     bounds = loaded.bounds
     view = BevView(x=(bounds[0], bounds[3]), y=(bounds[1], bounds[4]))

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from datasets3d.depth import DepthReading
 from datasets3d.nuscenes import SampleRecord, build_records, read_published_infos, read_records
-from datasets3d.nuscenes.records_file import FORMAT
+from datasets3d.nuscenes.records.json_file import FORMAT
 
 SUFFIXES = (".json", ".pkl")
 HEAD_BYTES = 200

@@ -3,7 +3,7 @@
 import argparse
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -40,14 +40,9 @@ def _parser() -> argparse.ArgumentParser:
     check.add_argument("--json", action="store_true", help="print the report as JSON")
     check.set_defaults(run=_check)
 
-    prepare = commands.add_parser("prepare", help="write what training reads: infos, databases, targets")
+    prepare = commands.add_parser("prepare", help="write what training reads: databases, targets, records")
     kinds = prepare.add_subparsers(required=True, metavar="DATASET")
-    prepare_kitti = kinds.add_parser("kitti", help="a tree laid out as KITTI's")
-    prepare_kitti.add_argument("--root", type=Path, required=True)
-    prepare_kitti.add_argument("--split", default="train", help="default: train")
-    prepare_kitti.add_argument("--processes", type=int, default=1, help="for the dense targets; default: 1")
-    prepare_kitti.set_defaults(run=_prepare_kitti)
-
+    _add_training_split(kinds.add_parser("kitti", help="a tree laid out as KITTI's"), _prepare_kitti)
     _add_prepare_nuscenes(kinds)
 
     complete = commands.add_parser(
@@ -55,41 +50,48 @@ def _parser() -> argparse.ArgumentParser:
     )
     trees = complete.add_subparsers(required=True, metavar="DATASET")
     complete_kitti = trees.add_parser("kitti", help="a tree laid out as KITTI's")
-    complete_kitti.add_argument("--root", type=Path, required=True)
-    complete_kitti.add_argument("--split", default="train", help="objects and donors; default: train")
+    _add_training_split(complete_kitti, _complete_kitti)
     complete_kitti.add_argument("--classes", nargs="+", metavar="CLASS", help="default: all published ones")
-    complete_kitti.add_argument("--processes", type=int, default=1, help="default: 1")
     complete_kitti.add_argument(
         "--format",
         choices=("npy", "published"),
         default="npy",
         help="published: also write train_mirror_target/",
     )
-    complete_kitti.set_defaults(run=_complete_kitti)
 
     synth = commands.add_parser("synth", help="make a synthetic data set in an official layout")
     worlds = synth.add_subparsers(required=True, metavar="LAYOUT")
     synth_kitti = worlds.add_parser("kitti", help="streets in KITTI's layout")
-    synth_kitti.add_argument("--out", type=Path, required=True)
     synth_kitti.add_argument("--frames", type=int, default=100, help="default: 100")
-    synth_kitti.add_argument("--seed", type=int, default=0, help="default: 0")
-    synth_kitti.add_argument("--workers", type=int, help="processes; default: one per core")
-    synth_kitti.set_defaults(run=_synth_kitti)
+    _add_writing(synth_kitti, _synth_kitti)
     _add_synth_nuscenes(worlds)
     return parser
 
 
+def _add_training_split(parser: argparse.ArgumentParser, run: Callable[[argparse.Namespace], int]) -> None:
+    parser.add_argument("--root", type=Path, required=True)
+    parser.add_argument(
+        "--split", default="train", help="objects, and donors of dense targets; default: train"
+    )
+    parser.add_argument("--processes", type=int, default=1, help="for the dense targets; default: 1")
+    parser.set_defaults(run=run)
+
+
+def _add_writing(parser: argparse.ArgumentParser, run: Callable[[argparse.Namespace], int]) -> None:
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--seed", type=int, default=0, help="default: 0")
+    parser.add_argument("--workers", type=int, help="processes; default: one per core")
+    parser.set_defaults(run=run)
+
+
 def _add_synth_nuscenes(worlds: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     parser = worlds.add_parser("nuscenes", help="drives in nuScenes' layout: six cameras, LiDAR, five radars")
-    parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--scenes", type=int, default=4, help="every fourth is for validation; default: 4")
     parser.add_argument("--key-frames", type=int, default=40, help="per scene, at 2 Hz; default: 40")
     parser.add_argument("--sweeps", type=int, help="LiDAR and radar files between; default: 9 and 5")
     parser.add_argument("--width", type=int, default=1600, help="of the pictures, 16:9; default: 1600")
     parser.add_argument("--cameras", nargs="+", metavar="CHANNEL", help="default: all six")
-    parser.add_argument("--seed", type=int, default=0, help="default: 0")
-    parser.add_argument("--workers", type=int, help="processes; default: one per core")
-    parser.set_defaults(run=_synth_nuscenes)
+    _add_writing(parser, _synth_nuscenes)
 
 
 def _add_prepare_nuscenes(kinds: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -112,14 +114,9 @@ def _add_prepare_nuscenes(kinds: "argparse._SubParsersAction[argparse.ArgumentPa
 
 
 def _check(options: argparse.Namespace) -> int:
-    from datasets3d.nuscenes.check import check_nuscenes, find_versions
+    from datasets3d.check import check
 
-    if find_versions(options.root):
-        report = check_nuscenes(options.root, split=options.split, progress=True)
-    else:
-        from datasets3d.check import check_kitti
-
-        report = check_kitti(options.root, split=options.split, progress=True)
+    report = check(options.root, split=options.split, progress=True)
     print(json.dumps(report.to_json()) if options.json else report.table())
     return 0 if report.ok else 1
 
@@ -132,26 +129,25 @@ def _prepare_kitti(options: argparse.Namespace) -> int:
 
 
 def _prepare_nuscenes(options: argparse.Namespace) -> int:
-    from datasets3d import nuscenes
+    from datasets3d.nuscenes import DEPTH_CHANNELS
+    from datasets3d.prepare import prepare_nuscenes
 
-    if options.radar_sweeps < 1:
-        raise ValueError(f"--radar-sweeps must be at least 1, got {options.radar_sweeps}")
-    records = nuscenes.build_records(
+    records = prepare_nuscenes(
         options.root,
+        options.out,
         version=options.version,
         split=options.split,
-        channels=options.channels or nuscenes.DEPTH_CHANNELS,
-        sweeps=dict.fromkeys(nuscenes.RADARS, options.radar_sweeps),
-        progress=True,
+        channels=options.channels or DEPTH_CHANNELS,
+        radar_sweeps=options.radar_sweeps,
+        layout=options.format,
     )
-    write = {"records": nuscenes.write_records, "published": nuscenes.write_published_infos}
-    write[options.format](options.out, records)
     print(f"{options.out}: {len(records)} key frames of {len({r.scene_token for r in records})} scenes")
     return 0
 
 
 def _complete_kitti(options: argparse.Namespace) -> int:
-    from datasets3d.completion import COMPLETION_BY_CLASS, complete_kitti, export_published
+    from datasets3d.prepare import complete_kitti, export_published
+    from datasets3d.surfaces.build import COMPLETION_BY_CLASS
 
     classes = options.classes or tuple(COMPLETION_BY_CLASS)
     folder, made = complete_kitti(

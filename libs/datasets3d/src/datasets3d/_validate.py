@@ -27,6 +27,20 @@ def check_array(name: str, value: object, dtype: DTypeLike, shape: tuple[int | N
         raise ValueError(f"{name}: expected shape {pretty}, got {value.shape}")
 
 
+def check_class_names(names: tuple[str, ...], *, known: tuple[str, ...]) -> None:
+    """Raise if a class name is none of the known ones.
+
+    Raises:
+        ValueError: Naming the nearest known class.
+
+    Example:
+        >>> check_class_names(("Car", "Cyclist"), known=("Car", "Pedestrian", "Cyclist"))
+    """
+    for name in names:
+        if name not in known:
+            raise ValueError(f"unknown class {name!r}; {nearest_names(name, list(known))}")
+
+
 def nearest_names(name: str, known: list[str]) -> str:
     """Return the tail of an error about an unknown name: the nearest ones, and all of them.
 

@@ -3,7 +3,8 @@
 Every function returns a new frame; arrays that do not change are shared with the old one. Scene, boxes, dense
 points and cameras move together: a point keeps its pixel (its mirrored pixel after a flip), so nobody has to
 undo anything.
-A frame's `calibration` is dropped by geometric changes, because it describes the sensors as they stood.
+A KITTI frame's calibration is dropped by geometric changes, because it describes the sensors as they stood.
+Columns of the points behind x y z stay with their points, whatever they are.
 """
 
 import math
@@ -14,8 +15,8 @@ import numpy as np
 from geom3d import angles, boxes, transforms
 from jaxtyping import Bool, Float
 
-from datasets3d.frame import Frame, Objects
-from datasets3d.kitti.labels import KITTI_CLASSES, check_class_names
+from datasets3d._validate import check_class_names
+from datasets3d.frame import Frame, KittiColumns, KittiFrame, Objects
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,26 +59,21 @@ def augment(frame: Frame, config: RandomAugmentation, rng: np.random.Generator) 
 
 
 def flip_y(frame: Frame) -> Frame:
-    """Mirror the scene (y -> -y) with its pictures, depth maps, 2D boxes and cameras."""
+    """Mirror the scene (y -> -y) with its pictures, 2D boxes and cameras."""
     moved = _move(frame, np.diag([1.0, -1.0, 1.0, 1.0]))
-    objects = moved.objects
+    objects, kitti = moved.objects, moved.kitti
     width = next((camera.width for camera in frame.cameras.values()), None)
     if objects is not None:
-        objects = replace(
-            objects,
-            boxes_lidar=boxes.flip_y(objects.boxes_lidar).astype(np.float32),
-            alpha=angles.wrap_angle(math.pi - objects.alpha).astype(np.float32),
-            boxes_image=_mirror_boxes(objects.boxes_image, width),
-        )
+        flipped = boxes.flip_y(objects.boxes_lidar).astype(np.float32)
+        objects = replace(objects, boxes_lidar=flipped, kitti=_mirror_columns(objects.kitti, width))
+    if kitti is not None:
+        kitti = replace(kitti, dont_care_image=_mirror_boxes(kitti.dont_care_image, width))
     return replace(
         moved,
         objects=objects,
         cameras={name: camera.mirrored() for name, camera in moved.cameras.items()},
         images={name: np.ascontiguousarray(image[:, ::-1]) for name, image in frame.images.items()},
-        depth=None
-        if frame.depth is None
-        else {name: np.ascontiguousarray(depth[:, ::-1]) for name, depth in frame.depth.items()},
-        dont_care_image=_mirror_boxes(frame.dont_care_image, width),
+        kitti=kitti,
     )
 
 
@@ -91,7 +87,7 @@ def rotate_z(frame: Frame, yaw_rad: float) -> Frame:
 
 
 def scale(frame: Frame, factor: float) -> Frame:
-    """Enlarge the scene about the sensor by `factor`; pictures and depth maps (the camera's) stay.
+    """Enlarge the scene about the sensor by `factor`; pictures stay.
 
     Raises:
         ValueError: The factor is not positive.
@@ -118,7 +114,7 @@ def crop_range(frame: Frame, bounds: Sequence[float | int]) -> Frame:
         ValueError: Not six numbers, or an upper bound that is not above its lower one.
     """
     low, high = _low_and_high("crop_range", bounds)
-    cropped = _select_points(frame, _inside(frame.points[:, :3], low, high))
+    cropped = replace(frame, points=frame.points[_inside(frame.points[:, :3], low, high)])
     if frame.objects is None:
         return cropped
     corners = boxes.corners(frame.objects.boxes_lidar.astype(np.float64))
@@ -155,7 +151,7 @@ def filter_range(frame: Frame, bounds: Sequence[float | int], *, min_points: int
 
 def shuffle_points(frame: Frame, rng: np.random.Generator) -> Frame:
     """Put the points into random order (voxels keep the first points they meet)."""
-    return _select_points(frame, rng.permutation(len(frame.points)))
+    return replace(frame, points=frame.points[rng.permutation(len(frame.points))])
 
 
 def filter_objects(
@@ -163,22 +159,20 @@ def filter_objects(
     *,
     names: Sequence[str] | None = None,
     min_points: int = 0,
-    max_difficulty: int | None = None,
-    known_names: tuple[str, ...] = KITTI_CLASSES,
+    known_names: tuple[str, ...] | None = None,
 ) -> Frame:
-    """Leave out objects of other classes, with too few points, or too hard; points and pictures stay.
+    """Leave out objects of other classes or with too few points; points and pictures stay.
 
     Args:
         frame: A frame without labels is returned as it is.
         names: Classes to keep; None keeps all.
         min_points: Points of the frame, as it is now, that must lie in the box, see `points_in_boxes`.
-        max_difficulty: Keep difficulties 0 up to this one; None keeps all, also -1.
-        known_names: What `names` may contain.
+        known_names: What `names` may contain, such as `KITTI_CLASSES`; None takes them as they are.
 
     Raises:
         ValueError: A class that is not among `known_names`; names the nearest one.
     """
-    if names is not None:
+    if names is not None and known_names is not None:
         check_class_names(tuple(names), known=known_names)
     objects = frame.objects
     if objects is None:
@@ -186,8 +180,6 @@ def filter_objects(
     keep = np.ones(len(objects), bool)
     if names is not None:
         keep &= np.array([name in names for name in objects.names], bool)
-    if max_difficulty is not None:
-        keep &= (objects.difficulty >= 0) & (objects.difficulty <= max_difficulty)
     if min_points > 0 and keep.any():
         keep &= count_points(frame, objects) >= min_points
     return select_objects(frame, np.flatnonzero(keep))
@@ -231,18 +223,26 @@ def _move(frame: Frame, new_from_old: np.ndarray) -> Frame:
             "drop them with dataclasses.replace(frame, radar=None)"
         )
     old_from_new = np.linalg.inv(new_from_old)
+    kitti: KittiFrame | None = frame.kitti
     return replace(
         frame,
         points=_moved_points(frame.points, new_from_old),
         dense_points=None if frame.dense_points is None else _moved_points(frame.dense_points, new_from_old),
         cameras={name: camera.with_scene(old_from_new) for name, camera in frame.cameras.items()},
-        calibration=None,
+        kitti=None if kitti is None else replace(kitti, calibration=None),
     )
 
 
 def _moved_points(points: np.ndarray, new_from_old: np.ndarray) -> np.ndarray:
     moved = transforms.apply(new_from_old, points[:, :3].astype(np.float64))
-    return np.column_stack([moved, points[:, 3]]).astype(np.float32)
+    return np.column_stack([moved, points[:, 3:]]).astype(np.float32)
+
+
+def _mirror_columns(columns: KittiColumns | None, width: int | None) -> KittiColumns | None:
+    if columns is None:
+        return None
+    alpha = angles.wrap_angle(math.pi - columns.alpha).astype(np.float32)
+    return replace(columns, alpha=alpha, boxes_image=_mirror_boxes(columns.boxes_image, width))
 
 
 def _mirror_boxes(boxes_image: np.ndarray | None, width: int | None) -> np.ndarray | None:
@@ -262,12 +262,3 @@ def _low_and_high(function: str, bounds: Sequence[float | int]) -> tuple[np.ndar
 
 def _inside(xyz: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:
     return np.asarray(np.all((xyz >= low) & (xyz < high), axis=-1))
-
-
-def _select_points(frame: Frame, chosen: np.ndarray) -> Frame:
-    return replace(
-        frame,
-        points=frame.points[chosen],
-        semantics=None if frame.semantics is None else frame.semantics[chosen],
-        instances=None if frame.instances is None else frame.instances[chosen],
-    )

@@ -14,13 +14,16 @@ from geom3d.cameras import PinholeCamera
 @pytest.fixture(scope="session")
 def database(_template: Path, tmp_path_factory: pytest.TempPathFactory) -> ObjectDatabase:
     folder = tmp_path_factory.mktemp("database") / "gt_database"
-    return build_database(KittiDataset(_template, "train"), folder, progress=False)
+    frames = KittiDataset(_template, "train", crop_to_image=False)
+    return build_database(frames, folder, split="train", progress=False)
 
 
 @pytest.fixture(scope="session")
 def target(_template: Path) -> Frame:
     """A frame with one van, and no road plane."""
-    return replace(KittiDataset(_template, "val")[0], road_plane=None)
+    frame = KittiDataset(_template, "val")[0]
+    assert frame.kitti is not None
+    return replace(frame, kitti=replace(frame.kitti, road_plane=None))
 
 
 ANY = SamplingConfig(
@@ -35,6 +38,19 @@ def sampled(frame: Frame, database: ObjectDatabase, config: SamplingConfig = ANY
 def labels(frame: Frame) -> Objects:
     assert frame.objects is not None
     return frame.objects
+
+
+def boxes_in_picture(frame: Frame) -> np.ndarray:
+    columns = labels(frame).kitti
+    assert columns is not None and columns.boxes_image is not None
+    return columns.boxes_image
+
+
+def with_boxes_in_picture(frame: Frame, found: object) -> Frame:
+    columns = labels(frame).kitti
+    assert columns is not None
+    columns = replace(columns, boxes_image=np.array(found, np.float32))
+    return replace(frame, objects=replace(labels(frame), kitti=columns))
 
 
 def only(database: ObjectDatabase, *source_ids: str, **changed: object) -> ObjectDatabase:
@@ -86,7 +102,7 @@ def test_few_points_and_excluded_difficulties_are_not_drawn(target: Frame, datab
         ("000000_0", "000001_0"),
         ("000001_0", "000000_0"),
     )
-    levels = tuple({e.difficulty for e in database.entries})
+    levels = tuple(set(database.difficulty.tolist()))
     assert sampled(target, database, replace(ANY, excluded_difficulties=levels)) is target
 
 
@@ -104,8 +120,7 @@ def test_with_the_same_camera_boxes_and_points_stay_as_they_were(
 
 def test_the_picture_shows_the_object(target: Frame, database: ObjectDatabase, _template: Path) -> None:
     after = sampled(target, only(database, "000000_0"), replace(ANY, counts={"Car": 1}))
-    boxes_image = labels(after).boxes_image
-    assert boxes_image is not None
+    boxes_image = boxes_in_picture(after)
     u0, v0, u1, v1 = boxes_image[1].round().astype(int)
     source = read_image(_template / "training/image_2/000000.png")
     np.testing.assert_array_equal(
@@ -160,7 +175,7 @@ def test_points_behind_a_later_paste_go(target: Frame, database: ObjectDatabase)
     visible, visible_alone = labels(both).num_points, labels(alone).num_points
     assert visible is not None and visible_alone is not None
     assert 0 < visible[0] < visible_alone[0]
-    hidden_box = labels(both).boxes_image[1]  # pyright: ignore[reportOptionalSubscript]
+    hidden_box = boxes_in_picture(both)[1]
     car_box = labels(both).boxes_lidar[:1].astype(np.float64)
     left = both.points[boxes.contains(both.points[:, :3].astype(np.float64), car_box)[:, 0]]
     left = left[: int(visible[0])]
@@ -173,12 +188,8 @@ def test_points_behind_a_later_paste_go(target: Frame, database: ObjectDatabase)
 def test_a_candidate_that_covers_a_labelled_object_is_rejected(
     target: Frame, database: ObjectDatabase
 ) -> None:
-    van = labels(target)
-    assert van.boxes_image is not None
     car = only(database, "000000_0")
-    hidden = replace(
-        target, objects=replace(van, boxes_image=np.array([car.entries[0].box_image], np.float32))
-    )
+    hidden = with_boxes_in_picture(target, [car.entries[0].labelled_image().box_image])
     strict = replace(ANY, counts={"Car": 1}, max_overlap_image=0.5)
     assert sampled(hidden, car, strict) is hidden
     assert len(labels(sampled(target, car, strict))) == 2
@@ -190,14 +201,9 @@ def test_one_that_stands_in_the_way_still_hides_others_of_its_class(
     """The nearer car stands in the van and goes; the farther one is seen behind it, so it goes too."""
     near, other = (only(database, source_id).entries[0] for source_id in ("000000_0", "000001_0"))
     x, y, z, *size, yaw = near.box_lidar
-    crowded = replace(
-        target,
-        objects=replace(
-            labels(target),
-            boxes_lidar=np.array([[x - 2, y, z, *size, yaw]], np.float32),
-            boxes_image=np.array([[2000.0, 0.0, 2001.0, 1.0]], np.float32),
-        ),
-    )
+    crowded = with_boxes_in_picture(target, [[2000.0, 0.0, 2001.0, 1.0]])
+    moved = np.array([[x - 2, y, z, *size, yaw]], np.float32)
+    crowded = replace(crowded, objects=replace(labels(crowded), boxes_lidar=moved))
     config = replace(ANY, counts={"Car": 2}, max_overlap_image=0.5)
     behind = (1.4 * x, 1.4 * y, 1.4 * z, *(1.4 * edge for edge in size), yaw)
     for box, admitted in ((behind, 0), ((26.0, 4.4, z, *size, yaw), 1)):
@@ -216,9 +222,7 @@ def test_the_frames_own_camera_decides_what_hides_what(target: Frame, database: 
     strict = replace(ANY, counts={"Car": 1}, max_overlap_image=0.5)
     for shown_to, admitted in ((seen_by, 1), (camera, 0)):
         hidden = geom_kitti.boxes_image_from_lidar(box, shown_to).astype(np.float32)
-        frame = replace(
-            target, cameras={"image_2": camera}, objects=replace(labels(target), boxes_image=hidden)
-        )
+        frame = replace(with_boxes_in_picture(target, hidden), cameras={"image_2": camera})
         assert len(labels(sampled(frame, car, strict))) - 1 == admitted
 
 
@@ -259,11 +263,11 @@ def test_objects_stand_on_the_road(_template: Path, database: ObjectDatabase) ->
     frame = KittiDataset(_template, "val")[0]
     after = sampled(frame, database, replace(ANY, counts={"Car": 3}))
     box = labels(after).boxes_lidar[1:].astype(np.float64)
-    assert len(box) == 3 and frame.road_plane is not None
+    assert len(box) == 3 and frame.kitti is not None and frame.kitti.road_plane is not None
     bottom = box[:, :3] - box[:, 5:6] * [[0, 0, 0.5]]
     camera = frame.cameras["image_2"]
     cam = bottom @ camera.cam_from_lidar[:3, :3].T + camera.cam_from_lidar[:3, 3]
-    height = cam @ frame.road_plane[:3] + frame.road_plane[3]
+    height = cam @ frame.kitti.road_plane[:3] + frame.kitti.road_plane[3]
     np.testing.assert_allclose(height, 0.0, atol=0.05)
     # The template's cars float 1.5 cm to 5 cm off this road: they did move.
     assert np.abs(box[:, 2] + 0.9).max() > 0.01
@@ -295,8 +299,10 @@ def test_unfit_frames_are_refused(target: Frame, database: ObjectDatabase) -> No
         sampled(replace(target, objects=None), database)
     with pytest.raises(ValueError, match=r"has cameras \[\]; exactly one"):
         sampled(replace(target, cameras={}, images={}), database)
-    with pytest.raises(ValueError, match="has per-point labels"):
-        sampled(replace(target, semantics=np.zeros(len(target.points), np.int32)), database)
+    lagging = replace(target, point_columns=("x", "y", "z", "lag"))
+    message = "frame 000002 have the columns x y z lag, those of the database have x y z intensity"
+    with pytest.raises(ValueError, match=message):
+        sampled(lagging, database)
     for changed in (augment.flip_y(target), augment.scale(target, 1.05)):
         with pytest.raises(ValueError, match="was flipped or scaled before"):
             sampled(changed, database)
@@ -322,10 +328,10 @@ def test_bad_settings_are_named() -> None:
 
 @pytest.mark.real_data
 def test_real_objects_paste_into_a_real_frame(real_kitti: Path, tmp_path: Path) -> None:
-    dataset = KittiDataset(real_kitti, "trainval")
-    database = build_database(dataset, tmp_path / "gt_database", progress=False)
+    frames = KittiDataset(real_kitti, "trainval", crop_to_image=False)
+    database = build_database(frames, tmp_path / "gt_database", split="trainval", progress=False)
     assert len(database.entries) == 16
-    frame = dataset[0]
+    frame = KittiDataset(real_kitti, "trainval")[0]
     config = SamplingConfig(counts={"Car": 8, "Pedestrian": 2, "Cyclist": 1}, excluded_difficulties=())
     after = sample_objects(frame, database, config, np.random.default_rng(1))
     new = range(1, len(labels(after)))

@@ -27,10 +27,10 @@ def test_boxes_come_back_in_the_lidar_frame(tiny_root: Path) -> None:
     # The labels have four decimals.
     np.testing.assert_allclose(frame.objects.boxes_lidar, expected, atol=2e-4)
     assert frame.objects.source_id == ("000000_0", "000000_1")
-    assert frame.dont_care_image is not None
-    assert frame.dont_care_image.tolist() == [[5.0, 6.0, 25.0, 16.0]]
-    assert frame.road_plane is not None
-    np.testing.assert_allclose(frame.road_plane, [0, -1, 0, 1.65])
+    assert frame.kitti is not None and frame.kitti.dont_care_image is not None
+    assert frame.kitti.dont_care_image.tolist() == [[5.0, 6.0, 25.0, 16.0]]
+    assert frame.kitti.road_plane is not None
+    np.testing.assert_allclose(frame.kitti.road_plane, [0, -1, 0, 1.65])
 
 
 def test_points_outside_the_picture_are_dropped_unless_wanted(tiny_root: Path) -> None:
@@ -49,7 +49,7 @@ def test_the_counted_points_are_those_of_the_frame(tiny_root: Path) -> None:
 def test_a_test_frame_has_no_labels(tiny_root: Path) -> None:
     frame = KittiDataset(tiny_root, "test")[0]
     assert frame.objects is None
-    assert frame.dont_care_image is None
+    assert frame.kitti is not None and frame.kitti.dont_care_image is None
 
 
 def test_a_frame_without_points_and_without_objects_is_valid(tiny_root: Path) -> None:
@@ -73,9 +73,10 @@ def test_the_reduced_scan_stands_in_for_a_missing_one(tiny_root: Path) -> None:
 def test_the_right_camera_has_its_own_matrix_and_no_labelled_boxes(tiny_root: Path) -> None:
     (tiny_root / "training/image_2").rename(tiny_root / "training/image_3")
     frame = KittiDataset(tiny_root, "train", camera="image_3")[0]
-    assert frame.calibration is not None
-    np.testing.assert_array_equal(frame.cameras["image_3"].image_from_cam, frame.calibration.p3)
-    assert frame.objects is not None and frame.objects.boxes_image is None
+    assert frame.kitti is not None and frame.kitti.calibration is not None
+    np.testing.assert_array_equal(frame.cameras["image_3"].image_from_cam, frame.kitti.calibration.p3)
+    assert frame.objects is not None and frame.objects.kitti is not None
+    assert frame.objects.kitti.boxes_image is None
 
 
 def test_points_that_are_not_finite_are_dropped_on_demand(tiny_root: Path) -> None:
@@ -198,7 +199,9 @@ def test_points_per_box_equal_the_official_counts(real_kitti: Path) -> None:
 @pytest.mark.real_data
 def test_real_boxes_survive_the_way_to_the_camera_and_back(real_kitti: Path) -> None:
     for frame in (KittiDataset(real_kitti, "train")[i] for i in range(4)):
-        assert frame.objects is not None and frame.calibration is not None
-        once = kitti.boxes_camera_from_lidar(frame.objects.boxes_lidar.astype(np.float64), frame.calibration)
-        back = kitti.boxes_lidar_from_camera(*once, frame.calibration)
+        assert frame.objects is not None and frame.kitti is not None
+        calibration = frame.kitti.calibration
+        assert calibration is not None
+        once = kitti.boxes_camera_from_lidar(frame.objects.boxes_lidar.astype(np.float64), calibration)
+        back = kitti.boxes_lidar_from_camera(*once, calibration)
         np.testing.assert_allclose(boxes.corners(back), boxes.corners(frame.objects.boxes_lidar), atol=1e-4)

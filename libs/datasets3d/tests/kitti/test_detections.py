@@ -22,7 +22,8 @@ def test_written_labels_of_a_frame_are_its_boxes(tiny_root: Path, tmp_path: Path
     """What the adapter read, written as detections, is the label file plus a score."""
     dataset = KittiDataset(tiny_root, "train")
     frame = dataset[1]
-    assert frame.objects is not None and frame.calibration is not None
+    assert frame.objects is not None
+    assert frame.kitti is not None and frame.kitti.calibration is not None
     path = write_detections(
         tmp_path / "out",
         frame.frame_id,
@@ -30,7 +31,7 @@ def test_written_labels_of_a_frame_are_its_boxes(tiny_root: Path, tmp_path: Path
         boxes_lidar=frame.objects.boxes_lidar,
         scores=np.array([0.9, 0.8, 0.7], np.float32),
         camera=frame.cameras["image_2"],
-        calibration=frame.calibration,
+        calibration=frame.kitti.calibration,
     )
     rows = [line.split() for line in path.read_text().splitlines()]
     labels = [label for label in dataset.labels("000001") or [] if not label.is_dont_care]

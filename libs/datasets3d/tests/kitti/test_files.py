@@ -18,7 +18,7 @@ def test_a_truncated_scan_is_named(tmp_path: Path) -> None:
 
 
 def test_a_missing_scan_is_named(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match=r"no scan .*0\.bin"):
+    with pytest.raises(FileNotFoundError, match=r"no point file .*0\.bin"):
         read_points(tmp_path / "0.bin")
 
 

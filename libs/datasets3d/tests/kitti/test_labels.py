@@ -1,7 +1,8 @@
 from pathlib import Path
 
 import pytest
-from datasets3d.kitti import KittiLabel, check_class_names, read_labels, write_labels
+from datasets3d._validate import check_class_names
+from datasets3d.kitti import KITTI_CLASSES, KittiLabel, read_labels, write_labels
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -101,4 +102,4 @@ def test_a_harder_view_is_never_easier(height: float, occlusion: int, truncation
 
 def test_an_unknown_class_gets_the_nearest_name() -> None:
     with pytest.raises(ValueError, match="unknown class 'pedestrain'; did you mean 'Pedestrian'"):
-        check_class_names(("Car", "pedestrain"))
+        check_class_names(("Car", "pedestrain"), known=KITTI_CLASSES)

@@ -31,11 +31,7 @@ def test_frames_of_a_tiny_tree(tiny_nuscenes: Path) -> None:
 def test_what_nuscenes_does_not_know_is_unknown(tiny_nuscenes: Path) -> None:
     objects = NuscenesDataset(tiny_nuscenes, "v1.0-mini", radars=())[0].objects
     assert objects is not None
-    assert np.isnan(objects.truncation).all()
-    assert np.isnan(objects.alpha).all()
-    assert objects.occlusion.tolist() == [3]
-    assert objects.difficulty.tolist() == [-1]
-    assert objects.boxes_image is None
+    assert objects.kitti is None
 
 
 def test_radar_is_filtered_and_turned_into_the_lidar_frame(tree: Any) -> None:

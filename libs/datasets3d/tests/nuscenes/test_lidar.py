@@ -15,7 +15,7 @@ def test_what_is_written_is_read(tmp_path: Path, count: int) -> None:
 
 def test_bad_files_are_named(tmp_path: Path) -> None:
     path = tmp_path / "a.pcd.bin"
-    with pytest.raises(FileNotFoundError, match=r"no LiDAR file .*a\.pcd\.bin"):
+    with pytest.raises(FileNotFoundError, match=r"no point file .*a\.pcd\.bin"):
         read_lidar(path)
     path.write_bytes(bytes(39))
     with pytest.raises(ValueError, match="has 39 bytes, not a multiple of 20"):

@@ -20,12 +20,12 @@ from datasets3d.synth import (
     SynthConfig,
     write_nuscenes,
 )
-from datasets3d.synth._ground import ground_mesh
-from datasets3d.synth._materials import Material
-from datasets3d.synth._mesh import box
-from datasets3d.synth._plan import Plan, Terrain
-from datasets3d.synth._vehicles import vehicle
-from datasets3d.synth.scene import assemble
+from datasets3d.synth.world._vehicles import vehicle
+from datasets3d.synth.world.ground import ground_mesh
+from datasets3d.synth.world.materials import Material
+from datasets3d.synth.world.mesh import box
+from datasets3d.synth.world.plan import Plan, Terrain
+from datasets3d.synth.world.scene import assemble
 
 
 @pytest.fixture(scope="session")

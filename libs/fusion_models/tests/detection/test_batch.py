@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -11,22 +13,8 @@ IMAGE_FROM_CAM = np.array([[50.0, 0, 8, 40], [0, 50, 6, 2], [0, 0, 1, 0.003]])
 
 
 def _objects(*names):
-    empty = Objects.empty()
-    count = len(names)
-    boxes = np.arange(7 * count, dtype=np.float32).reshape(count, 7)
-    zeros, integers = np.zeros(count, np.float32), np.zeros(count, np.int32)
-    return (
-        Objects(
-            names=names,
-            boxes_lidar=boxes,
-            truncation=zeros,
-            occlusion=integers,
-            alpha=zeros,
-            difficulty=integers,
-        )
-        if count
-        else empty
-    )
+    boxes = np.arange(7 * len(names), dtype=np.float32).reshape(len(names), 7)
+    return Objects(names=names, boxes_lidar=boxes)
 
 
 def _frame(name="000001", *, points=3, objects=None, size=(12, 16), dense=None):
@@ -149,3 +137,15 @@ def test_half_a_batch_is_refused():
         Batch(**parts, boxes=torch.zeros(1, 0, 7))
     with pytest.raises(ValueError, match="must all be given or all be None"):
         Batch(**parts, images=torch.zeros(1, 3, 2, 2))
+
+
+def test_frames_whose_points_have_other_columns_are_refused():
+    coloured = replace(
+        _frame("b"),
+        points=np.zeros((1, 6), np.float32),
+        point_columns=("x", "y", "z", "red", "green", "blue"),
+    )
+    assert collate([coloured], NAMES).points.shape == (1, 7)
+    message = "frame a have the columns x y z intensity, those of frame b have x y z red green blue"
+    with pytest.raises(ValueError, match=message):
+        collate([_frame("a"), coloured], NAMES)

@@ -1,6 +1,13 @@
-"""The ground-truth object database: labelled objects cut out of a split, to paste into other frames."""
+"""The ground-truth object database: labelled objects cut out of frames, to paste into others."""
 
 from datasets3d.database.sample import SamplingConfig, sample_objects
-from datasets3d.database.store import DatabaseEntry, ObjectDatabase, build_database
+from datasets3d.database.store import DatabaseEntry, ObjectDatabase, ObjectImage, build_database
 
-__all__ = ["DatabaseEntry", "ObjectDatabase", "SamplingConfig", "build_database", "sample_objects"]
+__all__ = [
+    "DatabaseEntry",
+    "ObjectDatabase",
+    "ObjectImage",
+    "SamplingConfig",
+    "build_database",
+    "sample_objects",
+]

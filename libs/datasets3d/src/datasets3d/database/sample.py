@@ -8,11 +8,12 @@ from geom3d import cameras, overlap
 from geom3d import kitti as geom_kitti
 from geom3d.cameras import PinholeCamera
 
+from datasets3d._validate import check_class_names
 from datasets3d.augment import points_in_boxes
 from datasets3d.database import _paste
 from datasets3d.database.store import DatabaseEntry, ObjectDatabase
-from datasets3d.frame import Frame, Objects
-from datasets3d.kitti.labels import KITTI_CLASSES, check_class_names
+from datasets3d.frame import Frame, KittiColumns, Objects, check_same_columns
+from datasets3d.kitti.labels import KITTI_CLASSES
 
 
 def _default_counts() -> dict[str, int]:
@@ -77,11 +78,15 @@ def sample_objects(
     New objects follow the old ones; dense points are not touched (call `add_dense_points` afterwards).
 
     Raises:
-        ValueError: No labels or no camera, a frame already flipped or scaled, per-point labels (which pasted
-            points lack), or a class that neither KITTI nor the database has. A known class that this database
-            happens to lack is skipped.
+        ValueError: No labels or no camera, a frame already flipped or scaled, a database whose objects have
+            no pictures or other columns than the frame's points, or a class that neither KITTI nor the
+            database has. A known class that this database happens to lack is skipped.
     """
     _check_frame(frame)
+    check_same_columns(
+        "sample_objects",
+        {f"frame {frame.frame_id}": frame.point_columns, "the database": database.point_columns},
+    )
     check_class_names(tuple(config.counts), known=tuple({*KITTI_CLASSES, *database.by_class}))
     placed = _Placed.of_frame(frame)
     for class_name, count in config.counts.items():
@@ -119,7 +124,7 @@ class _Placed:
     def of_frame(cls, frame: Frame) -> "_Placed":
         objects = frame.objects or Objects.empty()
         boxes_lidar = objects.boxes_lidar.astype(np.float64)
-        labelled = objects.boxes_image
+        labelled = None if objects.kitti is None else objects.kitti.boxes_image
         if labelled is None:
             labelled = geom_kitti.boxes_image_from_lidar(boxes_lidar, _camera(frame))
         return cls(objects.names, boxes_lidar, labelled.astype(np.float64), ())
@@ -188,10 +193,11 @@ def _hides(found: np.ndarray, labelled: np.ndarray, max_overlap: float) -> np.nd
 
 def _shifts_to_road(drawn: np.ndarray, frame: Frame) -> np.ndarray:
     """Return how far [m] each box must rise to stand on the frame's road plane; 0 without one."""
-    if frame.road_plane is None:
+    plane = None if frame.kitti is None else frame.kitti.road_plane
+    if plane is None:
         return np.zeros(len(drawn))
     bottom = drawn[:, 2] - drawn[:, 5] / 2
-    return _paste.road_height(drawn[:, :3], frame.road_plane, _camera(frame)) - bottom
+    return _paste.road_height(drawn[:, :3], plane, _camera(frame)) - bottom
 
 
 def _place(entry: DatabaseEntry, on_road: np.ndarray, frame: Frame, database: ObjectDatabase) -> _Candidate:
@@ -210,11 +216,12 @@ def _paste_all(
     camera = _camera(frame)
     canvas = _paste.Canvas(np.zeros((camera.height, camera.width, 3), np.uint8) if image is None else image)
     for number, candidate in enumerate(new):
+        seen = candidate.entry.labelled_image()
         canvas.paste(
             number,
             database.crop(candidate.entry),
-            crop_origin=candidate.entry.crop_origin,
-            source_box=candidate.entry.box_image,
+            crop_origin=seen.crop_origin,
+            source_box=seen.box_image,
             box=candidate.box_image,
         )
     pasted = [_visible_points(c, number, canvas, frame, database) for number, c in enumerate(new)]
@@ -233,7 +240,7 @@ def _paste_all(
 def _visible_points(
     candidate: _Candidate, number: int, canvas: _paste.Canvas, frame: Frame, database: ObjectDatabase
 ) -> np.ndarray:
-    """Return the object's points [n, 4] in the frame whose pixel it owns."""
+    """Return the object's points [n, c] in the frame whose pixel it owns."""
     camera = _camera(frame)
     points = database.points(candidate.entry).astype(np.float64)
     points[:, :3] += candidate.entry.box_lidar[:3]
@@ -249,16 +256,19 @@ def _visible_points(
 
 def _as_objects(new: tuple[_Candidate, ...], num_points: list[int]) -> Objects:
     entries = [c.entry for c in new]
+    seen = [entry.labelled_image() for entry in entries]
     return Objects(
         names=tuple(e.name for e in entries),
         boxes_lidar=np.array([c.box for c in new], np.float32),
-        boxes_image=np.array([c.box_image for c in new], np.float32),
-        truncation=np.array([e.truncation for e in entries], np.float32),
-        occlusion=np.array([e.occlusion for e in entries], np.int32),
-        alpha=np.array([e.alpha for e in entries], np.float32),
-        difficulty=np.array([e.difficulty for e in entries], np.int32),
         num_points=np.array(num_points, np.int32),
         source_id=tuple(e.source_id for e in entries),
+        kitti=KittiColumns(
+            truncation=np.array([s.truncation for s in seen], np.float32),
+            occlusion=np.array([s.occlusion for s in seen], np.int32),
+            alpha=np.array([s.alpha for s in seen], np.float32),
+            difficulty=np.array([s.difficulty for s in seen], np.int32),
+            boxes_image=np.array([c.box_image for c in new], np.float32),
+        ),
     )
 
 
@@ -274,8 +284,6 @@ def _check_frame(frame: Frame) -> None:
         raise ValueError(
             f"{where} has cameras {sorted(frame.cameras)}; exactly one is needed to keep it consistent"
         )
-    if frame.semantics is not None or frame.instances is not None:
-        raise ValueError(f"{where} has per-point labels, which pasted points lack; drop them first")
     turn = _camera(frame).cam_from_lidar[:3, :3]
     if not np.allclose(turn @ turn.T, np.eye(3), atol=1e-3) or np.linalg.det(turn) < 0:
         raise ValueError(f"{where} was flipped or scaled before; call sample_objects first")

@@ -1,16 +1,17 @@
-"""Cutting labelled objects out of a split, and reading them back.
+"""Cutting labelled objects out of frames, and reading them back.
 
-One folder, usually `<root>/gt_database`, self-contained: `<frame>_<class>_<index>.bin` (float32 x y z
-intensity about the box centre, not rotated), `<frame>_<class>_<index>.png` (the labelled 2D box and some
-margin) and `index.json`.
+One folder, usually `<root>/gt_database`, self-contained: `<frame>_<class>_<index>.bin` (float32, the columns
+of the frames' points, x y z about the box centre, not rotated), `<frame>_<class>_<index>.png` where there are
+labelled 2D boxes (the box and some margin), and `index.json`.
 """
 
 import json
 import re
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from geom3d import boxes
@@ -19,15 +20,28 @@ from jaxtyping import Float32, UInt8
 from tqdm import tqdm
 
 from datasets3d import _atomic
-from datasets3d.frame import Frame
-from datasets3d.kitti import KittiDataset
-from datasets3d.kitti._files import read_image, read_points
+from datasets3d._files import read_image, read_points
+from datasets3d.frame import POINT_COLUMNS, Frame, Objects, check_same_columns
 
 FORMAT = "datasets3d.gt_database"
 VERSION = 1
 _CROP_MARGIN = 0.25
 """Share of the 2D box kept around it: room for a paste box that came out larger."""
-_SAFE_NAME = re.compile(r"[A-Za-z0-9_-]+")
+_SAFE_NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]*")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ObjectImage:
+    """How its own picture shows an object; the labels are KITTI's, see `KittiColumns`."""
+
+    box_image: tuple[float, float, float, float]
+    """u0 v0 u1 v1, labelled."""
+    truncation: float
+    occlusion: int
+    alpha: float
+    difficulty: int
+    crop_origin: tuple[int, int]
+    """Pixel (u, v) at which the stored crop starts."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,16 +54,10 @@ class DatabaseEntry:
     name: str
     box_lidar: tuple[float, ...]
     """x y z dx dy dz yaw in its own frame's LiDAR frame."""
-    box_image: tuple[float, float, float, float]
-    """u0 v0 u1 v1, labelled, in its own picture."""
-    truncation: float
-    occlusion: int
-    alpha: float
-    difficulty: int
     num_points: int
-    """Points of the whole scan inside the box."""
-    crop_origin: tuple[int, int]
-    """Pixel (u, v) of its own picture at which the stored crop starts."""
+    """Points of its frame inside the box."""
+    image: ObjectImage | None = None
+    """None for data sets without labelled 2D boxes."""
 
     @property
     def stem(self) -> str:
@@ -60,6 +68,19 @@ class DatabaseEntry:
     def source_id(self) -> str:
         """Key of its dense target."""
         return f"{self.frame_id}_{self.index}"
+
+    def labelled_image(self) -> ObjectImage:
+        """Return how its picture shows it.
+
+        Raises:
+            ValueError: It has no labelled 2D box.
+        """
+        if self.image is None:
+            raise ValueError(
+                f"ObjectDatabase: object {self.source_id} has no labelled 2D box, which pasting into a "
+                "picture needs; cut the database out of frames that have them"
+            )
+        return self.image
 
 
 @dataclass(frozen=True)
@@ -75,9 +96,11 @@ class ObjectDatabase:
     folder: Path
     entries: tuple[DatabaseEntry, ...]
     cameras: Mapping[str, PinholeCamera]
-    """Camera of each source frame, by frame id."""
+    """Camera of the labelled picture, by id of the source frame."""
     split: str = ""
     """Split that the objects were cut out of."""
+    point_columns: tuple[str, ...] = POINT_COLUMNS
+    """Columns of the objects' points."""
 
     @classmethod
     def read(cls, folder: Path | str) -> "ObjectDatabase":
@@ -104,13 +127,23 @@ class ObjectDatabase:
             )
         entries = tuple(_entry_from_json(e) for e in content["objects"])
         cameras = {frame_id: _camera_from_json(c) for frame_id, c in content["cameras"].items()}
-        return cls(folder=folder, entries=entries, cameras=cameras, split=content["split"])
+        return cls(
+            folder=folder,
+            entries=entries,
+            cameras=cameras,
+            split=content["split"],
+            point_columns=tuple(content.get("point_columns", POINT_COLUMNS)),
+        )
 
     @cached_property
     def by_class(self) -> dict[str, np.ndarray]:
         """Indices into `entries`, int64, by class name."""
         names = [entry.name for entry in self.entries]
         return {n: np.array([i for i, other in enumerate(names) if other == n]) for n in sorted(set(names))}
+
+    def of_class(self, name: str) -> list[DatabaseEntry]:
+        """Return the entries of a class, in order; none for a class that is not there."""
+        return [entry for entry in self.entries if entry.name == name]
 
     @cached_property
     def num_points(self) -> np.ndarray:
@@ -119,89 +152,131 @@ class ObjectDatabase:
 
     @cached_property
     def difficulty(self) -> np.ndarray:
-        """Difficulty of each entry, int64."""
-        return np.array([entry.difficulty for entry in self.entries], np.int64)
+        """Difficulty of each entry, int64; raises as `DatabaseEntry.labelled_image` does."""
+        return np.array([entry.labelled_image().difficulty for entry in self.entries], np.int64)
 
     def class_counts(self) -> dict[str, int]:
         """Count the objects by class."""
         return {name: len(indices) for name, indices in self.by_class.items()}
 
-    def points(self, entry: DatabaseEntry) -> Float32[np.ndarray, "n 4"]:
-        """Read an object's points: x y z about the box centre (axes of its LiDAR frame), intensity."""
-        return read_points(self.folder / f"{entry.stem}.bin")
+    def points(self, entry: DatabaseEntry) -> Float32[np.ndarray, "n c"]:
+        """Read an object's points: x y z about the box centre (axes of its LiDAR frame), further columns."""
+        return read_points(self.folder / f"{entry.stem}.bin", self.point_columns)
 
     def crop(self, entry: DatabaseEntry) -> UInt8[np.ndarray, "h w 3"]:
-        """Read an object's piece of picture, RGB."""
+        """Read an object's piece of picture, RGB.
+
+        Raises:
+            FileNotFoundError: It has none.
+        """
         return read_image(self.folder / f"{entry.stem}.png")
 
 
-def build_database(dataset: KittiDataset, out_dir: Path | str, *, progress: bool = True) -> ObjectDatabase:
-    """Cut every labelled object with points out of the dataset; an older database is replaced at the end.
+def build_database(
+    frames: Iterable[Frame],
+    out_dir: Path | str,
+    *,
+    split: str,
+    classes: Sequence[str] | None = None,
+    progress: bool = True,
+) -> ObjectDatabase:
+    """Cut every labelled object with points out of the frames; an older database is replaced at the end.
 
-    Takes the whole scan, not its image crop, as the official database does. Some 50 ms a frame.
+    Where the frame has labelled 2D boxes, the piece of its first picture is kept as well. Some 50 ms a frame.
+
+    Args:
+        frames: A data set, or any frames with labels and points in the same columns. They should hold whole
+            scans: what was cropped from a frame is missing in its objects.
+        out_dir: The folder.
+        split: Name of what the frames are, such as `train`; who uses the database can tell a leak by it.
+        classes: Names to cut; None cuts all.
+        progress: Show a bar.
 
     Raises:
-        ValueError: The dataset has no labels or not the labels' camera, or a class name that is no file name.
+        ValueError: A frame without labels, frames whose points have different columns, or a frame id or
+            class name that is no file name.
     """
-    if dataset.camera != "image_2" or dataset.split.startswith("test"):
-        raise ValueError("build_database: needs a labelled split and camera 'image_2'")
     entries: list[DatabaseEntry] = []
     cameras: dict[str, PinholeCamera] = {}
+    columns: tuple[str, ...] | None = None
     with _atomic.atomic_folder(Path(out_dir)) as folder:
-        for i in tqdm(
-            range(len(dataset)), desc=f"objects {dataset.split}", unit="frame", disable=not progress
-        ):
-            frame = dataset[i]
-            entries += _cut_frame(frame, dataset.points(frame.frame_id), folder)
-            cameras[frame.frame_id] = frame.cameras["image_2"]
-        used = {entry.frame_id for entry in entries}
+        for frame in tqdm(frames, desc=f"objects {split}", unit="frame", disable=not progress):
+            columns = frame.point_columns if columns is None else columns
+            check_same_columns(
+                "build_database", {"the first frame": columns, f"frame {frame.frame_id}": frame.point_columns}
+            )
+            cut = _cut_frame(frame, classes, folder)
+            entries += cut
+            if any(entry.image is not None for entry in cut):
+                cameras[frame.frame_id] = next(iter(frame.cameras.values()))
         content = {
             "format": FORMAT,
             "version": VERSION,
-            "split": dataset.split,
-            "cameras": {frame_id: _camera_to_json(c) for frame_id, c in cameras.items() if frame_id in used},
-            "objects": [asdict(entry) for entry in entries],
+            "split": split,
+            "cameras": {frame_id: _camera_to_json(camera) for frame_id, camera in cameras.items()},
+            "objects": [_entry_to_json(entry) for entry in entries],
         }
+        if columns not in (None, POINT_COLUMNS):
+            content["point_columns"] = columns
         _atomic.write_json(folder / "index.json", content)
     return ObjectDatabase.read(out_dir)
 
 
-def _cut_frame(frame: Frame, scan: np.ndarray, folder: Path) -> list[DatabaseEntry]:
+def _cut_frame(frame: Frame, classes: Sequence[str] | None, folder: Path) -> list[DatabaseEntry]:
     objects = frame.objects
-    if objects is None or objects.boxes_image is None or len(objects) == 0:
-        return []
-    inside = np.asarray(
-        boxes.contains(scan[:, :3].astype(np.float64), objects.boxes_lidar.astype(np.float64))
-    )
+    if objects is None:
+        raise ValueError(
+            f"build_database: frame {frame.frame_id} has no labels; the frames of a labelled split are needed"
+        )
+    inside = boxes.contains(frame.points[:, :3].astype(np.float64), objects.boxes_lidar.astype(np.float64))
     entries = []
-    for i in range(len(objects)):
-        if not inside[:, i].any():
+    for i, name in enumerate(objects.names):
+        if not inside[:, i].any() or (classes is not None and name not in classes):
             continue
-        if not _SAFE_NAME.fullmatch(objects.names[i]):
-            raise ValueError(
-                f"build_database: class name {objects.names[i]!r} in frame {frame.frame_id} cannot be part "
-                "of a file name; use letters, digits, _ and -"
-            )
-        points: np.ndarray = scan[np.flatnonzero(inside[:, i])]
+        _check_names(name, frame.frame_id)
+        points: np.ndarray = frame.points[np.flatnonzero(inside[:, i])]
         points[:, :3] -= objects.boxes_lidar[i, :3]
-        crop, origin = _crop_with_margin(frame.images["image_2"], objects.boxes_image[i])
+        image, crop = _cut_image(frame, objects, i)
         entry = DatabaseEntry(
             frame_id=frame.frame_id,
             index=i,
-            name=objects.names[i],
+            name=name,
             box_lidar=tuple(objects.boxes_lidar[i].tolist()),
-            box_image=tuple(objects.boxes_image[i].tolist()),
-            truncation=float(objects.truncation[i]),
-            occlusion=int(objects.occlusion[i]),
-            alpha=float(objects.alpha[i]),
-            difficulty=int(objects.difficulty[i]),
             num_points=len(points),
-            crop_origin=origin,
+            image=image,
         )
         (folder / f"{entry.stem}.bin").write_bytes(points.astype("<f4").tobytes())
-        _write_png(folder / f"{entry.stem}.png", crop)
+        if crop is not None:
+            _write_png(folder / f"{entry.stem}.png", crop)
         entries.append(entry)
     return entries
+
+
+def _check_names(class_name: str, frame_id: str) -> None:
+    for text, what in ((class_name, f"class name {class_name!r} in frame"), (frame_id, "frame id")):
+        if not _SAFE_NAME.fullmatch(text):
+            raise ValueError(
+                f"build_database: {what} {frame_id} cannot be part of a file name; use letters, digits "
+                "and _ . -"
+            )
+
+
+def _cut_image(frame: Frame, objects: Objects, i: int) -> tuple[ObjectImage | None, np.ndarray | None]:
+    """Return what the first picture shows of an object, and that piece of it; None without 2D boxes."""
+    labels = objects.kitti
+    if labels is None or labels.boxes_image is None or not frame.images:
+        return None, None
+    u0, v0, u1, v1 = labels.boxes_image[i].tolist()
+    crop, origin = _crop_with_margin(next(iter(frame.images.values())), labels.boxes_image[i])
+    image = ObjectImage(
+        box_image=(u0, v0, u1, v1),
+        truncation=float(labels.truncation[i]),
+        occlusion=int(labels.occlusion[i]),
+        alpha=float(labels.alpha[i]),
+        difficulty=int(labels.difficulty[i]),
+        crop_origin=origin,
+    )
+    return image, crop
 
 
 def _crop_with_margin(image: np.ndarray, box_image: np.ndarray) -> tuple[np.ndarray, tuple[int, int]]:
@@ -238,6 +313,16 @@ def _camera_from_json(content: dict) -> PinholeCamera:
     )
 
 
-def _entry_from_json(content: dict) -> DatabaseEntry:
-    tuples = {key: tuple(content[key]) for key in ("box_lidar", "box_image", "crop_origin")}
-    return DatabaseEntry(**{**content, **tuples})
+def _entry_to_json(entry: DatabaseEntry) -> dict[str, Any]:
+    content = asdict(entry)
+    image, num_points = content.pop("image"), content.pop("num_points")
+    if image is None:
+        return {**content, "num_points": num_points}
+    crop_origin = image.pop("crop_origin")
+    return {**content, **image, "num_points": num_points, "crop_origin": crop_origin}
+
+
+def _entry_from_json(content: dict[str, Any]) -> DatabaseEntry:
+    values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in content.items()}
+    image = {field.name: values.pop(field.name) for field in fields(ObjectImage) if field.name in values}
+    return DatabaseEntry(**values, image=ObjectImage(**image) if image else None)

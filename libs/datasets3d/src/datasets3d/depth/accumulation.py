@@ -24,11 +24,11 @@ from jaxtyping import Float, Float32, Float64
 from tqdm import tqdm
 
 from datasets3d import _atomic
+from datasets3d._files import read_image_size
 from datasets3d.depth import pictures, projection
 from datasets3d.depth.overlap_filter import without_overlap
 from datasets3d.depth.reading import camera_matrix
 from datasets3d.nuscenes import SampleRecord, SensorRecord, b_from_a
-from datasets3d.nuscenes.images import read_image_size
 from datasets3d.nuscenes.lidar import read_lidar
 
 MovingBoxes = Callable[[SampleRecord, SensorRecord], Float[np.ndarray, "_ 7"]]

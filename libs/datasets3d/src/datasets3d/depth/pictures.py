@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Float32
 
 from datasets3d import _atomic
+from datasets3d._files import read_picture
 from datasets3d._validate import check_array
 
 STEPS_PER_METRE = 256
@@ -53,15 +54,7 @@ def decoded(path: Path) -> tuple[str, np.ndarray]:
     Raises:
         ValueError: Not a picture, or cut short.
     """
-    from PIL import Image
-
-    try:
-        with Image.open(path) as image:
-            return image.mode, np.array(image)
-    except (OSError, SyntaxError) as error:
-        raise ValueError(
-            f"datasets3d.depth: {path} is no readable picture ({error}); make it again"
-        ) from error
+    return read_picture(path, lambda image: (image.mode, np.array(image)))
 
 
 def write_depth_picture(path: Path | str, depth_m: Float32[np.ndarray, "h w"]) -> None:

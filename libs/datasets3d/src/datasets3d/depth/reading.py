@@ -14,11 +14,11 @@ import numpy as np
 from geom3d import transforms
 from jaxtyping import Float32, Float64
 
+from datasets3d._files import read_image
 from datasets3d.depth import masks, pictures, projection
 from datasets3d.depth.overlap_filter import without_overlap
 from datasets3d.depth.sample import DepthSample
 from datasets3d.nuscenes import SampleRecord, SensorRecord, b_from_a
-from datasets3d.nuscenes.images import read_image
 from datasets3d.nuscenes.lidar import read_lidar
 from datasets3d.nuscenes.radar import filter_states, read_radar
 

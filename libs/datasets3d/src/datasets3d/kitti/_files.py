@@ -1,10 +1,13 @@
-"""Readers of KITTI's scans, pictures and road planes. Every error names the file and the cure."""
+"""Readers of KITTI's scans and road planes. Every error names the file and the cure."""
 
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
-from jaxtyping import Float32, Float64, UInt8
+from jaxtyping import Float32, Float64
+
+from datasets3d import _files
+from datasets3d.frame import POINT_COLUMNS
 
 InvalidPoints = Literal["error", "drop"]
 """What to do with points that are not finite."""
@@ -21,16 +24,7 @@ def read_points(path: Path | str, *, invalid_points: InvalidPoints = "error") ->
         FileNotFoundError: No such file.
         ValueError: The size is no multiple of 16 bytes, or there are points that are not finite.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"datasets3d.kitti: no scan {path}; expected the official KITTI tree")
-    size = path.stat().st_size
-    if size % 16:
-        raise ValueError(
-            f"datasets3d.kitti: {path} has {size} bytes, not a multiple of 16 (four float32 a point: x y z "
-            "intensity): the file is truncated or holds another number of columns; copy or convert it"
-        )
-    points = np.fromfile(path, dtype="<f4").reshape(-1, 4).astype(np.float32, copy=False)
+    points = _files.read_points(path, POINT_COLUMNS)
     finite = np.isfinite(points).all(axis=1)
     if finite.all():
         return points
@@ -40,48 +34,6 @@ def read_points(path: Path | str, *, invalid_points: InvalidPoints = "error") ->
         f"datasets3d.kitti: {path} holds {int((~finite).sum())} of {len(points)} points with NaN or infinite "
         "numbers; repair the file, or read with invalid_points='drop'"
     )
-
-
-def read_image(path: Path | str) -> UInt8[np.ndarray, "h w 3"]:
-    """Read a picture as RGB; grey and palette pictures are converted.
-
-    Raises:
-        FileNotFoundError: No such file.
-        ValueError: Not a picture, or a truncated one.
-    """
-    from PIL import Image, UnidentifiedImageError
-
-    path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"datasets3d.kitti: no picture {path}; expected the official KITTI tree")
-    try:
-        with Image.open(path) as image:
-            return np.array(image.convert("RGB"))
-    except (UnidentifiedImageError, OSError, SyntaxError) as error:
-        raise ValueError(
-            f"datasets3d.kitti: {path} is no readable picture ({error}); copy it again; expected a PNG file"
-        ) from error
-
-
-def read_image_size(path: Path | str) -> tuple[int, int]:
-    """Read (width, height) from a picture's header.
-
-    Raises:
-        FileNotFoundError: No such file.
-        ValueError: Not a picture.
-    """
-    from PIL import Image, UnidentifiedImageError
-
-    path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"datasets3d.kitti: no picture {path}; expected the official KITTI tree")
-    try:
-        with Image.open(path) as image:
-            return image.size
-    except (UnidentifiedImageError, OSError, SyntaxError) as error:
-        raise ValueError(
-            f"datasets3d.kitti: {path} is no readable picture ({error}); copy it again; expected a PNG file"
-        ) from error
 
 
 def read_road_plane(path: Path | str) -> Float64[np.ndarray, "4"] | None:

@@ -6,9 +6,6 @@ from pathlib import Path
 from datasets3d._atomic import refuse_incomplete
 from datasets3d._validate import nearest_names
 
-SHAPES_FOLDER = "training/object_shapes"
-"""Dense targets, beside the official folders."""
-
 LAYOUT = """the official KITTI object tree is
   <root>/ImageSets/{train,val,trainval,test}.txt   one frame id per line, e.g. 000123
   <root>/training/{calib,image_2,label_2,velodyne}/000123.{txt,png,txt,bin}   (planes/000123.txt optional)

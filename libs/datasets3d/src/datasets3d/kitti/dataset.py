@@ -1,5 +1,6 @@
 """The KITTI object data set (or any data in its layout) as typed frames, straight from the official files."""
 
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,9 +11,10 @@ from geom3d.cameras import PinholeCamera
 from geom3d.kitti import KittiCalibration
 from jaxtyping import Bool, Float32
 
+from datasets3d._files import read_image, read_image_size
 from datasets3d._validate import nearest_names
-from datasets3d.frame import Frame, Objects
-from datasets3d.kitti._files import InvalidPoints, read_image, read_image_size, read_points, read_road_plane
+from datasets3d.frame import Frame, KittiColumns, KittiFrame, Objects
+from datasets3d.kitti._files import InvalidPoints, read_points, read_road_plane
 from datasets3d.kitti._tree import open_tree, require_files
 from datasets3d.kitti.labels import KittiLabel, read_labels
 
@@ -69,6 +71,10 @@ class KittiDataset:
         """Count the frames of the split."""
         return len(self.frame_ids)
 
+    def __iter__(self) -> Iterator[Frame]:
+        """Read frame by frame."""
+        return (self[index] for index in range(len(self)))
+
     def __getitem__(self, index: int) -> Frame:
         """Read one frame.
 
@@ -90,10 +96,12 @@ class KittiDataset:
             points=points,
             images={self.camera: image},
             cameras={self.camera: camera},
-            calibration=calibration,
             objects=None if labels is None else self._objects(labels, frame_id, points, calibration),
-            dont_care_image=None if labels is None else _dont_care(labels),
-            road_plane=read_road_plane(self._tree.path("planes", frame_id)),
+            kitti=KittiFrame(
+                calibration=calibration,
+                dont_care_image=None if labels is None else _dont_care(labels),
+                road_plane=read_road_plane(self._tree.path("planes", frame_id)),
+            ),
         )
 
     def calibration(self, frame_id: str) -> KittiCalibration:
@@ -118,10 +126,10 @@ class KittiDataset:
         self, labels: list[KittiLabel], frame_id: str, points: np.ndarray, calibration: KittiCalibration
     ) -> Objects:
         found = objects_from_labels(labels, frame_id=frame_id, points=points, calibration=calibration)
-        if self.camera == "image_2":
+        if self.camera == "image_2" or found.kitti is None:
             return found
         # The labelled 2D boxes belong to the left picture.
-        return replace(found, boxes_image=None)
+        return replace(found, kitti=replace(found.kitti, boxes_image=None))
 
 
 def objects_from_labels(
@@ -145,13 +153,15 @@ def objects_from_labels(
     return Objects(
         names=tuple(label.name for label in kept),
         boxes_lidar=boxes_lidar.astype(np.float32),
-        boxes_image=np.array([label.box_image for label in kept], np.float32),
-        truncation=np.array([label.truncation for label in kept], np.float32),
-        occlusion=np.array([label.occlusion for label in kept], np.int32),
-        alpha=np.array([label.alpha for label in kept], np.float32),
-        difficulty=np.array([label.difficulty for label in kept], np.int32),
         num_points=boxes.contains(points[:, :3].astype(np.float64), boxes_lidar).sum(axis=0).astype(np.int32),
         source_id=tuple(f"{frame_id}_{i}" for i in range(len(kept))),
+        kitti=KittiColumns(
+            truncation=np.array([label.truncation for label in kept], np.float32),
+            occlusion=np.array([label.occlusion for label in kept], np.int32),
+            alpha=np.array([label.alpha for label in kept], np.float32),
+            difficulty=np.array([label.difficulty for label in kept], np.int32),
+            boxes_image=np.array([label.box_image for label in kept], np.float32),
+        ),
     )
 
 

@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from datasets3d import _atomic
-from datasets3d._validate import nearest_names
 
 KITTI_CLASSES = ("Car", "Van", "Truck", "Pedestrian", "Person_sitting", "Cyclist", "Tram", "Misc")
 """The 3D-labelled classes of the object benchmark."""
@@ -85,20 +84,6 @@ def format_label(label: KittiLabel) -> str:
     numbers = (*label.box_image, *label.size_hwl, *label.location, label.rotation_y)
     tail = " ".join(f"{n:.2f}" for n in numbers)
     return f"{label.name} {label.truncation:.2f} {label.occlusion} {label.alpha:.2f} {tail}"
-
-
-def check_class_names(names: tuple[str, ...], *, known: tuple[str, ...] = KITTI_CLASSES) -> None:
-    """Raise if a class name is none of the known ones.
-
-    Raises:
-        ValueError: Naming the nearest known class.
-
-    Example:
-        >>> check_class_names(("Car", "Cyclist"))
-    """
-    for name in names:
-        if name not in known:
-            raise ValueError(f"unknown class {name!r}; {nearest_names(name, list(known))}")
 
 
 def _parse(line: str, where: str) -> KittiLabel:

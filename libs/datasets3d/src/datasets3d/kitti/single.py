@@ -4,8 +4,9 @@ from pathlib import Path
 
 from geom3d.kitti import read_calibration
 
-from datasets3d.frame import Frame
-from datasets3d.kitti._files import read_image, read_points
+from datasets3d._files import read_image
+from datasets3d.frame import Frame, KittiFrame
+from datasets3d.kitti._files import read_points
 from datasets3d.kitti.dataset import in_view
 
 
@@ -31,5 +32,5 @@ def read_frame(*, points: Path | str, image: Path | str, calib: Path | str) -> F
         points=scan[in_view(scan, camera)],
         images={"image_2": picture},
         cameras={"image_2": camera},
-        calibration=calibration,
+        kitti=KittiFrame(calibration=calibration),
     )

@@ -11,7 +11,7 @@ import numpy as np
 from geom3d import transforms
 from jaxtyping import Float64
 
-from datasets3d.nuscenes.infos import KeyFrames
+from datasets3d.nuscenes.key_frames import KeyFrames
 from datasets3d.nuscenes.tables import Table, stream
 
 _FIELDS = (("translation", 3), ("size", 3), ("rotation", 4))

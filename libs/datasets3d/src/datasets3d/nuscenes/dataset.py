@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -10,13 +10,15 @@ from geom3d import boxes, transforms
 from geom3d.cameras import PinholeCamera
 from jaxtyping import Float32
 
+from datasets3d._files import read_image, read_image_size
 from datasets3d.frame import Frame, Objects
 from datasets3d.nuscenes.annotations import Annotations, read_annotations
-from datasets3d.nuscenes.images import read_image, read_image_size
-from datasets3d.nuscenes.infos import CAMERAS, LIDAR, RADARS, build_records, read_key_frames
+from datasets3d.nuscenes.channels import CAMERAS, LIDAR, RADARS
+from datasets3d.nuscenes.key_frames import read_key_frames
 from datasets3d.nuscenes.lidar import read_lidar
 from datasets3d.nuscenes.radar import RADAR_FIELDS, filter_states, read_radar
-from datasets3d.nuscenes.records import SampleRecord, SensorRecord, b_from_a
+from datasets3d.nuscenes.records.from_tables import build_records
+from datasets3d.nuscenes.records.record import SampleRecord, SensorRecord, b_from_a
 
 _VELOCITIES = (("vx", "vy"), ("vx_comp", "vy_comp"))
 
@@ -26,10 +28,8 @@ class NuscenesDataset:
 
     Everything is in the LiDAR frame at the time of the sweep (x right, y forward, z up). Each camera takes
     the car's motion between the sweep and its picture into account. Boxes are upright and named by their full
-    category; `num_points` counts the points of the sweep in them. nuScenes knows no 2D boxes, truncation,
-    observation angle or difficulty, and its visibility is no occlusion level: truncation and alpha are NaN,
-    occlusion is 3 (unknown), difficulty -1 (not rated). Without labels (test) `objects` is None. There is no
-    column for velocities.
+    category; `num_points` counts the points of the sweep in them. Without labels (test) `objects` is None.
+    There is no column for velocities.
 
     `radar` has the columns of `RADAR_FIELDS`, the returns of all chosen radars that pass the official state
     filter, in that order: x y z and both velocities are turned into the LiDAR frame, the rest is as in the
@@ -76,6 +76,10 @@ class NuscenesDataset:
     def __len__(self) -> int:
         """Count the key frames of the split."""
         return len(self.records)
+
+    def __iter__(self) -> Iterator[Frame]:
+        """Read key frame by key frame."""
+        return (self[index] for index in range(len(self)))
 
     def __getitem__(self, index: int) -> Frame:
         """Read one key frame.
@@ -137,10 +141,6 @@ def _objects(
     return Objects(
         names=found.names,
         boxes_lidar=boxes_lidar.astype(np.float32),
-        truncation=np.full(count, np.nan, np.float32),
-        occlusion=np.full(count, 3, np.int32),
-        alpha=np.full(count, np.nan, np.float32),
-        difficulty=np.full(count, -1, np.int32),
         num_points=boxes.contains(points[:, :3].astype(np.float64), boxes_lidar).sum(axis=0).astype(np.int32),
         source_id=tuple(f"{frame_id}_{i}" for i in range(count)),
     )

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from datasets3d.nuscenes._json_array import read_records
-from datasets3d.nuscenes.records import Pose
+from datasets3d.nuscenes.records.record import Pose
 
 Record: TypeAlias = Mapping[str, Any]
 """Values by field, as they stand in the file."""

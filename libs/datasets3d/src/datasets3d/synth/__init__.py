@@ -3,18 +3,18 @@
 Needs the extra `synth`: pip install 'fusion3d-datasets3d[synth]'.
 """
 
-from datasets3d.synth.ade20k import ade20k_ids
-from datasets3d.synth.camera import CameraView, render
 from datasets3d.synth.config import CameraConfig, LabelConfig, LidarConfig, StreetConfig, SynthConfig
-from datasets3d.synth.drive import Drive, build_drive
-from datasets3d.synth.labels import Visibility, measure_visibility
-from datasets3d.synth.lidar import LidarScan, scan
+from datasets3d.synth.layouts.ade20k import ade20k_ids
+from datasets3d.synth.layouts.kitti import SynthFrame, observe, simulate_frame, write_kitti
+from datasets3d.synth.layouts.labels import Visibility, measure_visibility
+from datasets3d.synth.layouts.nuscenes import write_nuscenes
 from datasets3d.synth.nuscenes_config import NuscenesSynthConfig
-from datasets3d.synth.nuscenes_writer import write_nuscenes
-from datasets3d.synth.radar import RadarConfig, RadarScanConfig, RadarSweep, simulate_radar
-from datasets3d.synth.rig import RigSensor, nuscenes_rig
-from datasets3d.synth.scene import Actor, Scene, Sun, build_scene
-from datasets3d.synth.writer import SynthFrame, observe, simulate_frame, write_kitti
+from datasets3d.synth.sensors.camera import CameraView, render
+from datasets3d.synth.sensors.lidar import LidarScan, scan
+from datasets3d.synth.sensors.radar import RadarConfig, RadarScanConfig, RadarSweep, simulate_radar
+from datasets3d.synth.sensors.rig import RigSensor, nuscenes_rig
+from datasets3d.synth.world.drive import Drive, build_drive
+from datasets3d.synth.world.scene import Actor, Scene, Sun, build_scene
 
 __all__ = [
     "Actor",

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 
 from datasets3d.synth.config import CameraConfig, LidarConfig, StreetConfig, _require
-from datasets3d.synth.radar import RadarConfig
+from datasets3d.synth.sensors.radar import RadarConfig
 
 CAMERA_CHANNELS = (
     "CAM_FRONT",

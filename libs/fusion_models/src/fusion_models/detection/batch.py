@@ -9,6 +9,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from datasets3d import Frame
+from datasets3d.frame import check_same_columns
 from geom3d.cameras import PinholeCamera
 from jaxtyping import Float, Int
 from torch import Tensor
@@ -48,8 +49,8 @@ class Batch:
     """Frames joined into tensors. All coordinates are metres in each frame's LiDAR frame."""
 
     frame_ids: tuple[str, ...]
-    points: Float[Tensor, "n 5"]
-    """b x y z intensity."""
+    points: Float[Tensor, "n c"]
+    """b and the columns of the frames' points: x y z intensity as a rule."""
     seeds: Int[Tensor, " b"]
     """Per frame: seed of every random choice inside the model, so that runs repeat and do not depend on the
     number of processes."""
@@ -107,10 +108,12 @@ def collate(
         image: Which image to take along; None for none.
 
     Raises:
-        ValueError: No frames; some have labels or dense points and others not; an image is missing.
+        ValueError: No frames; some have labels or dense points and others not, or other columns of points; an
+            image is missing.
     """
     if not frames:
         raise ValueError("collate: expected at least one frame, got none")
+    check_same_columns("collate", {f"frame {frame.frame_id}": frame.point_columns for frame in frames})
     boxes, labels, rows_of_objects = _collate_objects(frames, class_names)
     camera_parts = {} if image is None else _collate_images(frames, image)
     return Batch(

@@ -1,0 +1,135 @@
+"""What training wants besides KITTI's official files: object database and dense targets."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from datasets3d import _atomic
+from datasets3d._validate import check_class_names
+from datasets3d.database import ObjectDatabase, build_database
+from datasets3d.kitti import KittiDataset
+from datasets3d.surfaces import SHAPES_FOLDER, ObjectShapes, published
+from datasets3d.surfaces.build import COMPLETION_BY_CLASS, build_shapes
+
+DATABASE_FOLDER = "gt_database"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prepared:
+    """What `prepare_kitti` wrote."""
+
+    database: Path
+    class_counts: dict[str, int]
+    """Objects in the database, by class."""
+    shapes: Path
+    num_shapes: int
+    """Dense targets made; 0 if complete ones were there already."""
+
+    def table(self) -> str:
+        """Return the summary for people."""
+        counts = ", ".join(f"{name} {count}" for name, count in self.class_counts.items()) or "no objects"
+        made = f"{self.num_shapes} dense targets" if self.num_shapes else "dense targets kept as they were"
+        return f"{self.database}: {counts}\n{self.shapes}: {made}"
+
+
+def prepare_kitti(root: Path | str, split: str, *, processes: int = 1, progress: bool = True) -> Prepared:
+    """Write `gt_database/` and `training/object_shapes/` under the root.
+
+    Every step replaces what an earlier run wrote, at its end; an interrupted run is simply repeated. Dense
+    targets that are there already are kept: a synthetic world comes with exact ones, which completed scans
+    must not replace, and the published ones (`train_mirror_target/`) need no others. Delete the folder to
+    have them made again. Use the training split only, or validation objects leak into training.
+
+    Raises:
+        FileNotFoundError: Not a KITTI tree or no such split.
+        ValueError: Damaged files, or a split without labels.
+    """
+    root = Path(root)
+    database = cut_objects(root, split, progress=progress)
+    shapes = root / SHAPES_FOLDER
+    kept = shapes.exists() or published.find_folders(root)
+    num_shapes = 0 if kept else build_shapes(database, shapes, processes=processes, progress=progress)
+    return Prepared(
+        database=database.folder,
+        class_counts=database.class_counts(),
+        shapes=shapes,
+        num_shapes=num_shapes,
+    )
+
+
+def cut_objects(root: Path | str, split: str, *, progress: bool = True) -> ObjectDatabase:
+    """Write `gt_database/` under the root: the objects of whole scans, as the official database has them.
+
+    Raises:
+        FileNotFoundError: Not a KITTI tree or no such split.
+        ValueError: Damaged files, or a split without labels.
+    """
+    frames = KittiDataset(root, split, crop_to_image=False)
+    return build_database(frames, frames.root / DATABASE_FOLDER, split=split, progress=progress)
+
+
+def complete_kitti(
+    root: Path | str,
+    *,
+    split: str = "train",
+    classes: Sequence[str] = tuple(COMPLETION_BY_CLASS),
+    processes: int = 1,
+    progress: bool = True,
+) -> tuple[Path, int]:
+    """Write the dense targets of a KITTI tree, `training/object_shapes/`, from its object database.
+
+    The database is cut first where there is none. An interrupted run is simply repeated: it goes on where it
+    stopped and gives the same files. Targets that are there already are kept (a synthetic world comes with
+    exact ones): delete the folder to have them made again.
+
+    Returns:
+        The folder, and how many targets were made; 0 if they were there already.
+
+    Raises:
+        FileNotFoundError: Not a KITTI tree or no such split.
+        ValueError: A database of another split (donors would leak), an unfinished folder begun with other
+            data or parameters, an unknown class, or `processes` below 1.
+    """
+    root = Path(root)
+    check_class_names(tuple(classes), known=tuple(COMPLETION_BY_CLASS))
+    folder = root / SHAPES_FOLDER
+    if folder.exists():
+        return ObjectShapes.read(root).folders[0], 0
+    if not (root / DATABASE_FOLDER).exists():
+        cut_objects(root, split, progress=progress)
+    database = ObjectDatabase.read(root / DATABASE_FOLDER)
+    if database.split != split:
+        raise ValueError(
+            f"complete_kitti: {database.folder} was cut out of split {database.split!r}, not {split!r}: its "
+            "objects would leak into the targets; cut it anew with `python -m datasets3d prepare kitti "
+            f"--root {root} --split {split}`, or say --split {database.split} if that is what you train on"
+        )
+    completion = {name: COMPLETION_BY_CLASS[name] for name in classes}
+    count = build_shapes(database, folder, completion=completion, processes=processes, progress=progress)
+    return folder, count
+
+
+def export_published(root: Path | str) -> list[Path]:
+    """Write the targets of a KITTI tree once more, in the layout that the released code reads.
+
+    Returns:
+        The folders `<root>/train_mirror_target/bm_...`, one a class.
+
+    Raises:
+        FileExistsError: There is `train_mirror_target` already.
+        FileNotFoundError: No targets, or no object database to tell the classes.
+    """
+    root = Path(root)
+    parent = root / published.PARENT
+    if parent.exists():
+        raise FileExistsError(f"export_published: {parent} exists; move it away or delete it first")
+    database, shapes = ObjectDatabase.read(root / DATABASE_FOLDER), ObjectShapes.read(root)
+    with _atomic.atomic_folder(parent) as partial:
+        for class_name in published.COVERAGE_BY_CLASS:
+            folder = partial / published.folder_name(class_name)
+            folder.mkdir()
+            for entry in database.of_class(class_name):
+                points, name = shapes.load(entry.source_id), published.file_name(entry.source_id)
+                if points is not None and name is not None:
+                    published.write_points(folder / name, points)
+    return sorted(parent.iterdir())

@@ -1,0 +1,211 @@
+"""Drive through synthetic streets and write what the sensors record as a nuScenes tree."""
+
+import io
+import os
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from itertools import pairwise
+from multiprocessing import get_context
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+from tqdm import tqdm
+
+from datasets3d._atomic import atomic_folder, write_json
+from datasets3d.nuscenes.splits import SPLITS
+from datasets3d.synth.layouts._nuscenes_frame import build_world, record_key_frame
+from datasets3d.synth.layouts._nuscenes_tables import (
+    MAP_FILE,
+    VEHICLE,
+    KeyFrameEntry,
+    SceneEntry,
+    build_tables,
+)
+from datasets3d.synth.nuscenes_config import NuscenesSynthConfig
+from datasets3d.synth.sensors.rig import LIDAR_CHANNEL, RADAR_CHANNELS, nuscenes_rig
+
+VERSION = "v1.0-trainval"
+_FIRST_DAY_US = 1_577_836_800_000_000
+"""Scene 0 begins on 1 January 2020; every later one a day after the one before."""
+_DAY_US = 86_400_000_000
+_VAL_EVERY = 4
+"""Scenes 1, 5, 9, ... are for validation."""
+
+
+def write_nuscenes(
+    out_dir: Path | str,
+    *,
+    scenes: int,
+    seed: int,
+    config: NuscenesSynthConfig | None = None,
+    workers: int | None = None,
+    progress: bool = True,
+) -> Path:
+    """Write a synthetic data set in the layout of nuScenes and return its folder.
+
+    The tables lie in `v1.0-trainval/`, with a `splits.json` (train: three scenes of four; val). Scenes bear
+    names of the official splits, so that tools with the official lists of names find them. Key frames come at
+    2 Hz, LiDAR and radar sweeps between them; every file has its own time and its own pose of the car. An
+    object is labelled within 80 m of the car if at least one LiDAR or radar point lies in its box; its
+    visibility is measured in all cameras together. Each scene lies elsewhere in the global frame.
+
+    Beside the official folders: `seg_mask/<image base name>.png` holds the ADE20K class of every pixel
+    (8 bit, as the released Sparse Beats Dense expects it), `depth/<channel>/<image base name>.png` its depth
+    along the camera's axis (16 bit, metres times 256; 0 for the sky and beyond 255.99 m).
+
+    The same arguments give byte-identical files for any number of workers, with the same versions of numpy
+    and Pillow. The folder appears under its name only when it is complete; until then it is
+    `<out_dir>.partial`. Worker processes are spawned: in a script, call this under
+    `if __name__ == "__main__":`.
+
+    Args:
+        out_dir: Must not exist, or be empty.
+        scenes: 1 to 800.
+        workers: Processes; all available cores by default. 1 works in this process.
+        progress: Show a progress bar on the terminal.
+
+    Raises:
+        FileExistsError: `out_dir` holds something already.
+        ValueError: `scenes` outside 1..800, `workers` below 1, a negative seed, or scenes longer than 60 s.
+    """
+    out_dir = Path(out_dir)
+    config = NuscenesSynthConfig() if config is None else config
+    _check(out_dir, scenes=scenes, seed=seed, workers=workers)
+    names = scene_names(scenes)
+    frames = scenes * config.key_frames
+    count = min(workers or len(os.sched_getaffinity(0)), frames)
+    if out_dir.exists():
+        out_dir.rmdir()
+    with atomic_folder(out_dir) as partial:
+        _make_folders(partial, config)
+        done: dict[tuple[int, int], KeyFrameEntry] = {}
+        recorded = _run(partial, scenes=scenes, seed=seed, config=config, workers=count)
+        for scene, index, entry in tqdm(
+            recorded, total=frames, desc=f"synth {out_dir.name}", unit="key frame", disable=not progress
+        ):
+            done[scene, index] = entry
+        entries = [
+            SceneEntry(
+                name=name,
+                description=f"Synthetic street, seed {seed}, scene {number}",
+                logfile=_logfile(number),
+                date=_begin(number).strftime("%Y-%m-%d"),
+                rig=nuscenes_rig(config),
+                key_frames=tuple(done[number, index] for index in range(config.key_frames)),
+            )
+            for number, name in enumerate(names)
+        ]
+        for table, records in build_tables(entries, seed=seed).items():
+            write_json(partial / VERSION / f"{table}.json", records)
+        write_json(partial / VERSION / "splits.json", _splits(names))
+    return out_dir
+
+
+def scene_names(count: int) -> list[str]:
+    """Names of the scenes, from the official lists: every fourth from that of the validation split.
+
+    A longer data set begins with the scenes of a shorter one.
+
+    Example:
+        >>> scene_names(3)
+        ['scene-0001', 'scene-0003', 'scene-0002']
+    """
+    train, val = iter(SPLITS["train"]), iter(SPLITS["val"])
+    return [next(val if number % _VAL_EVERY == 1 else train) for number in range(count)]
+
+
+def _splits(names: list[str]) -> dict[str, list[str]]:
+    is_val = [number % _VAL_EVERY == 1 for number in range(len(names))]
+    return {
+        "train": [name for name, val in zip(names, is_val, strict=True) if not val],
+        "val": [name for name, val in zip(names, is_val, strict=True) if val],
+    }
+
+
+def _check(out_dir: Path, *, scenes: int, seed: int, workers: int | None) -> None:
+    if not 1 <= scenes <= 800:
+        raise ValueError(f"write_nuscenes: scenes must lie in 1..800, got {scenes}")
+    if seed < 0:
+        raise ValueError(f"write_nuscenes: seed must not be negative, got {seed}")
+    if workers is not None and workers < 1:
+        raise ValueError(f"write_nuscenes: workers must be at least 1 or None for all cores, got {workers}")
+    if out_dir.exists() and (not out_dir.is_dir() or any(out_dir.iterdir())):
+        raise FileExistsError(
+            f"write_nuscenes: {out_dir} exists and is not an empty folder; "
+            "choose another folder or remove it first"
+        )
+
+
+def _make_folders(root: Path, config: NuscenesSynthConfig) -> None:
+    for channel in (LIDAR_CHANNEL, *config.cameras, *RADAR_CHANNELS):
+        (root / "samples" / channel).mkdir(parents=True)
+        (root / "sweeps" / channel).mkdir(parents=True)
+    for channel in config.cameras:
+        (root / "depth" / channel).mkdir(parents=True)
+    (root / "seg_mask").mkdir()
+    (root / VERSION).mkdir()
+    # The official kit wants the file to be there; no scene here has a map.
+    (root / MAP_FILE).parent.mkdir()
+    buffer = io.BytesIO()
+    Image.fromarray(np.zeros((16, 16), dtype=np.uint8)).save(buffer, format="PNG")
+    (root / MAP_FILE).write_bytes(buffer.getvalue())
+
+
+@dataclass(frozen=True, slots=True)
+class _Job:
+    """Some consecutive key frames of one scene."""
+
+    root: Path
+    config: NuscenesSynthConfig
+    seed: int
+    scene: int
+    indices: range
+
+
+def _run(
+    root: Path, *, scenes: int, seed: int, config: NuscenesSynthConfig, workers: int
+) -> Iterator[tuple[int, int, KeyFrameEntry]]:
+    if workers == 1:
+        for scene in range(scenes):
+            yield from _record(_Job(root, config, seed, scene, range(config.key_frames)))
+        return
+    # A scene costs seconds before its first key frame: it is divided only if workers would be idle.
+    parts = -(-workers // scenes)
+    bounds = np.linspace(0, config.key_frames, parts + 1).astype(int).tolist()
+    jobs = [
+        _Job(root, config, seed, scene, range(start, end))
+        for scene in range(scenes)
+        for start, end in pairwise(bounds)
+        if end > start
+    ]
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+        for result in [pool.submit(_record_all, job) for job in jobs]:
+            yield from result.result()
+
+
+def _record_all(job: _Job) -> list[tuple[int, int, KeyFrameEntry]]:
+    return list(_record(job))
+
+
+def _record(job: _Job) -> Iterator[tuple[int, int, KeyFrameEntry]]:
+    world = build_world(job.config, seed=job.seed, number=job.scene)
+    for index in job.indices:
+        entry = record_key_frame(
+            job.root,
+            world,
+            index,
+            logfile=_logfile(job.scene),
+            start_us=_FIRST_DAY_US + job.scene * _DAY_US,
+        )
+        yield job.scene, index, entry
+
+
+def _begin(number: int) -> datetime:
+    return datetime.fromtimestamp((_FIRST_DAY_US + number * _DAY_US) / 1e6, tz=UTC)
+
+
+def _logfile(number: int) -> str:
+    return f"{VEHICLE}-{_begin(number).strftime('%Y-%m-%d-%H-%M-%S')}+0000"

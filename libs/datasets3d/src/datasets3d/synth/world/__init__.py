@@ -1,0 +1,1 @@
+"""The synthetic world: streets, what stands and moves in them, and what it is made of."""
