@@ -9,7 +9,7 @@ from fusion_models.detection.voxel_backbone import (
     encode_voxels,
     out_shape,
 )
-from fusion_models.weights import convert_official
+from fusion_models.imagepg.weights import convert_released
 from sparseops import SparseTensor
 
 SMALL = VoxelGrid(size=(0.2, 0.2, 0.1), bounds=(0.0, -3.2, -2.0, 6.4, 3.2, 1.0), max_points=2)
@@ -39,16 +39,16 @@ def _sorted(tensor):
 
 
 @pytest.fixture(scope="module")
-def official_backbone(imagepg_golden, seeded_imagepg_state):
+def released_backbone(imagepg_golden, seeded_imagepg_state):
     backbone = VoxelBackbone(VoxelBackboneConfig(), sparse_shape_zyx=VoxelGrid().sparse_shape_zyx).eval()
-    state = convert_official(seeded_imagepg_state(imagepg_golden("eval_batched")["gain_json"])).state
+    state = convert_released(seeded_imagepg_state(imagepg_golden("eval_batched")["gain_json"]))
     names = {name: state["backbone." + name] for name in backbone.state_dict() if "tracked" not in name}
     backbone.load_state_dict(names, strict=False)
     return backbone
 
 
 @pytest.mark.golden
-def test_mean_of_voxels_equals_the_official_one(imagepg_golden):
+def test_mean_of_voxels_equals_the_released_one(imagepg_golden):
     inputs, golden = imagepg_golden("eval_inputs"), imagepg_golden("eval_batched")
     points = [np.insert(inputs[f"f{i}_points"], 0, i, axis=1) for i in range(2)]
     voxels = encode_voxels(
@@ -62,7 +62,7 @@ def test_mean_of_voxels_equals_the_official_one(imagepg_golden):
 
 @pytest.mark.golden
 @pytest.mark.slow
-def test_scales_equal_the_official_ones(imagepg_golden, official_backbone):
+def test_scales_equal_the_released_ones(imagepg_golden, released_backbone):
     inputs, golden = imagepg_golden("eval_inputs"), imagepg_golden("eval_batched")
     voxels = SparseTensor(
         torch.from_numpy(golden["voxel_features"]),
@@ -71,7 +71,7 @@ def test_scales_equal_the_official_ones(imagepg_golden, official_backbone):
         2,
     )
     with torch.no_grad():
-        features = official_backbone(voxels)
+        features = released_backbone(voxels)
     for name, tensor, every in [
         *((name, tensor, 16) for name, tensor in features.scales.items()),
         ("conv_out", features.out, 8),
@@ -91,14 +91,14 @@ def test_scales_equal_the_official_ones(imagepg_golden, official_backbone):
 
 @pytest.mark.golden
 @pytest.mark.slow
-def test_grids_joined_in_a_batch_do_not_see_each_other_at_the_border(imagepg_golden, official_backbone):
+def test_grids_joined_in_a_batch_do_not_see_each_other_at_the_border(imagepg_golden, released_backbone):
     golden = imagepg_golden("sparse_border")
     coords = [torch.from_numpy(golden[f"voxel_coords{suffix}"]).int() for suffix in SUFFIXES]
     coords[1][:, 0] += 2  # two frames per copy
     features = torch.cat([torch.from_numpy(golden[f"voxel_features{suffix}"]) for suffix in SUFFIXES])
     voxels = SparseTensor(features, torch.cat(coords), VoxelGrid().sparse_shape_zyx, 4)
     with torch.no_grad():
-        result = official_backbone(voxels)
+        result = released_backbone(voxels)
     for copy in range(2):
         for name, tensor in (("x_conv4", result.scales["x_conv4"]), ("conv_out", result.out)):
             found, values = _sorted(tensor)

@@ -351,7 +351,7 @@ def test_loss_of_one_occupied_cell_by_hand():
 
 
 @pytest.mark.golden
-def test_loss_equals_the_official_one(imagepg_golden):
+def test_loss_equals_the_released_one(imagepg_golden):
     golden = imagepg_golden("mr_and_boxes")
     probability, target = (torch.from_numpy(golden[f"hmloss_{name}"]) for name in ("prob", "target"))
     assert occupancy_loss(probability, target).item() == pytest.approx(float(golden["hmloss"]), rel=1e-5)
@@ -369,7 +369,7 @@ def test_loss_equals_the_official_one(imagepg_golden):
         ("legacy", {"splat": "line", "layout": "wrapped"}),
     ],
 )
-def test_target_equals_the_official_one(imagepg_golden, name, options):
+def test_target_equals_the_released_one(imagepg_golden, name, options):
     inputs, golden = imagepg_golden("train_inputs"), imagepg_golden("train")
     # the released code pads every cloud by one point of zeros, and so marks the cell of the sensor, too
     sensor = torch.tensor([[0.0, 0, 0, 0], [1, 0, 0, 0]])

@@ -8,8 +8,7 @@ names, so that timm's weights load; only the block is written here, with the pub
 free.
 """
 
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -21,7 +20,7 @@ from timm.layers.patch_embed import PatchEmbed
 from timm.models.swin_transformer import PatchMerging, WindowAttention, window_partition, window_reverse
 from torch import Tensor, nn
 
-from fusion_models.imagepg.swin_weights import read_swin_weights, timm_layout
+from fusion_models.imagepg.swin_weights import read_swin_weights
 
 _MASKED = -100.0
 """Added to the attention logits of tokens that the cyclic shift made neighbours. Source: Swin, released
@@ -79,6 +78,7 @@ class ImageBackboneConfig:
     """Swin, neck and reduction; the defaults are those of imagepg.yaml."""
 
     swin: SwinConfig = field(default_factory=SwinConfig)
+    """The Swin Transformer."""
     neck_channels: int = 256
     """Channels of the neck. Source: NECK.OUT_CHANNELS."""
     channels: int = 64
@@ -285,31 +285,6 @@ class ImageBackbone(nn.Module):
         """
         maps = self.swin(images)
         return self.reduce(self.neck(maps)[0] if len(maps) > 1 else maps[0])
-
-
-def convert_official(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Return the `state_dict` of `ImageBackbone` from a checkpoint of the released ImagePG.
-
-    Only the entries `image_backbone.*` and `neck.*` are read.
-    """
-    start = "image_backbone."
-    swin = {name.removeprefix(start): value for name, value in state.items() if name.startswith(start)}
-    converted = {f"swin.{name}": value for name, value in timm_layout(swin).items()}
-    for name, value in state.items():
-        if name.startswith("neck."):
-            for pattern, replacement in _NECK_NAMES:
-                name = re.sub(pattern, replacement, name)
-            converted[name] = value
-    return converted
-
-
-_NECK_NAMES = (
-    (r"^neck\.conv_reduce\.", "reduce."),
-    (r"^neck\.lateral_convs\.(\d)\.", r"neck.laterals.\1."),
-    (r"^neck\.fpn_convs\.(\d)\.", r"neck.outputs.\1."),
-    (r"^(neck\..*)\.conv\.", r"\1.0."),
-    (r"^(neck\..*)\.bn\.", r"\1.1."),
-)
 
 
 def _conv_bn_relu(cin: int, cout: int, *, kernel: int, padding: int | None = None) -> nn.Sequential:

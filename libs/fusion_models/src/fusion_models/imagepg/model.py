@@ -69,7 +69,9 @@ class DetectorConfig:
     """The whole detector; the defaults are ImagePG's. Every part states the source of its numbers."""
 
     voxels: VoxelGrid = field(default_factory=VoxelGrid)
+    """What the detector sees, and how finely."""
     backbone: VoxelBackboneConfig = field(default_factory=VoxelBackboneConfig)
+    """Sparse 3D convolutions over the voxels."""
     copies_train: tuple[CloudCopy, ...] = TRAIN_COPIES
     """Copies of the cloud in training. A stage refines in the frame of each, in order, one more in the scene
     itself; empty for a single stage."""
@@ -82,9 +84,13 @@ class DetectorConfig:
     guidance: GuidanceFusionConfig = field(default_factory=GuidanceFusionConfig)
     """How it guides; unused without occupancy network."""
     bev: BevBackboneConfig = field(default_factory=BevBackboneConfig)
+    """2D convolutions over the guided map."""
     anchors: AnchorHeadConfig = field(default_factory=AnchorHeadConfig)
+    """Classes, their anchors and the losses of the proposal network."""
     train_proposals: ProposalConfig = field(default_factory=ProposalConfig)
+    """Proposals that the second stage samples from in training."""
     test_proposals: ProposalConfig = TEST_PROPOSALS
+    """Proposals that it refines in evaluation."""
     image: ImageBackboneConfig | None = field(default_factory=ImageBackboneConfig)
     """None: LiDAR only, and `roi.image_channels` must be None too. `with_image` sets all that belongs to
     it."""
@@ -92,6 +98,7 @@ class DetectorConfig:
     """Second stage; its weights are shared by all refinement stages. None: the proposals are the detections
     (SECOND)."""
     post: PostProcessConfig = field(default_factory=PostProcessConfig)
+    """Thresholds of the detections."""
 
     def __post_init__(self) -> None:
         self._check_image()

@@ -6,8 +6,7 @@ imagepg.yaml, BEV_HEATMAP_HEAD, and the released code.
 """
 
 import math
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -17,7 +16,6 @@ from sparseops import BatchVoxels, scatter_max, voxelize_batch
 from torch import Tensor, nn
 
 from fusion_models.detection.bev_backbone import BevBackbone, BevBackboneConfig
-from fusion_models.imagepg.deform_fusion import OFFICIAL_NAMES as _FUSION_NAMES
 from fusion_models.imagepg.deform_fusion import DeformAttnFusion, ImageView, project_rows
 from fusion_models.layers.losses import mean_over_ranks
 from fusion_models.layers.norms import BATCH_NORM_EPS, BATCH_NORM_MOMENTUM
@@ -302,29 +300,3 @@ def occupancy_loss(
     hit = (1 - probability).square() * probability.log()
     miss = (1 - target).pow(4) * probability.square() * (1 - probability).log()
     return -torch.where(occupied, hit, miss).sum() / mean_over_ranks(occupied.sum(), at_least=1.0)
-
-
-def convert_official(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Return the `state_dict` of `OccupancyNetwork` from the entries `bev_heatmap_head.*` of a checkpoint."""
-    converted = {}
-    for name, value in state.items():
-        if not name.startswith("bev_heatmap_head."):
-            continue
-        for pattern, replacement in _OFFICIAL_NAMES:
-            name = re.sub(pattern, replacement, name)
-        converted[name.removeprefix("bev_heatmap_head.")] = value
-    return converted
-
-
-_OFFICIAL_NAMES = (
-    *_FUSION_NAMES,
-    (r"\.pfn_layers\.(\d)\.linear\.", r".pillars.layers.\1."),
-    (r"\.pfn_layers\.(\d)\.norm\.", r".pillars.norms.\1."),
-    (r"\.deform_attn\.", ".fusion."),
-    # the released blocks start with a padding layer
-    (r"\.backbone_2d\.blocks\.(\d)\.(\d+)\.", lambda m: f".bev.blocks.{m[1]}.{int(m[2]) - 1}."),
-    (r"\.backbone_2d\.deblocks\.", ".bev.ups."),
-    (r"\.head\.(\d)\.", lambda m: f".head.{int(m[1]) + 3}."),
-    (r"\.shared_conv\.", ".head."),
-)
-"""Regular expressions and replacements, applied in this order."""
