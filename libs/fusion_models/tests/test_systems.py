@@ -6,6 +6,8 @@ import importlib
 import inspect
 import json
 import pkgutil
+import subprocess
+import sys
 from itertools import pairwise
 from pathlib import Path
 
@@ -50,6 +52,16 @@ def _undocumented(config, seen):
 
 def test_the_systems_are_found():
     assert {"imagepg", "sparse_beats_dense"} <= set(SYSTEMS)
+
+
+@pytest.mark.slow
+def test_importing_costs_no_more_than_it_must():
+    code = (
+        "import importlib, sys, fusion_models\nassert 'torch' not in sys.modules\n"
+        f"for name in {SYSTEMS}: importlib.import_module(f'fusion_models.{{name}}')\n"
+        "assert 'timm' not in sys.modules and 'torchvision' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_the_configuration_is_frozen_and_every_field_documented(system):

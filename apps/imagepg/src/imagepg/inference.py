@@ -9,7 +9,7 @@ import torch
 from datasets3d.frame import Frame
 from fusion3d_appkit.weights import Part
 from fusion_models.detection.batch import Batch, Detections, ImageInput, collate
-from fusion_models.imagepg.model import Detector, DetectorConfig
+from fusion_models.imagepg import Detector, DetectorConfig
 
 from imagepg.weights import WEIGHTS, without_pretrained
 

@@ -18,7 +18,8 @@ SUFFIXES = ("", "_1")
 
 def _small_backbone():
     torch.manual_seed(0)
-    return VoxelBackbone(VoxelBackboneConfig((4, 6, 8, 8), 10), sparse_shape_zyx=SMALL.sparse_shape_zyx)
+    config, shape = VoxelBackboneConfig((4, 6, 8, 8), 10), SMALL.sparse_shape_zyx
+    return VoxelBackbone(config, sparse_shape_zyx=shape, point_features=4)
 
 
 def _cloud(count, batch_size=2):
@@ -40,7 +41,8 @@ def _sorted(tensor):
 
 @pytest.fixture(scope="module")
 def released_backbone(imagepg_golden, seeded_imagepg_state):
-    backbone = VoxelBackbone(VoxelBackboneConfig(), sparse_shape_zyx=VoxelGrid().sparse_shape_zyx).eval()
+    shape = VoxelGrid().sparse_shape_zyx
+    backbone = VoxelBackbone(VoxelBackboneConfig(), sparse_shape_zyx=shape, point_features=4).eval()
     state = convert_released(seeded_imagepg_state(imagepg_golden("eval_batched")["gain_json"]))
     names = {name: state["backbone." + name] for name in backbone.state_dict() if "tracked" not in name}
     backbone.load_state_dict(names, strict=False)
@@ -111,7 +113,7 @@ def test_grids_joined_in_a_batch_do_not_see_each_other_at_the_border(imagepg_gol
 
 def test_released_grid_has_the_shapes_of_the_paper():
     assert VoxelGrid().sparse_shape_zyx == (81, 1600, 1408)
-    backbone = VoxelBackbone(VoxelBackboneConfig(), sparse_shape_zyx=(81, 1600, 1408))
+    backbone = VoxelBackbone(VoxelBackboneConfig(), sparse_shape_zyx=(81, 1600, 1408), point_features=4)
     assert backbone.out_shape_zyx == (4, 200, 176) and backbone.bev_channels == 512
     assert sum(p.numel() for p in backbone.parameters()) == 997_248
 

@@ -21,7 +21,7 @@ from fusion_models.detection.cloud_copies import (
 )
 from fusion_models.detection.post_process import PostProcessConfig, post_process
 from fusion_models.detection.voxel_backbone import bev_map
-from fusion_models.imagepg.model import Detector, DetectorConfig
+from fusion_models.imagepg import Detector, DetectorConfig
 from fusion_models.imagepg.weights import load_released
 from sparseops import voxelize_batch
 

@@ -18,8 +18,8 @@ from fusion_models.detection.box_losses import direction_bins
 from fusion_models.detection.cloud_copies import TRAIN_COPIES
 from fusion_models.detection.proposals import Proposals
 from fusion_models.detection.roi_targets import collect_targets, match_rois
+from fusion_models.imagepg import Detector, DetectorConfig
 from fusion_models.imagepg import model as imagepg
-from fusion_models.imagepg.model import Detector, DetectorConfig
 from fusion_models.imagepg.occupancy import occupancy_loss, occupancy_target, occupied_cells
 from fusion_models.imagepg.roi_losses import point_labels, point_loss
 from fusion_models.imagepg.weights import convert_released, load_released

@@ -7,12 +7,11 @@ import torch
 import torch.nn.functional as F
 from fusion_models.imagepg.image_backbone import (
     ImageBackbone,
-    ImageBackboneConfig,
     SwinBackbone,
-    SwinConfig,
     TopDownNeck,
     shift_mask,
 )
+from fusion_models.imagepg.image_config import ImageBackboneConfig, SwinConfig
 from fusion_models.imagepg.weights import convert_released
 
 MEAN, STD = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])

@@ -6,7 +6,8 @@ import torch
 from fusion_models.detection.roi_targets import sample_rois
 from fusion_models.detection.voxel_backbone import VoxelGrid
 from fusion_models.detection.voxel_pool import VoxelPoolConfig
-from fusion_models.imagepg.image_backbone import ImageBackbone, ImageBackboneConfig, SwinConfig
+from fusion_models.imagepg.image_backbone import ImageBackbone
+from fusion_models.imagepg.image_config import ImageBackboneConfig, SwinConfig
 from fusion_models.imagepg.point_generator import GeneratorConfig
 from fusion_models.imagepg.pointnet2 import SetAbstractionConfig
 from fusion_models.imagepg.roi_head import RoiHead, RoiHeadConfig

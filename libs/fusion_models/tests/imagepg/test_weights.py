@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from fusion_models.imagepg.model import Detector, DetectorConfig
+from fusion_models.imagepg import Detector, DetectorConfig
 from fusion_models.imagepg.variants import pg_rcnn, with_image
 from fusion_models.imagepg.weights import convert_released, load_released
 from fusion_models.weights import save_weights
