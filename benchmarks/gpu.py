@@ -342,7 +342,7 @@ def make_batch(torch, *, frames: int, points: int):
 
 def time_detector(torch) -> Row:
     """ImagePG's detector: a training step, a prediction, the peak memory."""
-    from fusion_models.imagepg.model import Detector, DetectorConfig
+    from fusion_models.imagepg import Detector, DetectorConfig
 
     model = Detector(DetectorConfig()).cuda()
     batch = make_batch(torch, frames=2, points=20_000).to("cuda")

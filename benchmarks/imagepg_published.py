@@ -29,7 +29,7 @@ from datasets3d.frame import Frame
 from datasets3d.kitti import KittiDataset
 from fusion3d_appkit.record import write_record
 from fusion_models.detection.batch import Batch, ImageInput, collate
-from fusion_models.imagepg.model import Detector, DetectorConfig
+from fusion_models.imagepg import Detector, DetectorConfig
 from geom3d import boxes
 from torch import nn
 

@@ -39,10 +39,9 @@ from fusion_models.detection.post_process import PostProcessConfig
 from fusion_models.detection.proposals import ProposalConfig
 from fusion_models.detection.voxel_backbone import VoxelBackboneConfig, VoxelGrid
 from fusion_models.detection.voxel_pool import VoxelPoolConfig
-from fusion_models.imagepg import variants
+from fusion_models.imagepg import Detector, DetectorConfig, DetectorOutputs, variants
 from fusion_models.imagepg.guidance import GuidanceFusionConfig
-from fusion_models.imagepg.image_backbone import ImageBackboneConfig, SwinConfig
-from fusion_models.imagepg.model import Detector, DetectorConfig, DetectorOutputs
+from fusion_models.imagepg.image_config import ImageBackboneConfig, SwinConfig
 from fusion_models.imagepg.occupancy import OccupancyConfig
 from fusion_models.imagepg.point_generator import GeneratorConfig
 from fusion_models.imagepg.pointnet2 import SetAbstractionConfig

@@ -5,8 +5,7 @@ import pytest
 import torch
 from fusion3d_appkit.cli import AppParser, plain_defaults
 from fusion3d_appkit.commands import config_file
-from fusion_models.imagepg import variants
-from fusion_models.imagepg.model import Detector, DetectorConfig
+from fusion_models.imagepg import Detector, DetectorConfig, variants
 from imagepg import demo
 from imagepg.data import KittiData
 from imagepg.task import DetectionTask

@@ -16,7 +16,7 @@ from datasets3d.prepare import cut_objects
 from datasets3d.surfaces import ObjectShapes
 from fusion3d_appkit.sampling import Draw
 from fusion_models.detection.batch import ImageInput, collate
-from fusion_models.imagepg.model import DetectorConfig
+from fusion_models.imagepg import DetectorConfig
 from imagepg.data import DetectionFrames, KittiData, TrainingConfig
 from PIL import Image
 

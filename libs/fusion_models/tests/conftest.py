@@ -41,7 +41,7 @@ def sparse_beats_dense_golden() -> Path:
 
 @pytest.fixture(scope="session")
 def seeded_weights():
-    """The module with the rule that fills weights from their official names."""
+    """The module with the rule that fills weights from their released names."""
     spec = importlib.util.spec_from_file_location("seeded_weights", _golden_root() / "seeded_weights.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
@@ -50,7 +50,7 @@ def seeded_weights():
 
 @pytest.fixture(scope="session")
 def seeded_imagepg_state(seeded_weights) -> Callable[[np.ndarray], dict[str, torch.Tensor]]:
-    """The official ImagePG state dict, filled by rule; called with the `gain_json` of a golden file."""
+    """The released ImagePG state dict, filled by rule; called with the `gain_json` of a golden file."""
     manifest = json.loads((Path(__file__).parent / "golden" / "imagepg_state_dict.json").read_text())
 
     def fill(gain_json: np.ndarray) -> dict[str, torch.Tensor]:

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 import torch
 from fusion_models.imagepg import Detector, DetectorConfig
-from fusion_models.imagepg.image_backbone import ImageBackboneConfig
+from fusion_models.imagepg.image_config import ImageBackboneConfig
 from fusion_models.imagepg.variants import pg_rcnn, second, voxel_rcnn, with_image
 
 README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")

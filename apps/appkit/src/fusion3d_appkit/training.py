@@ -11,7 +11,7 @@ from typing import Any
 import lightning.pytorch as pl
 from lightning.pytorch.cli import SaveConfigCallback
 
-from fusion3d_appkit.checkpoints import last_checkpoint, read_checkpoint
+from fusion3d_appkit.checkpoints import last_checkpoint
 from fusion3d_appkit.cli import AppCLI
 from fusion3d_appkit.weights import WeightFiles
 
@@ -111,6 +111,8 @@ class TrainingApp:
         newest = last_checkpoint(run_dir)
         if newest is None:
             return []
+        from fusion_models.weights import read_checkpoint
+
         read_checkpoint(newest)
         print(f"resuming from {newest} (start afresh with --ckpt_path none)")  # noqa: T201
         return ["--ckpt_path", str(newest)]

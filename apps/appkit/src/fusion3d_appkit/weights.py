@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fusion3d_appkit.checkpoints import read_checkpoint
-
 if TYPE_CHECKING:
     from torch import nn
 
@@ -45,11 +43,11 @@ class WeightFiles:
         """Return whether a file holds a trainer's state (`fit`), False if it holds weights alone.
 
         Raises:
-            FileNotFoundError, ValueError: See `fusion3d_appkit.checkpoints.read_checkpoint`.
+            FileNotFoundError, ValueError: See `fusion_models.weights.read_checkpoint`.
         """
         if path.suffix == ".safetensors":
             return False
-        return OWN in read_checkpoint(path, entries=(OWN, self.released))
+        return OWN in self._read(path)
 
     def load(self, model: nn.Module, path: Path) -> None:
         """Read the weights of a file into a model; all of the model's must be there, in its shapes.
@@ -65,7 +63,7 @@ class WeightFiles:
 
             load_weights(model, path)
             return
-        content = read_checkpoint(path, entries=(OWN, self.released))
+        content = self._read(path)
         if OWN in content:
             self._load_own(model, content[OWN], source=path)
             return
@@ -73,6 +71,11 @@ class WeightFiles:
             self.load_released(model, content[self.released])
         except ValueError as error:
             raise ValueError(f"weights {path}: {error}") from error
+
+    def _read(self, path: Path) -> dict[str, Any]:
+        from fusion_models.weights import read_checkpoint
+
+        return read_checkpoint(path, entries=(OWN, self.released))
 
     def _load_own(self, model: nn.Module, state: Mapping[str, Any], *, source: Path) -> None:
         try:
@@ -93,7 +96,7 @@ class WeightFiles:
             config: YAML of a run or of `configs/`, taken instead.
 
         Raises:
-            FileNotFoundError, ValueError: See `fusion3d_appkit.checkpoints.read_checkpoint`; also if the file
+            FileNotFoundError, ValueError: See `fusion_models.weights.read_checkpoint`; also if the file
                 is another app's, or holds no configuration and none is given.
         """
         from jsonargparse import ArgumentParser
@@ -112,7 +115,7 @@ class WeightFiles:
             raise ValueError(
                 f"weights {path}: safetensors hold no configuration; name that of the run, config.yaml"
             )
-        content = read_checkpoint(path, entries=(OWN, self.released))
+        content = self._read(path)
         if self.released in content:
             return {}
         if any(part.entry not in content for part in parts.values()):

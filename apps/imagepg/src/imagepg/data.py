@@ -18,7 +18,7 @@ from datasets3d.kitti import KITTI_CLASSES, KittiDataset
 from datasets3d.surfaces import ObjectShapes, add_dense_points
 from fusion3d_appkit.sampling import Draw, EpochSampler
 from fusion_models.detection.batch import Batch, ImageInput, collate
-from fusion_models.imagepg.model import DetectorConfig
+from fusion_models.imagepg import DetectorConfig
 from torch.utils.data import DataLoader, Dataset
 
 

@@ -9,7 +9,7 @@ import torch
 from datasets3d.frame import Frame
 from fusion3d_appkit.weights import Part
 from fusion_models.detection.batch import Batch, Detections, ImageInput, collate
-from fusion_models.imagepg.model import Detector, DetectorConfig
+from fusion_models.imagepg import Detector, DetectorConfig
 
 from imagepg.weights import WEIGHTS, without_pretrained
 
@@ -46,7 +46,7 @@ def load_detector(path: Path, *, config: Path | None = None) -> LoadedDetector:
         config: YAML of a run or of `configs/`, taken instead.
 
     Raises:
-        FileNotFoundError, ValueError: See `fusion3d_appkit.checkpoints.read_checkpoint`; also if the file is
+        FileNotFoundError, ValueError: See `fusion_models.weights.read_checkpoint`; also if the file is
         another app's, or holds no configuration and none is given, or does not fit the configuration.
     """
     plain = WEIGHTS.configuration(path, PARTS, config=config)

@@ -14,7 +14,7 @@ from evaluators.kitti import KittiResult
 from fusion3d_appkit.optim import OneCycleConfig, adam_onecycle
 from fusion_models.detection.anchor_head import AnchorLosses
 from fusion_models.detection.batch import Batch
-from fusion_models.imagepg.model import Detector, DetectorConfig, DetectorLosses
+from fusion_models.imagepg import Detector, DetectorConfig, DetectorLosses
 from fusion_models.imagepg.roi_losses import RoiLosses
 from fusion_models.weights import save_weights
 

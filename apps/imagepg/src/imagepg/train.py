@@ -6,7 +6,7 @@ from pathlib import Path
 
 from fusion3d_appkit.cli import plain_defaults
 from fusion3d_appkit.training import TrainingApp
-from fusion_models.imagepg.model import DetectorConfig
+from fusion_models.imagepg import DetectorConfig
 
 from imagepg.data import KittiData
 from imagepg.task import DetectionTask

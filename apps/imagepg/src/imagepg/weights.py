@@ -5,10 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 from fusion3d_appkit.weights import WeightFiles
-from fusion_models.imagepg.model import DetectorConfig
-from fusion_models.weights import load_official
+from fusion_models.imagepg import RELEASED_ENTRY, DetectorConfig, load_released
 
-WEIGHTS = WeightFiles(app="imagepg", prefix="detector.", released="model_state", load_released=load_official)
+WEIGHTS = WeightFiles(app="imagepg", prefix="detector.", released=RELEASED_ENTRY, load_released=load_released)
 
 
 def without_pretrained(config: DetectorConfig) -> DetectorConfig:

@@ -126,11 +126,9 @@ def _python(path: str) -> nn.Module:
 
 
 def _load(model: nn.Module, path: Path) -> None:
-    from fusion3d_appkit.checkpoints import read_checkpoint
+    from fusion_models.weights import load_weights, read_checkpoint
 
     if path.suffix == ".safetensors":
-        from fusion_models.weights import load_weights
-
         load_weights(model, path)
         return
     content = read_checkpoint(path, entries=("state_dict", "model", *list(model.state_dict())[:1]))

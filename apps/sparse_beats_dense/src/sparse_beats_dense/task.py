@@ -42,7 +42,7 @@ class DepthTask(pl.LightningModule):
         self,
         network: SparseBeatsDenseConfig = SparseBeatsDenseConfig(),  # noqa: B008  (frozen)
         optim: CosineConfig = PUBLISHED_OPTIMISER,
-        reduction: Reduction = "official",
+        reduction: Reduction = "released",
         weights: str | None = None,
         write_depths: bool = True,
     ) -> None:

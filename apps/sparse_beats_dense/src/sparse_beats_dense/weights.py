@@ -7,11 +7,15 @@ from typing import NamedTuple
 
 from datasets3d.depth import DepthReading
 from fusion3d_appkit.weights import Part, WeightFiles
-from fusion_models.sparse_beats_dense.model import SparseBeatsDense, SparseBeatsDenseConfig
-from fusion_models.sparse_beats_dense.weights import load_network
+from fusion_models.sparse_beats_dense import (
+    RELEASED_ENTRY,
+    SparseBeatsDense,
+    SparseBeatsDenseConfig,
+    load_released,
+)
 
 WEIGHTS = WeightFiles(
-    app="sparse_beats_dense", prefix="network.", released="network", load_released=load_network
+    app="sparse_beats_dense", prefix="network.", released=RELEASED_ENTRY, load_released=load_released
 )
 PARTS = {
     "network": Part(SparseBeatsDenseConfig, entry="network_config", option="model.network"),

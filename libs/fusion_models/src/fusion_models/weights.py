@@ -1,43 +1,23 @@
-"""Weights on disk: safetensors of our own, and the checkpoints that the models' authors released."""
+"""Weights on disk: safetensors of our own, and checkpoints of whoever wrote them.
+
+Nothing here knows a system. What the authors of a system released is read by `read_checkpoint`, its names are
+turned into ours by `renamed` with the table of that system (`imagepg/weights.py`), and `load_state` puts the
+result into the model.
+"""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any
 
 import torch
 from safetensors.torch import load_file, save_file
-from sparseops import weight_from_spconv
 from torch import Tensor, nn
 
-from fusion_models.imagepg import guidance, image_backbone, occupancy, roi_head
+Renaming = tuple[str, str | Callable[[re.Match[str]], str]]
+"""A regular expression and what takes the place of every match, as `re.sub` has it."""
 
-_KERNEL_EDGE = 3
-"""Longest edge of a sparse kernel of the family; a first axis longer than that is the output channels."""
-
-_OWN_NAMES = (
-    (re.compile(r"^backbone_3d\."), "backbone."),
-    (re.compile(r"^backbone_2d\.deblocks\."), "bev.ups."),
-    (re.compile(r"^dense_head\.conv_cls\."), "anchors.classes."),
-    (re.compile(r"^dense_head\.conv_box\."), "anchors.boxes."),
-    (re.compile(r"^dense_head\.conv_dir_cls\."), "anchors.directions."),
-)
-_BEV_BLOCK = re.compile(r"^backbone_2d\.blocks\.(\d+)\.(\d+)\.")
-_PARTS = (
-    ("image.", ("image_backbone.", "neck."), image_backbone.convert_official),
-    ("roi.", ("roi_head.",), roi_head.convert_official),
-    ("occupancy.", ("bev_heatmap_head.",), occupancy.convert_official),
-    ("guidance.", ("backbone_2d.bev_fuse_blocks.", "backbone_2d.ADF_blocks."), guidance.convert_official),
-)
-"""Where a part sits in the detector, the prefixes of its released names, and its converter."""
-
-
-class OfficialWeights(NamedTuple):
-    """A released state dict in the names and layouts of `imagepg.Detector`."""
-
-    state: dict[str, Tensor]
-    left_out: tuple[str, ...]
-    """Released names without a counterpart here (the step counter)."""
+_SUFFIXES = (".ckpt", ".pth", ".pt", ".safetensors")
 
 
 def save_weights(model: nn.Module, path: Path) -> None:
@@ -51,68 +31,71 @@ def load_weights(model: nn.Module, path: Path) -> None:
     """Read a file of `save_weights` into a model.
 
     Raises:
-        FileNotFoundError: There is no such file.
-        ValueError: Names or shapes differ from the model's.
+        FileNotFoundError: There is no such file; the message lists the checkpoints beside it.
+        ValueError: The file is damaged, or names or shapes differ from the model's.
     """
-    if not path.is_file():
-        raise FileNotFoundError(f"load_weights: no file {path}; expected safetensors written by save_weights")
-    load_state(model, load_file(path), source=str(path))
+    load_state(model, read_checkpoint(path, entries=()), source=str(path))
 
 
-def read_official(path: Path) -> dict[str, Tensor]:
-    """Return the `model_state` of a released checkpoint; only tensors and plain containers are unpickled.
+def read_checkpoint(path: str | Path, *, entries: Sequence[str] = ("state_dict",)) -> dict[str, Any]:
+    """Return the content of a checkpoint, on the CPU; no code of the file is run.
+
+    Args:
+        path: Safetensors by their suffix, else a file of `torch.save` from which only tensors and plain
+            containers are unpickled.
+        entries: One of these must hold a tensor or a mapping; the default is what a trainer's checkpoint has.
+            Empty: any dictionary will do.
 
     Raises:
-        FileNotFoundError: There is no such file.
-        ValueError: The file has no `model_state`.
+        FileNotFoundError: There is no such file; the message lists the checkpoints beside it.
+        ValueError: The file is truncated, not a checkpoint, holds objects that would need code to be run, or
+            has none of the entries.
     """
+    path = Path(path)
     if not path.is_file():
-        raise FileNotFoundError(f"read_official: no file {path}; expected a checkpoint (.pth) of the authors")
-    checkpoint = torch.load(path, map_location="cpu", weights_only=True)
-    if not isinstance(checkpoint, Mapping) or "model_state" not in checkpoint:
+        raise FileNotFoundError(f"checkpoint {path}: no such file; {_beside(path)}")
+    try:
+        safe = path.suffix == ".safetensors"
+        content = load_file(path) if safe else torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:
+        reason = str(error).splitlines()[0][:160] if str(error) else type(error).__name__
         raise ValueError(
-            f"read_official: {path} has no 'model_state'; use load_weights for safetensors of this package"
+            f"checkpoint {path}: cannot be read ({reason}); it is truncated, corrupt, or holds more than "
+            "tensors and plain values; take an older one or fetch it again"
+        ) from error
+    if not isinstance(content, dict):
+        raise ValueError(f"checkpoint {path}: expected a dictionary, found {type(content).__name__}")
+    if entries and not any(isinstance(content.get(entry), (Mapping, Tensor)) for entry in entries):
+        raise ValueError(
+            f"checkpoint {path}: expected a checkpoint with the entry {' or '.join(map(repr, entries))}, "
+            f"found none of the entries, but {sorted(map(str, content))[:5]}"
         )
-    return dict(checkpoint["model_state"])
+    return content
 
 
-def convert_official(state: Mapping[str, Tensor]) -> OfficialWeights:
-    """Return a released state dict in the names of `imagepg.Detector`.
+def _beside(path: Path) -> str:
+    files = path.parent.iterdir() if path.parent.is_dir() else ()
+    names = sorted(file.name for file in files if file.suffix in _SUFFIXES)
+    return f"in that folder are {', '.join(names)}" if names else "there is no checkpoint in that folder"
 
-    Sparse kernels may come as [out, kz, ky, kx, in] (spconv 2) or [kz, ky, kx, in, out] (spconv 1). The
-    converted state may hold parts a given detector lacks (the image branch, the occupancy network).
+
+def renamed(state: Mapping[str, Tensor], table: Sequence[Renaming]) -> dict[str, Tensor]:
+    r"""Return a state dict under the names that a table makes of those it has.
+
+    Args:
+        table: Applied to every name, one row after the other, each to what the rows before have made of it.
+
+    Example:
+        >>> sorted(renamed({"cls.weight": torch.zeros(1), "step": torch.zeros(1)}, [(r"^cls\.", "head.")]))
+        ['head.weight', 'step']
     """
-    converted: dict[str, Tensor] = {}
-    for prefix, released, convert in _PARTS:
-        part = {name: value for name, value in state.items() if name.startswith(released)}
-        converted |= {prefix + name: value for name, value in convert(part).items()}
-    left_out = []
-    for name, value in state.items():
-        if any(name.startswith(released) for _, released, _ in _PARTS):
-            continue
-        own = _own_name(name)
-        if own is None:
-            left_out.append(name)
-        else:
-            converted[own] = _sparse_kernel(value) if value.ndim == 5 else value
-    return OfficialWeights(converted, tuple(left_out))
+    return {_renamed(name, table): value for name, value in state.items()}
 
 
-def load_official(model: nn.Module, state: Mapping[str, Tensor]) -> tuple[str, ...]:
-    """Load a released state dict (see `read_official`) into an `imagepg.Detector`; return the names left out.
-
-    Entries of an image branch the detector does not have are left out, too. The detector's own entries must
-    all be present, batch counters (`num_batches_tracked`) excepted.
-
-    Raises:
-        ValueError: An entry is missing or has another shape.
-    """
-    converted = convert_official(state)
-    own = model.state_dict()
-    known = {name: value for name, value in converted.state.items() if name in own}
-    counters = {name: value for name, value in own.items() if name.endswith("num_batches_tracked")}
-    load_state(model, counters | known, source="the released state dict")
-    return (*converted.left_out, *(name for name in converted.state if name not in own))
+def _renamed(name: str, table: Sequence[Renaming]) -> str:
+    for pattern, replacement in table:
+        name = re.sub(pattern, replacement, name)
+    return name
 
 
 def load_state(model: nn.Module, state: Mapping[str, Tensor], *, source: str) -> None:
@@ -138,18 +121,3 @@ def load_state(model: nn.Module, state: Mapping[str, Tensor], *, source: str) ->
                 "build the model with the configuration the weights were made with"
             )
     model.load_state_dict(dict(state))
-
-
-def _own_name(name: str) -> str | None:
-    block = _BEV_BLOCK.match(name)
-    if block:
-        # the released blocks start with a padding layer, so every index is one higher
-        return _BEV_BLOCK.sub(f"bev.blocks.{block[1]}.{int(block[2]) - 1}.", name)
-    for pattern, replacement in _OWN_NAMES:
-        if pattern.match(name):
-            return pattern.sub(replacement, name)
-    return None
-
-
-def _sparse_kernel(value: Tensor) -> Tensor:
-    return value if value.shape[0] <= _KERNEL_EDGE else weight_from_spconv(value)

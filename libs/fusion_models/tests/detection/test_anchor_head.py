@@ -106,7 +106,7 @@ def test_heading_takes_the_half_circle_of_its_bin(direction, expected):
 
 
 @pytest.mark.golden
-def test_decoded_boxes_equal_the_official_ones(imagepg_golden):
+def test_decoded_boxes_equal_the_released_ones(imagepg_golden):
     golden = imagepg_golden("eval_batched")
     head = AnchorHead(1, CONFIG, bounds=(0.0, -40.0, -3.0, 70.4, 40.0, 1.0), map_size_yx=(200, 176))
     maps = {name: torch.zeros(2, size, 200, 176) for name, size in (("dense_box", 42), ("dense_dir", 12))}

@@ -31,7 +31,7 @@ def _boxes(*rows):
 
 
 @pytest.mark.golden
-def test_anchors_equal_the_official_ones(kitti_grid, imagepg_golden):
+def test_anchors_equal_the_released_ones(kitti_grid, imagepg_golden):
     every = kitti_grid.reshape(-1, 7)[::211]
     np.testing.assert_allclose(
         every, imagepg_golden("eval_batched")["anchors_every211"], rtol=1e-5, atol=2e-5
@@ -39,7 +39,7 @@ def test_anchors_equal_the_official_ones(kitti_grid, imagepg_golden):
 
 
 @pytest.mark.golden
-def test_targets_equal_the_official_ones(kitti_grid, imagepg_golden):
+def test_targets_equal_the_released_ones(kitti_grid, imagepg_golden):
     inputs, golden = imagepg_golden("train_inputs"), imagepg_golden("train")
     gt = torch.from_numpy(inputs["batch_gt_boxes"])
     targets = assign_anchors(kitti_grid, gt[..., :7], gt[..., 7].long(), classes=KITTI_ANCHORS)

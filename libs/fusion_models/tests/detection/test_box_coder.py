@@ -20,7 +20,7 @@ def test_decoding_undoes_encoding(count, seed):
     torch.testing.assert_close(decode_boxes(encode_boxes(boxes, anchors), anchors), boxes)
 
 
-def test_codes_equal_the_official_coder():
+def test_codes_equal_the_released_coder():
     box, anchor = torch.from_numpy(GOLDEN["coder_box"]), torch.from_numpy(GOLDEN["coder_anchor"])
     codes = encode_boxes(box, anchor)
     np.testing.assert_allclose(codes, GOLDEN["coder_encoding"], rtol=1e-5, atol=1e-5)

@@ -15,7 +15,7 @@ from fusion_models.detection.cloud_copies import (
 )
 from fusion_models.detection.voxel_backbone import VoxelBackbone, VoxelBackboneConfig, VoxelGrid
 from fusion_models.imagepg.deform_fusion import ImageView, project_rows
-from fusion_models.weights import convert_official
+from fusion_models.imagepg.weights import convert_released
 from sparseops import SparseTensor
 
 BOUNDS = (0.0, -4.0, -3.0, 8.0, 4.0, 1.0)
@@ -218,8 +218,9 @@ def test_augmented_points_project_as_released(golden, name):
 def test_copies_in_one_batch_do_not_see_each_other(imagepg_golden, seeded_imagepg_state):
     golden = imagepg_golden("sparse_border")
     state = seeded_imagepg_state(imagepg_golden("eval_batched")["gain_json"])
-    own = {n.removeprefix("backbone."): v for n, v in convert_official(state).state.items()}
-    backbone = VoxelBackbone(VoxelBackboneConfig(), sparse_shape_zyx=VoxelGrid().sparse_shape_zyx).eval()
+    own = {n.removeprefix("backbone."): v for n, v in convert_released(state).items()}
+    shape = VoxelGrid().sparse_shape_zyx
+    backbone = VoxelBackbone(VoxelBackboneConfig(), sparse_shape_zyx=shape, point_features=4).eval()
     backbone.load_state_dict({name: own.get(name, value) for name, value in backbone.state_dict().items()})
     coords, features = [], []
     for t, suffix in enumerate(("", "_1")):
@@ -227,7 +228,6 @@ def test_copies_in_one_batch_do_not_see_each_other(imagepg_golden, seeded_imagep
         part[:, 0] += 2 * t
         coords.append(part)
         features.append(torch.from_numpy(golden[f"voxel_features{suffix}"]))
-    shape = VoxelGrid().sparse_shape_zyx
     with torch.no_grad():
         joined = backbone(SparseTensor(torch.cat(features), torch.cat(coords), shape, 4))
     for name, tensor in (*joined.scales.items(), ("conv_out", joined.out)):

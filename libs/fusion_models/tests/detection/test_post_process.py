@@ -12,7 +12,7 @@ def _tensors(*names):
     return [torch.from_numpy(GOLDEN[name]) for name in names]
 
 
-def test_detections_equal_the_official_ones():
+def test_detections_equal_the_released_ones():
     boxes, logits, labels = _tensors("post_boxes", "post_logits", "post_labels_in")
     found = post_process(boxes, logits[..., 0], labels.long(), config=PostProcessConfig())
     for frame in range(2):
@@ -31,7 +31,7 @@ def test_a_low_score_threshold_shows_what_suppression_alone_keeps():
 
 
 @pytest.mark.golden
-def test_voted_boxes_become_the_official_detections(imagepg_golden):
+def test_voted_boxes_become_the_released_detections(imagepg_golden):
     golden = imagepg_golden("eval_batched")
     boxes, logits = torch.from_numpy(golden["voted_boxes"]), torch.from_numpy(golden["voted_logits"])
     labels = torch.from_numpy(golden["proposals_roi_labels"]).long()

@@ -23,15 +23,15 @@ def _proposals(config):
     return suppress(boxes.gather(1, order[..., None].expand(-1, -1, 7)), scores, labels, config=config)
 
 
-def test_test_proposals_equal_the_official_ones():
+def test_test_proposals_equal_the_released_ones():
     proposals = _proposals(TEST_PROPOSALS)
     np.testing.assert_allclose(proposals.scores, GOLDEN["prop_test_roi_scores"], rtol=1e-6)
     np.testing.assert_allclose(proposals.boxes, GOLDEN["prop_test_rois"], rtol=1e-6)
     np.testing.assert_array_equal(proposals.labels, GOLDEN["prop_test_roi_labels"])
 
 
-def test_train_proposals_equal_the_official_ones_but_for_a_box_at_the_threshold():
-    # the official overlap has a slack of 1 cm at the corners; ours is exact: one pair of 0.79994 lies between
+def test_train_proposals_equal_the_released_ones_but_for_a_box_at_the_threshold():
+    # the released overlap has a slack of 1 cm at the corners; ours is exact: one pair of 0.79994 lies between
     proposals = _proposals(ProposalConfig(post_max=513))
     at_the_threshold = 0
     for frame in range(2):

@@ -19,7 +19,7 @@ def test_offsets_are_along_the_axes_of_the_roi_and_the_heading_adds_up():
 
 @pytest.mark.golden
 @pytest.mark.parametrize("stage", range(6))
-def test_decoding_equals_the_official_one(imagepg_golden, stage):
+def test_decoding_equals_the_released_one(imagepg_golden, stage):
     golden = imagepg_golden("eval_batched")
     codes = torch.from_numpy(golden[f"stage{stage}_rcnn_reg"])
     rois = torch.from_numpy(golden[f"stage{stage}_rois_frame_t"]).flatten(0, 1)

@@ -32,7 +32,7 @@ def _stage_inputs(golden, inputs, stage):
 
 @pytest.mark.golden
 @pytest.mark.parametrize("stage", range(4))
-def test_targets_equal_the_official_ones_given_the_sample(imagepg_golden, stage):
+def test_targets_equal_the_released_ones_given_the_sample(imagepg_golden, stage):
     golden, inputs = imagepg_golden("train"), imagepg_golden("train_inputs")
     labels, scores = _stage_inputs(golden, inputs, stage)
     boxes = torch.from_numpy(golden[f"stage{stage}_gt_boxes"])
@@ -45,7 +45,7 @@ def test_targets_equal_the_official_ones_given_the_sample(imagepg_golden, stage)
     for b in range(2):
         known = _tensor(golden[f"stage{stage}_max_iou_all_rois_f{b}"])
         excess = known[index[b]] - ious[b, index[b]]
-        # the official overlap counts corners up to 1 cm outside the other box, so it is too large
+        # the released overlap counts corners up to 1 cm outside the other box, so it is too large
         assert excess.min() > -1e-4 and excess.max() < 0.025 and excess.median() < 1e-3
         ious[b] = known
     targets = collect_targets(
@@ -62,15 +62,15 @@ def test_targets_equal_the_official_ones_given_the_sample(imagepg_golden, stage)
 
 @pytest.mark.golden
 @pytest.mark.parametrize("frame", range(2))
-def test_the_official_first_sample_is_one_that_could_be_drawn_here(imagepg_golden, frame):
+def test_the_released_first_sample_is_one_that_could_be_drawn_here(imagepg_golden, frame):
     golden, inputs = imagepg_golden("train"), imagepg_golden("train_inputs")
     ious = golden[f"stage0_max_iou_all_rois_f{frame}"]
-    official = golden[f"stage0_sampled_index_f{frame}"]
+    released = golden[f"stage0_sampled_index_f{frame}"]
     limit = np.array(CONFIG.box_foreground_iou)[inputs["given_roi_labels"][frame] - 1]
     config = RoiTargetConfig(rois_per_frame=24)
     ours = choose_rois(ious, limit, limit, config, seed=0)
     kind = np.where(ious >= limit, 2, np.where(ious >= 0.1, 1, 0))
-    assert kind[ours].tolist() == kind[official].tolist()
+    assert kind[ours].tolist() == kind[released].tolist()
 
 
 def _kinds(ious, *, count=10, **changes):

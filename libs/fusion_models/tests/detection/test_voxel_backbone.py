@@ -9,7 +9,7 @@ from fusion_models.detection.voxel_backbone import (
     encode_voxels,
     out_shape,
 )
-from fusion_models.weights import convert_official
+from fusion_models.imagepg.weights import convert_released
 from sparseops import SparseTensor
 
 SMALL = VoxelGrid(size=(0.2, 0.2, 0.1), bounds=(0.0, -3.2, -2.0, 6.4, 3.2, 1.0), max_points=2)
@@ -18,7 +18,8 @@ SUFFIXES = ("", "_1")
 
 def _small_backbone():
     torch.manual_seed(0)
-    return VoxelBackbone(VoxelBackboneConfig((4, 6, 8, 8), 10), sparse_shape_zyx=SMALL.sparse_shape_zyx)
+    config, shape = VoxelBackboneConfig((4, 6, 8, 8), 10), SMALL.sparse_shape_zyx
+    return VoxelBackbone(config, sparse_shape_zyx=shape, point_features=4)
 
 
 def _cloud(count, batch_size=2):
@@ -39,16 +40,17 @@ def _sorted(tensor):
 
 
 @pytest.fixture(scope="module")
-def official_backbone(imagepg_golden, seeded_imagepg_state):
-    backbone = VoxelBackbone(VoxelBackboneConfig(), sparse_shape_zyx=VoxelGrid().sparse_shape_zyx).eval()
-    state = convert_official(seeded_imagepg_state(imagepg_golden("eval_batched")["gain_json"])).state
+def released_backbone(imagepg_golden, seeded_imagepg_state):
+    shape = VoxelGrid().sparse_shape_zyx
+    backbone = VoxelBackbone(VoxelBackboneConfig(), sparse_shape_zyx=shape, point_features=4).eval()
+    state = convert_released(seeded_imagepg_state(imagepg_golden("eval_batched")["gain_json"]))
     names = {name: state["backbone." + name] for name in backbone.state_dict() if "tracked" not in name}
     backbone.load_state_dict(names, strict=False)
     return backbone
 
 
 @pytest.mark.golden
-def test_mean_of_voxels_equals_the_official_one(imagepg_golden):
+def test_mean_of_voxels_equals_the_released_one(imagepg_golden):
     inputs, golden = imagepg_golden("eval_inputs"), imagepg_golden("eval_batched")
     points = [np.insert(inputs[f"f{i}_points"], 0, i, axis=1) for i in range(2)]
     voxels = encode_voxels(
@@ -62,7 +64,7 @@ def test_mean_of_voxels_equals_the_official_one(imagepg_golden):
 
 @pytest.mark.golden
 @pytest.mark.slow
-def test_scales_equal_the_official_ones(imagepg_golden, official_backbone):
+def test_scales_equal_the_released_ones(imagepg_golden, released_backbone):
     inputs, golden = imagepg_golden("eval_inputs"), imagepg_golden("eval_batched")
     voxels = SparseTensor(
         torch.from_numpy(golden["voxel_features"]),
@@ -71,7 +73,7 @@ def test_scales_equal_the_official_ones(imagepg_golden, official_backbone):
         2,
     )
     with torch.no_grad():
-        features = official_backbone(voxels)
+        features = released_backbone(voxels)
     for name, tensor, every in [
         *((name, tensor, 16) for name, tensor in features.scales.items()),
         ("conv_out", features.out, 8),
@@ -91,14 +93,14 @@ def test_scales_equal_the_official_ones(imagepg_golden, official_backbone):
 
 @pytest.mark.golden
 @pytest.mark.slow
-def test_grids_joined_in_a_batch_do_not_see_each_other_at_the_border(imagepg_golden, official_backbone):
+def test_grids_joined_in_a_batch_do_not_see_each_other_at_the_border(imagepg_golden, released_backbone):
     golden = imagepg_golden("sparse_border")
     coords = [torch.from_numpy(golden[f"voxel_coords{suffix}"]).int() for suffix in SUFFIXES]
     coords[1][:, 0] += 2  # two frames per copy
     features = torch.cat([torch.from_numpy(golden[f"voxel_features{suffix}"]) for suffix in SUFFIXES])
     voxels = SparseTensor(features, torch.cat(coords), VoxelGrid().sparse_shape_zyx, 4)
     with torch.no_grad():
-        result = official_backbone(voxels)
+        result = released_backbone(voxels)
     for copy in range(2):
         for name, tensor in (("x_conv4", result.scales["x_conv4"]), ("conv_out", result.out)):
             found, values = _sorted(tensor)
@@ -111,7 +113,7 @@ def test_grids_joined_in_a_batch_do_not_see_each_other_at_the_border(imagepg_gol
 
 def test_released_grid_has_the_shapes_of_the_paper():
     assert VoxelGrid().sparse_shape_zyx == (81, 1600, 1408)
-    backbone = VoxelBackbone(VoxelBackboneConfig(), sparse_shape_zyx=(81, 1600, 1408))
+    backbone = VoxelBackbone(VoxelBackboneConfig(), sparse_shape_zyx=(81, 1600, 1408), point_features=4)
     assert backbone.out_shape_zyx == (4, 200, 176) and backbone.bev_channels == 512
     assert sum(p.numel() for p in backbone.parameters()) == 997_248
 

@@ -10,17 +10,17 @@ def _layer(seeded_weights, golden):
     config = VoxelPoolConfig(source="x", stride=1, hidden=12, channels=10, radius_m=0.4)
     layer = VoxelPool(config, in_channels=8, voxel_size=(0.2, 0.2, 0.2), lower_bounds=(0.0, 0.0, 0.0))
     shapes, names = {}, {}
-    for official, own, cin, cout in (
+    for released, own, cin, cout in (
         ("in", "feature.0", 8, 12),
         ("pos", "position", 3, 12),
         ("out", "output.0", 12, 10),
     ):
-        shapes[f"mlps_{official}.0.0.weight"] = (cout, cin)
-        names[f"mlps_{official}.0.0.weight"] = f"{own}.weight"
+        shapes[f"mlps_{released}.0.0.weight"] = (cout, cin)
+        names[f"mlps_{released}.0.0.weight"] = f"{own}.weight"
         norm = {"feature.0": "feature.1", "position": "position_norm", "output.0": "output.1"}[own]
         for leaf in ("weight", "bias", "running_mean", "running_var"):
-            shapes[f"mlps_{official}.0.1.{leaf}"] = (cout,)
-            names[f"mlps_{official}.0.1.{leaf}"] = f"{norm}.{leaf}"
+            shapes[f"mlps_{released}.0.1.{leaf}"] = (cout,)
+            names[f"mlps_{released}.0.1.{leaf}"] = f"{norm}.{leaf}"
     arrays = seeded_weights.seeded_arrays(shapes, salt=int(golden["vp_salt"]))
     state = {names[name]: torch.from_numpy(value) for name, value in arrays.items()}
     missing = layer.load_state_dict(state, strict=False)
@@ -38,7 +38,7 @@ def _inputs(golden):
 
 
 @pytest.mark.golden
-def test_pooling_equals_the_official_layer_in_eval_and_training(imagepg_golden, seeded_weights):
+def test_pooling_equals_the_released_layer_in_eval_and_training(imagepg_golden, seeded_weights):
     golden = imagepg_golden("ops")
     layer = _layer(seeded_weights, golden)
     features, centres, query, index, empty, _ = _inputs(golden)

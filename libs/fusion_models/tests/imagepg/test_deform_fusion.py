@@ -13,7 +13,7 @@ def _view(batch=1, height=6, width=8, image_from_points=None):
 
 
 @pytest.mark.golden
-def test_attention_equals_the_official_module(imagepg_golden, seeded_weights):
+def test_attention_equals_the_released_module(imagepg_golden, seeded_weights):
     golden = imagepg_golden("ops")
     names = {
         "sampling_offsets": "offsets",
@@ -23,16 +23,16 @@ def test_attention_equals_the_official_module(imagepg_golden, seeded_weights):
     }
     fusion = DeformAttnFusion().eval()
     shapes = {
-        f"{official}.{leaf}": getattr(getattr(fusion, own), leaf).shape
-        for official, own in names.items()
+        f"{released}.{leaf}": getattr(getattr(fusion, own), leaf).shape
+        for released, own in names.items()
         for leaf in ("weight", "bias")
     }
     arrays = seeded_weights.seeded_arrays(
         shapes, salt=int(golden["msda_mod_salt"]), gain={"sampling_offsets*": 3.0}
     )
-    for official, own in names.items():
+    for released, own in names.items():
         for leaf in ("weight", "bias"):
-            getattr(getattr(fusion, own), leaf).data.copy_(torch.from_numpy(arrays[f"{official}.{leaf}"]))
+            getattr(getattr(fusion, own), leaf).data.copy_(torch.from_numpy(arrays[f"{released}.{leaf}"]))
     height, width = golden["msda_shape_hw"].tolist()
     image = torch.from_numpy(golden["msda_mod_input"]).view(1, height, width, 64).permute(0, 3, 1, 2)
     view = fusion.view(image, torch.zeros(1, 3, 4), size=(height, width))

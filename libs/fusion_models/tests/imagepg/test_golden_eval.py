@@ -21,8 +21,8 @@ from fusion_models.detection.cloud_copies import (
 )
 from fusion_models.detection.post_process import PostProcessConfig, post_process
 from fusion_models.detection.voxel_backbone import bev_map
-from fusion_models.imagepg.model import Detector, DetectorConfig
-from fusion_models.weights import load_official
+from fusion_models.imagepg import Detector, DetectorConfig
+from fusion_models.imagepg.weights import load_released
 from sparseops import voxelize_batch
 
 pytestmark = [pytest.mark.golden, pytest.mark.slow, pytest.mark.xdist_group("golden_imagepg")]
@@ -345,7 +345,7 @@ def run(golden, inputs, golden_eval_batch, seeded_imagepg_state):
     """Both passes."""
     record, pixels = Record(golden), {}
     model = Detector(DetectorConfig()).eval()
-    load_official(model, seeded_imagepg_state(golden["gain_json"]))
+    load_released(model, seeded_imagepg_state(golden["gain_json"]))
     outputs, stage_inputs = _run_freely(model, golden_eval_batch, record, inputs, pixels)
     everything = torch.arange(outputs.anchors.codes.shape[1]).expand(2, -1)
     decoded = decode_anchors(outputs.anchors, model.config.anchors, indices=everything)

@@ -18,11 +18,11 @@ from fusion_models.detection.box_losses import direction_bins
 from fusion_models.detection.cloud_copies import TRAIN_COPIES
 from fusion_models.detection.proposals import Proposals
 from fusion_models.detection.roi_targets import collect_targets, match_rois
+from fusion_models.imagepg import Detector, DetectorConfig
 from fusion_models.imagepg import model as imagepg
-from fusion_models.imagepg.model import Detector, DetectorConfig
 from fusion_models.imagepg.occupancy import occupancy_loss, occupancy_target, occupied_cells
 from fusion_models.imagepg.roi_losses import point_labels, point_loss
-from fusion_models.weights import convert_official, load_official
+from fusion_models.imagepg.weights import convert_released, load_released
 from sparseops import furthest_point_sample
 from timm.layers.drop import DropPath
 from torch import nn
@@ -105,7 +105,7 @@ def _proposals(inputs):
 def _model(state):
     model = Detector(_config())
     state["roi_head.reg_pred_layer.bias"] *= 0.05  # weight_override
-    load_official(model, state)
+    load_released(model, state)
     for module in model.train().modules():
         if isinstance(module, nn.Dropout):
             module.p = 0.0
@@ -366,8 +366,8 @@ def test_running_statistics_are_the_released_ones(step):
     assert len(names) == 10
     own = step.model.state_dict()
     for name in names:
-        kind, official = name.split("_after_")
-        found = own[_own_names(step.state)[f"{official}.{kind.removeprefix('bn_')}"]].numpy()
+        kind, released = name.split("_after_")
+        found = own[_own_names(step.state)[f"{released}.{kind.removeprefix('bn_')}"]].numpy()
         expected = step.golden[name]
         np.testing.assert_allclose(found, expected, rtol=0, atol=1e-3 * np.abs(expected).max(), err_msg=name)
 
@@ -376,7 +376,7 @@ def _own_names(state):
     """Our name of every released entry: every value of an entry is its number, wherever it ends up."""
     numbered = {name: torch.full_like(value, float(i)) for i, (name, value) in enumerate(state.items())}
     released = list(state)
-    return {released[int(v.flatten()[0])]: name for name, v in convert_official(numbered).state.items()}
+    return {released[int(v.flatten()[0])]: name for name, v in convert_released(numbered).items()}
 
 
 @pytest.mark.parametrize("part", ["hm", "rcnn", "rpn"])
@@ -415,8 +415,8 @@ def test_gradients_are_the_released_ones(step, part):
     complete = [name for name in golden if name.startswith(f"grad_{part}_")]
     assert complete
     for name in complete:
-        official = name.removeprefix(f"grad_{part}_")
-        converted = convert_official(step.state | {official: torch.from_numpy(golden[name])}).state
-        expected = converted[names[official]]
-        error = (gradients[names[official]] - expected).norm() / expected.norm()
+        released = name.removeprefix(f"grad_{part}_")
+        converted = convert_released(step.state | {released: torch.from_numpy(golden[name])})
+        expected = converted[names[released]]
+        error = (gradients[names[released]] - expected).norm() / expected.norm()
         assert error < turned, (name, error)

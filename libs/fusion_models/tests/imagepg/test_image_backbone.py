@@ -7,13 +7,12 @@ import torch
 import torch.nn.functional as F
 from fusion_models.imagepg.image_backbone import (
     ImageBackbone,
-    ImageBackboneConfig,
     SwinBackbone,
-    SwinConfig,
     TopDownNeck,
-    convert_official,
     shift_mask,
 )
+from fusion_models.imagepg.image_config import ImageBackboneConfig, SwinConfig
+from fusion_models.imagepg.weights import convert_released
 
 MEAN, STD = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])
 TINY = SwinConfig(embed_dim=8, depths=(1, 2, 2), heads=(1, 2, 4), window=4, frozen_stages=-1)
@@ -38,10 +37,12 @@ def _assert_close(value, checksum, *, rtol=1e-3):
 
 @pytest.mark.golden
 @pytest.mark.slow
-def test_image_branch_equals_the_official_one(imagepg_golden, seeded_imagepg_state):
+def test_image_branch_equals_the_released_one(imagepg_golden, seeded_imagepg_state):
     golden = imagepg_golden("eval_batched")
     backbone = ImageBackbone().eval()
-    backbone.load_state_dict(convert_official(seeded_imagepg_state(golden["gain_json"])), strict=False)
+    state = convert_released(seeded_imagepg_state(golden["gain_json"]))
+    own = {name.removeprefix("image."): value for name, value in state.items()}
+    backbone.load_state_dict({name: own.get(name, value) for name, value in backbone.state_dict().items()})
     with torch.no_grad():
         maps = backbone.swin(_padded_batch(imagepg_golden("eval_inputs")))
         merged = backbone.neck(maps)
@@ -113,10 +114,10 @@ def test_neck_keeps_the_finest_map_first():
     assert [tuple(m.shape) for m in maps] == [(1, 6, 9, 7), (1, 6, 5, 4)]
 
 
-def test_official_patch_merging_weights_change_their_order():
+def test_released_patch_merging_weights_change_their_order():
     weight = torch.arange(8.0)[None]  # two channels of a 2x2 patch: channel by channel, row-major
-    converted = convert_official({"image_backbone.stages.0.downsample.reduction.weight": weight})
-    expected = {"swin.layers.1.downsample.reduction.weight": [[0.0, 4.0, 2.0, 6.0, 1.0, 5.0, 3.0, 7.0]]}
+    converted = convert_released({"image_backbone.stages.0.downsample.reduction.weight": weight})
+    expected = {"image.swin.layers.1.downsample.reduction.weight": [[0.0, 4.0, 2.0, 6.0, 1.0, 5.0, 3.0, 7.0]]}
     assert {name: value.tolist() for name, value in converted.items()} == expected
 
 

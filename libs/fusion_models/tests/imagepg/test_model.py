@@ -12,9 +12,10 @@ from fusion_models.detection.proposals import ProposalConfig, Proposals
 from fusion_models.detection.roi_targets import RoiTargetConfig
 from fusion_models.detection.voxel_backbone import VoxelBackboneConfig, VoxelGrid
 from fusion_models.detection.voxel_pool import VoxelPoolConfig
+from fusion_models.imagepg.config import DetectorConfig
 from fusion_models.imagepg.guidance import GuidanceFusionConfig
-from fusion_models.imagepg.image_backbone import ImageBackboneConfig, SwinConfig
-from fusion_models.imagepg.model import Detector, DetectorConfig, StageOutputs
+from fusion_models.imagepg.image_config import ImageBackboneConfig, SwinConfig
+from fusion_models.imagepg.model import Detector, StageOutputs
 from fusion_models.imagepg.occupancy import OccupancyConfig
 from fusion_models.imagepg.point_generator import GeneratorConfig
 from fusion_models.imagepg.pointnet2 import SetAbstractionConfig
@@ -204,6 +205,27 @@ def test_one_step_lowers_the_loss(parts):
         assert sum(stage.total for stage in after.stages) < sum(stage.total for stage in before.stages)
     if before.occupancy is not None:
         assert after.occupancy < before.occupancy
+
+
+def test_points_may_have_a_column_more():
+    model, batch = _model(**FULL, point_features=5).train(), _batch(images=True)
+    time = torch.linspace(0, 1, len(batch.points))[:, None]
+    wider = replace(batch, points=torch.cat([batch.points, time], dim=1).requires_grad_())
+    losses = model.loss(model(wider, proposals=_near_the_boxes(batch)), wider)
+    for part in (losses.anchors.total, losses.occupancy, losses.stages[0].total):
+        (gradient,) = torch.autograd.grad(part, wider.points, retain_graph=True)
+        assert gradient[:, 5].any()
+    with torch.no_grad():
+        later = replace(wider, points=torch.cat([batch.points, time + 1], dim=1))
+        outputs = [model.eval()(each).anchors.class_logits for each in (wider, later)]
+    assert not torch.equal(*outputs)
+
+
+def test_points_of_other_columns_than_the_models_are_refused():
+    with pytest.raises(ValueError, match=r"points has 5 columns, expected 1 \+ 5: the frame and Det"):
+        _model(point_features=5).eval()(_batch())
+    with pytest.raises(ValueError, match=r"DetectorConfig\.point_features counts x y z, got 2"):
+        DetectorConfig(point_features=2)
 
 
 def test_the_total_is_the_sum_of_all_terms():

@@ -29,7 +29,9 @@ SMALL = OccupancyConfig(
 
 def _network(*, sees_image=False, config=SMALL):
     torch.manual_seed(0)
-    return OccupancyNetwork(config, bounds=BOUNDS, map_size_yx=(16, 16), sees_image=sees_image)
+    return OccupancyNetwork(
+        config, bounds=BOUNDS, map_size_yx=(16, 16), sees_image=sees_image, point_features=4
+    )
 
 
 def _cloud(count=200, frames=2, seed=1):
@@ -94,7 +96,7 @@ class PlainPillarEncoder(nn.Module):
 @pytest.mark.parametrize("max_points", [4, 32], ids=["some pillars full", "none full"])
 def test_collapsed_slots_equal_the_plain_encoder(training, max_points):
     torch.manual_seed(0)
-    encoder = PillarEncoder(16).train(training)
+    encoder = PillarEncoder(16, point_features=4).train(training)
     for norm in encoder.norms:
         nn.init.uniform_(norm.weight, -1, 1)  # negative scales raise unused slots above used ones
         nn.init.normal_(norm.bias)
@@ -119,7 +121,7 @@ def test_collapsed_slots_equal_the_plain_encoder(training, max_points):
 
 
 def test_a_pillar_does_not_depend_on_the_order_of_its_points():
-    encoder = PillarEncoder(8).eval()
+    encoder = PillarEncoder(8, point_features=4).eval()
     pillars = _pillars()
     turned = BatchVoxels(
         torch.where(pillars.counts[:, None, None] == 4, pillars.points.flip(1), pillars.points),
@@ -242,7 +244,11 @@ def test_the_head_starts_as_released():
     with torch.random.fork_rng():
         torch.manual_seed(0)
         head = OccupancyNetwork(
-            OccupancyConfig(), bounds=KITTI, map_size_yx=(200, 176), sees_image=False
+            OccupancyConfig(),
+            bounds=KITTI,
+            map_size_yx=(200, 176),
+            sees_image=False,
+            point_features=4,
         ).head
     convolutions = [layer for layer in head if isinstance(layer, nn.Conv2d)]
     assert [layer.in_channels for layer in convolutions] == [384, 64, 64, 64]
@@ -351,7 +357,7 @@ def test_loss_of_one_occupied_cell_by_hand():
 
 
 @pytest.mark.golden
-def test_loss_equals_the_official_one(imagepg_golden):
+def test_loss_equals_the_released_one(imagepg_golden):
     golden = imagepg_golden("mr_and_boxes")
     probability, target = (torch.from_numpy(golden[f"hmloss_{name}"]) for name in ("prob", "target"))
     assert occupancy_loss(probability, target).item() == pytest.approx(float(golden["hmloss"]), rel=1e-5)
@@ -369,7 +375,7 @@ def test_loss_equals_the_official_one(imagepg_golden):
         ("legacy", {"splat": "line", "layout": "wrapped"}),
     ],
 )
-def test_target_equals_the_official_one(imagepg_golden, name, options):
+def test_target_equals_the_released_one(imagepg_golden, name, options):
     inputs, golden = imagepg_golden("train_inputs"), imagepg_golden("train")
     # the released code pads every cloud by one point of zeros, and so marks the cell of the sensor, too
     sensor = torch.tensor([[0.0, 0, 0, 0], [1, 0, 0, 0]])

@@ -6,7 +6,7 @@ from sparseops import roi_grid
 
 
 @pytest.mark.golden
-def test_grid_and_positional_input_equal_the_official_ones(imagepg_golden):
+def test_grid_and_positional_input_equal_the_released_ones(imagepg_golden):
     golden = imagepg_golden("mr_and_boxes")
     rois = torch.from_numpy(golden["grid_rois"]).flatten(0, 1)
     points, local = roi_grid(rois, grid_size=6)

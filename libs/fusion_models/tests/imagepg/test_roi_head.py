@@ -6,11 +6,13 @@ import torch
 from fusion_models.detection.roi_targets import sample_rois
 from fusion_models.detection.voxel_backbone import VoxelGrid
 from fusion_models.detection.voxel_pool import VoxelPoolConfig
-from fusion_models.imagepg.image_backbone import ImageBackbone, ImageBackboneConfig, SwinConfig
+from fusion_models.imagepg.image_backbone import ImageBackbone
+from fusion_models.imagepg.image_config import ImageBackboneConfig, SwinConfig
 from fusion_models.imagepg.point_generator import GeneratorConfig
 from fusion_models.imagepg.pointnet2 import SetAbstractionConfig
-from fusion_models.imagepg.roi_head import RoiHead, RoiHeadConfig, convert_official
+from fusion_models.imagepg.roi_head import RoiHead, RoiHeadConfig
 from fusion_models.imagepg.roi_losses import RoiLossConfig, roi_loss
+from fusion_models.imagepg.weights import convert_released
 from sparseops import SparseTensor, roi_grid
 
 CHANNELS = {"x_conv2": 64, "x_conv3": 64, "x_conv4": 64}
@@ -58,15 +60,17 @@ def _scene(rois_per_frame=4, voxels=60):
 
 def _view(head, channels=8, frames=2):
     forward = torch.tensor([[[16.0, -40.0, 0.0, 0.0], [8.0, 0.0, -40.0, 0.0], [1.0, 0.0, 0.0, 0.0]]])
-    return head.view_images(torch.randn(frames, channels, 4, 6), forward.expand(frames, 3, 4), size=(16, 32))
+    return head.image.fusion.view(
+        torch.randn(frames, channels, 4, 6), forward.expand(frames, 3, 4), size=(16, 32)
+    )
 
 
-def test_official_names_and_shapes_match_the_configuration(request):
+def test_released_names_and_shapes_match_the_configuration(request):
     path = request.path.parents[1] / "golden" / "imagepg_state_dict.json"
     manifest = {k: v for k, v in json.loads(path.read_text()).items() if k.startswith("roi_head.")}
-    converted = convert_official({name: torch.zeros(shape) for name, shape in manifest.items()})
+    converted = convert_released({name: torch.zeros(shape) for name, shape in manifest.items()})
     own = _head(RoiHeadConfig()).state_dict()
-    assert {k: v.shape for k, v in converted.items()} == {k: v.shape for k, v in own.items()}
+    assert {k: v.shape for k, v in converted.items()} == {f"roi.{k}": v.shape for k, v in own.items()}
 
 
 def test_parameter_count():
@@ -272,9 +276,9 @@ def test_voxel_rcnn_weights_of_openpcdet_fit():
         state[f"{name}.weight"] = shape
         for entry, size in norm.items():
             state[f"{folder}.{int(index) + 1}.{entry}"] = shape[:1] if size else ()
-    converted = convert_official({f"roi_head.{k}": torch.zeros(shape) for k, shape in state.items()})
+    converted = convert_released({f"roi_head.{k}": torch.zeros(shape) for k, shape in state.items()})
     own = _head(_without_points(), {"x": 5}).state_dict()
-    assert {k: v.shape for k, v in converted.items()} == {k: v.shape for k, v in own.items()}
+    assert {k: v.shape for k, v in converted.items()} == {f"roi.{k}": v.shape for k, v in own.items()}
 
 
 def test_history_is_averaged_attention_without_scaling():
@@ -305,7 +309,7 @@ def test_published_configurations_build_the_demo_image_branch_too():
     head = _head(_small(image_channels=8), {"x": 5})
     rois, scales, *_ = _scene()
     matrices = torch.tensor([[16.0, -40, 0, 0], [8, 0, -40, 0], [1, 0, 0, 0]]).expand(2, 3, 4)
-    view = head.view_images(image(torch.randn(2, 3, 30, 50)), matrices, size=(30, 50))
+    view = head.image.fusion.view(image(torch.randn(2, 3, 30, 50)), matrices, size=(30, 50))
     out = head(rois, scales, view)
     out.deltas.sum().backward()
     assert image.swin.patch_embed.proj.weight.grad.abs().sum() > 0
@@ -314,11 +318,9 @@ def test_published_configurations_build_the_demo_image_branch_too():
 def test_errors_name_the_cure():
     head = _head(_small(image_channels=8), {"x": 5})
     rois, scales, *_ = _scene()
-    with pytest.raises(ValueError, match=r"build it with RoiHead\.view_images"):
+    with pytest.raises(ValueError, match=r"build it with RoiHead\.image\.fusion\.view"):
         head(rois, scales)
     plain = _head(_small(attends_history=False), {"x": 5})
-    with pytest.raises(ValueError, match=r"set RoiHeadConfig\.image_channels"):
-        _view(plain)
     with pytest.raises(ValueError, match="history given, but"):
         plain(rois, scales, history=[torch.zeros(8, 12)])
     with pytest.raises(ValueError, match="no channels given for source 'x'"):

@@ -57,7 +57,7 @@ def _golden_stage(golden, stage):
 
 @pytest.mark.golden
 @pytest.mark.parametrize("stage", range(4))
-def test_box_and_score_losses_equal_the_official_ones(imagepg_golden, stage):
+def test_box_and_score_losses_equal_the_released_ones(imagepg_golden, stage):
     golden = imagepg_golden("train")
     outputs, targets, boxes = _golden_stage(golden, stage)
     losses = roi_loss(outputs, targets, None, boxes, BOXES_ONLY)
@@ -75,7 +75,7 @@ def test_box_and_score_losses_equal_the_official_ones(imagepg_golden, stage):
 
 @pytest.mark.golden
 @pytest.mark.parametrize("stage", [0, 3])
-def test_point_losses_equal_the_official_ones(imagepg_golden, stage):
+def test_point_losses_equal_the_released_ones(imagepg_golden, stage):
     golden, inputs = imagepg_golden("train"), imagepg_golden("train_inputs")
     outputs, targets, boxes = _golden_stage(golden, stage)
     # the last stage is the untransformed cloud; the first one stores its own target points
@@ -93,7 +93,7 @@ def test_point_losses_equal_the_official_ones(imagepg_golden, stage):
 
 
 @pytest.mark.golden
-def test_overlap_and_corner_losses_equal_the_official_units(imagepg_golden):
+def test_overlap_and_corner_losses_equal_the_released_units(imagepg_golden):
     golden = imagepg_golden("mr_and_boxes")
     first, second = _tensor(golden["coder_anchor"]), _tensor(golden["coder_box"])
     np.testing.assert_allclose(
@@ -103,7 +103,7 @@ def test_overlap_and_corner_losses_equal_the_official_units(imagepg_golden):
 
 
 @pytest.mark.golden
-def test_chamfer_distance_equals_the_official_one(imagepg_golden):
+def test_chamfer_distance_equals_the_released_one(imagepg_golden):
     golden = imagepg_golden("ops")
     source = _tensor(golden["cd_source"]).requires_grad_()
     distance = chamfer_distance(

@@ -4,7 +4,8 @@ import re
 import pytest
 import timm
 import torch
-from fusion_models.imagepg.image_backbone import SwinBackbone, SwinConfig
+from fusion_models.imagepg.image_backbone import SwinBackbone
+from fusion_models.imagepg.image_config import SwinConfig
 from fusion_models.imagepg.swin_weights import read_swin_weights, timm_layout
 from safetensors.torch import save_file
 

@@ -7,7 +7,7 @@ from fusion_models.detection.anchors import KITTI_ANCHORS
 from fusion_models.detection.batch import Batch
 from fusion_models.detection.proposals import ProposalConfig
 from fusion_models.detection.voxel_backbone import VoxelGrid
-from fusion_models.imagepg.model import Detector, DetectorConfig
+from fusion_models.imagepg import Detector, DetectorConfig
 from fusion_models.imagepg.variants import imagepg, pg_rcnn, second, voxel_rcnn
 from sparseops import iou_bev
 

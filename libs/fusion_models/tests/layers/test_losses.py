@@ -15,7 +15,7 @@ from fusion_models.layers.losses import (
 GOLDEN = np.load(Path(__file__).parents[1] / "golden" / "detector_units.npz")
 
 
-def test_focal_loss_equals_the_official_one():
+def test_focal_loss_equals_the_released_one():
     logits, targets = torch.from_numpy(GOLDEN["focal_logits"]), torch.from_numpy(GOLDEN["focal_targets"])
     loss = sigmoid_focal(logits, targets) * torch.from_numpy(GOLDEN["focal_weights"])[..., None]
     np.testing.assert_allclose(loss, GOLDEN["focal_loss"], rtol=1e-5, atol=1e-6)

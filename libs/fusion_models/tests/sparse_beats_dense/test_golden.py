@@ -15,7 +15,7 @@ from fusion_models.sparse_beats_dense.batch import DepthBatch
 from fusion_models.sparse_beats_dense.inference import DepthPredictor
 from fusion_models.sparse_beats_dense.losses import depth_completion_loss
 from fusion_models.sparse_beats_dense.model import SparseBeatsDense, SparseBeatsDenseConfig
-from fusion_models.sparse_beats_dense.weights import load_network
+from fusion_models.sparse_beats_dense.weights import load_released
 
 pytestmark = [pytest.mark.golden, pytest.mark.xdist_group("golden_sparse_beats_dense")]
 
@@ -56,7 +56,7 @@ def state(seeded_weights, recipe):
 def model(state):
     """The seeded model in evaluation mode; a new one each time, for gradients and statistics stay in it."""
     model = SparseBeatsDense(SparseBeatsDenseConfig())
-    assert load_network(model, state) == ()
+    assert load_released(model, state) == ()
     return model.eval()
 
 

@@ -37,14 +37,14 @@ def _batch(batch=2, *, share=0.1):
 
 
 @pytest.mark.parametrize("case", range(3))
-def test_smooth_l1_equals_the_official_code(case):
+def test_smooth_l1_equals_the_released_code(case):
     golden = np.load(GOLDEN / "sparse_beats_dense_losses.npz")
     expected = json.loads((GOLDEN / "sparse_beats_dense_losses.json").read_text())[f"smooth_l1_case{case}"]
     predicted, label, mask = (torch.from_numpy(golden[f"{name}{case}"]) for name in ("pred", "label", "mask"))
     assert masked_smooth_l1(predicted, label, mask > 0).item() == pytest.approx(expected, rel=1e-4)
 
 
-def test_the_official_reduction_divides_by_the_batch_once_more():
+def test_the_released_reduction_divides_by_the_batch_once_more():
     predicted, target = torch.rand(4, 1, 3, 3), torch.rand(4, 1, 3, 3) * 9
     valid = torch.rand(4, 1, 3, 3) < 0.5
     mean = masked_smooth_l1(predicted, target, valid, reduction="mean")

@@ -22,14 +22,19 @@ class AnchorHeadConfig:
     """Anchors, heading bins and loss weights. Source: imagepg.yaml, DENSE_HEAD."""
 
     classes: tuple[AnchorClass, ...] = KITTI_ANCHORS
+    """Class k of the labels is entry k - 1. Source: ANCHOR_GENERATOR_CONFIG."""
     rotations_rad: tuple[float, ...] = (0.0, 1.57)
+    """Headings of the anchors of every class. Source: anchor_rotations."""
     direction_offset_rad: float = 0.78539
     """DIR_OFFSET; the limit offset is 0."""
     direction_bins: int = 2
     """NUM_DIR_BINS."""
     focal_alpha: float = 0.25
+    """Weight of the positives in the class loss; negatives get the rest of 1."""
     focal_gamma: float = 2.0
+    """Its focusing exponent."""
     smooth_l1_beta: float = 1.0 / 9.0
+    """Where the parabola of the box loss meets its line."""
     class_weight: float = 1.0
     """LOSS_WEIGHTS.cls_weight."""
     box_weight: float = 2.0

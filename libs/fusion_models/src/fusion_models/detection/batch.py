@@ -49,8 +49,9 @@ class Batch:
     """Frames joined into tensors. All coordinates are metres in each frame's LiDAR frame."""
 
     frame_ids: tuple[str, ...]
-    points: Float[Tensor, "n c"]
-    """b and the columns of the frames' points: x y z intensity as a rule."""
+    points: Float[Tensor, "n columns"]
+    """b x y z and what else the data set measures, such as intensity or time; a model says how many columns
+    it reads."""
     seeds: Int[Tensor, " b"]
     """Per frame: seed of every random choice inside the model, so that runs repeat and do not depend on the
     number of processes."""

@@ -12,9 +12,6 @@ from torch import Tensor, nn
 from fusion_models.layers.norms import BATCH_NORM_EPS, BATCH_NORM_MOMENTUM
 from fusion_models.layers.rows import RowBatchNorm
 
-POINT_FEATURES = 4
-"""x y z intensity."""
-
 
 @dataclass(frozen=True)
 class VoxelGrid:
@@ -76,12 +73,12 @@ class VoxelFeatures:
 
 
 def encode_voxels(
-    points: Float[Tensor, "n 5"], grid: VoxelGrid, *, batch_size: int, max_voxels: int
+    points: Float[Tensor, "n columns"], grid: VoxelGrid, *, batch_size: int, max_voxels: int
 ) -> SparseTensor:
-    """Return the voxels of a batch of clouds, each with the mean x y z intensity of the points it keeps.
+    """Return the voxels of a batch of clouds, each with the mean of the points it keeps.
 
     Args:
-        points: b x y z intensity, metres, LiDAR frame. Those outside the bounds are left out.
+        points: b x y z and further features, metres, LiDAR frame. Those outside the bounds are left out.
         max_voxels: Voxels kept per frame, the first in the order of the points.
     """
     voxels = voxelize_batch(
@@ -102,8 +99,14 @@ class VoxelBackbone(nn.Module):
     Submodules carry the names of the released code. Batch norm: eps 1e-3, momentum 0.01.
     """
 
-    def __init__(self, config: VoxelBackboneConfig, *, sparse_shape_zyx: tuple[int, int, int]) -> None:
+    def __init__(
+        self, config: VoxelBackboneConfig, *, sparse_shape_zyx: tuple[int, int, int], point_features: int
+    ) -> None:
         """Build the layers.
+
+        Args:
+            sparse_shape_zyx: Of the voxels that come in.
+            point_features: Features per voxel, those of its points.
 
         Raises:
             ValueError: The grid is too flat for the four strides in z.
@@ -112,7 +115,7 @@ class VoxelBackbone(nn.Module):
         self.config = config
         self.out_shape_zyx = out_shape(sparse_shape_zyx)
         one, two, three, four = config.channels
-        self.conv_input = _submanifold(POINT_FEATURES, one)
+        self.conv_input = _submanifold(point_features, one)
         self.conv1 = SparseSequential(_submanifold(one, one))
         self.conv2 = _stage(one, two, padding=1)
         self.conv3 = _stage(two, three, padding=1)
@@ -134,7 +137,7 @@ class VoxelBackbone(nn.Module):
         return self.config.out_channels * self.out_shape_zyx[0]
 
     def forward(self, voxels: SparseTensor) -> VoxelFeatures:
-        """Return the features at every scale. Input: 4 features per voxel; a batch without voxels is fine."""
+        """Return the features at every scale; a batch without voxels is fine."""
         scales = {}
         tensor = self.conv_input(voxels)
         for name, stage in (("x_conv1", self.conv1), ("x_conv2", self.conv2), ("x_conv3", self.conv3)):

@@ -15,17 +15,6 @@ from torch import Tensor, nn
 
 from fusion_models.layers.rows import RowBatchNorm
 
-OFFICIAL_NAMES = (
-    (r"\.pts_key_proj\.", ".key."),
-    (r"\.pts_transform\.", ".query."),
-    (r"\.fuse_blocks\.self_attn\.sampling_offsets\.", ".offsets."),
-    (r"\.fuse_blocks\.self_attn\.attention_weights\.", ".weights."),
-    (r"\.fuse_blocks\.self_attn\.value_proj\.", ".value."),
-    (r"\.fuse_blocks\.self_attn\.output_proj\.", ".output."),
-    (r"\.fuse_conv\.", ".fuse."),
-)
-"""Regular expressions and replacements from the released parameter names to those of `DeformAttnFusion`."""
-
 
 @dataclass(frozen=True, slots=True)
 class ImageView:

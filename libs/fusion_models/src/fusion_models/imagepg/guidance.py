@@ -4,7 +4,6 @@ Source: released code, `bev_fuse_blocks` and `ADF_blocks` of the 2D backbone; th
 (Woo et al., arXiv 1807.06521).
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
@@ -66,20 +65,3 @@ class GuidanceFusion(nn.Module):
         bev = bev * torch.sigmoid(self.channels(pooled[0]) + self.channels(pooled[1]))
         summary = torch.cat([bev.mean(1, keepdim=True), bev.amax(1, keepdim=True)], dim=1)
         return bev * torch.sigmoid(self.places(summary))
-
-
-def convert_official(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Return the `state_dict` of `GuidanceFusion` from the entries of a released checkpoint that are its."""
-    return {
-        name.replace(released, own): value
-        for name, value in state.items()
-        for released, own in _OFFICIAL_NAMES
-        if name.startswith(released)
-    }
-
-
-_OFFICIAL_NAMES = (
-    ("backbone_2d.bev_fuse_blocks.", "mix."),
-    ("backbone_2d.ADF_blocks.ca.shared_MLP.", "channels."),
-    ("backbone_2d.ADF_blocks.sa.conv1.", "places."),
-)

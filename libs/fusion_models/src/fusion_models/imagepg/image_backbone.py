@@ -8,9 +8,7 @@ names, so that timm's weights load; only the block is written here, with the pub
 free.
 """
 
-import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
@@ -21,75 +19,12 @@ from timm.layers.patch_embed import PatchEmbed
 from timm.models.swin_transformer import PatchMerging, WindowAttention, window_partition, window_reverse
 from torch import Tensor, nn
 
-from fusion_models.imagepg.swin_weights import read_swin_weights, timm_layout
+from fusion_models.imagepg.image_config import ImageBackboneConfig, SwinConfig
+from fusion_models.imagepg.swin_weights import read_swin_weights
 
 _MASKED = -100.0
 """Added to the attention logits of tokens that the cyclic shift made neighbours. Source: Swin, released
 code."""
-
-
-@dataclass(frozen=True)
-class SwinConfig:
-    """Swin Transformer; the defaults are Swin-T as imagepg.yaml sets it (IMAGE_BACKBONE)."""
-
-    embed_dim: int = 96
-    """Channels of the first stage; doubled by every further one. Source: EMBED_DIMS."""
-    depths: tuple[int, ...] = (2, 2, 6, 2)
-    """Blocks per stage. Source: DEPTHS."""
-    heads: tuple[int, ...] = (3, 6, 12, 24)
-    """Attention heads per stage. Source: NUM_HEADS."""
-    window: int = 7
-    """Edge of the attention window in tokens. Source: WINDOW_SIZE."""
-    mlp_ratio: float = 4.0
-    """Hidden over input channels of the MLPs. Source: MLP_RATIO."""
-    drop_path: float = 0.2
-    """Stochastic depth of the last block; it grows linearly from 0. Source: DROP_PATH_RATE."""
-    frozen_stages: int = 3
-    """The patch embedding and this many stages stay fixed, in eval mode; -1 trains all. Source:
-    FROZEN_STAGES."""
-    pretrained: str | None = None
-    """Weights to start from: a file of the Swin authors (`swin_tiny_patch4_window7_224.pth`), timm or
-    mmdetection, or the name of a timm model (`swin_tiny_patch4_window7_224.ms_in1k`), which timm downloads.
-    ImagePG starts from the authors' ImageNet weights."""
-
-    def __post_init__(self) -> None:
-        if len(self.depths) != len(self.heads) or len(self.depths) < 2:
-            raise ValueError(
-                f"SwinConfig: depths and heads need one entry per stage and at least two stages, "
-                f"got depths={self.depths}, heads={self.heads}"
-            )
-        if any(self.embed_dim * 2**i % heads for i, heads in enumerate(self.heads)):
-            raise ValueError(
-                f"SwinConfig.heads must divide the channels of their stages, got embed_dim={self.embed_dim}, "
-                f"heads={self.heads}"
-            )
-        if not -1 <= self.frozen_stages <= len(self.depths):
-            raise ValueError(
-                f"SwinConfig.frozen_stages must lie in -1..{len(self.depths)}, got {self.frozen_stages}"
-            )
-
-    @property
-    def channels(self) -> tuple[int, ...]:
-        """Channels of every stage."""
-        return tuple(self.embed_dim * 2**i for i in range(len(self.depths)))
-
-
-@dataclass(frozen=True)
-class ImageBackboneConfig:
-    """Swin, neck and reduction; the defaults are those of imagepg.yaml."""
-
-    swin: SwinConfig = field(default_factory=SwinConfig)
-    neck_channels: int = 256
-    """Channels of the neck. Source: NECK.OUT_CHANNELS."""
-    channels: int = 64
-    """Channels of the reduced map. Source: ROI_HEAD.IMG_FEATURES, conv_reduce of the released neck."""
-
-    def __post_init__(self) -> None:
-        if self.neck_channels < 1 or self.channels < 1:
-            raise ValueError(
-                f"ImageBackboneConfig: neck_channels and channels must be positive, got {self.neck_channels} "
-                f"and {self.channels}"
-            )
 
 
 def shift_mask(
@@ -285,31 +220,6 @@ class ImageBackbone(nn.Module):
         """
         maps = self.swin(images)
         return self.reduce(self.neck(maps)[0] if len(maps) > 1 else maps[0])
-
-
-def convert_official(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Return the `state_dict` of `ImageBackbone` from a checkpoint of the released ImagePG.
-
-    Only the entries `image_backbone.*` and `neck.*` are read.
-    """
-    start = "image_backbone."
-    swin = {name.removeprefix(start): value for name, value in state.items() if name.startswith(start)}
-    converted = {f"swin.{name}": value for name, value in timm_layout(swin).items()}
-    for name, value in state.items():
-        if name.startswith("neck."):
-            for pattern, replacement in _NECK_NAMES:
-                name = re.sub(pattern, replacement, name)
-            converted[name] = value
-    return converted
-
-
-_NECK_NAMES = (
-    (r"^neck\.conv_reduce\.", "reduce."),
-    (r"^neck\.lateral_convs\.(\d)\.", r"neck.laterals.\1."),
-    (r"^neck\.fpn_convs\.(\d)\.", r"neck.outputs.\1."),
-    (r"^(neck\..*)\.conv\.", r"\1.0."),
-    (r"^(neck\..*)\.bn\.", r"\1.1."),
-)
 
 
 def _conv_bn_relu(cin: int, cout: int, *, kernel: int, padding: int | None = None) -> nn.Sequential:

@@ -11,7 +11,7 @@ other.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float, Int
@@ -19,114 +19,42 @@ from torch import Tensor, nn
 
 from fusion_models.detection.anchor_head import (
     AnchorHead,
-    AnchorHeadConfig,
     AnchorLosses,
     AnchorOutputs,
     anchor_loss,
 )
 from fusion_models.detection.anchors import assign_anchors
 from fusion_models.detection.batch import Batch, Detections
-from fusion_models.detection.bev_backbone import BevBackbone, BevBackboneConfig
+from fusion_models.detection.bev_backbone import BevBackbone
 from fusion_models.detection.cloud_copies import (
-    TEST_COPIES,
-    TRAIN_COPIES,
-    BevAlignment,
     CloudCopy,
     copy_clouds,
     merge_bev,
     split_copies,
     vote,
 )
-from fusion_models.detection.post_process import PostProcessConfig, post_process
-from fusion_models.detection.proposals import TEST_PROPOSALS, ProposalConfig, Proposals, propose
+from fusion_models.detection.post_process import post_process
+from fusion_models.detection.proposals import Proposals, propose
 from fusion_models.detection.roi_outputs import RoiOutputs
 from fusion_models.detection.roi_targets import RoiTargets, sample_rois
 from fusion_models.detection.voxel_backbone import (
     VoxelBackbone,
-    VoxelBackboneConfig,
     VoxelFeatures,
-    VoxelGrid,
     bev_map,
     encode_voxels,
 )
+from fusion_models.imagepg.config import DetectorConfig
 from fusion_models.imagepg.deform_fusion import DeformAttnFusion, ImageView
-from fusion_models.imagepg.guidance import GuidanceFusion, GuidanceFusionConfig
-from fusion_models.imagepg.image_backbone import ImageBackbone, ImageBackboneConfig
+from fusion_models.imagepg.guidance import GuidanceFusion
 from fusion_models.imagepg.occupancy import (
-    OccupancyConfig,
     OccupancyNetwork,
     OccupancyOutputs,
     occupancy_loss,
     occupancy_target,
     occupied_cells,
 )
-from fusion_models.imagepg.roi_head import RoiHead, RoiHeadConfig
+from fusion_models.imagepg.roi_head import RoiHead
 from fusion_models.imagepg.roi_losses import RoiLosses, roi_loss
-
-
-@dataclass(frozen=True)
-class DetectorConfig:
-    """The whole detector; the defaults are ImagePG's. Every part states the source of its numbers."""
-
-    voxels: VoxelGrid = field(default_factory=VoxelGrid)
-    backbone: VoxelBackboneConfig = field(default_factory=VoxelBackboneConfig)
-    copies_train: tuple[CloudCopy, ...] = TRAIN_COPIES
-    """Copies of the cloud in training. A stage refines in the frame of each, in order, one more in the scene
-    itself; empty for a single stage."""
-    copies_test: tuple[CloudCopy, ...] = TEST_COPIES
-    """Copies of the cloud in evaluation."""
-    bev_alignment: BevAlignment = "published"
-    """How the maps of the copies are brought together; see `copies.merge_bev`."""
-    occupancy: OccupancyConfig | None = field(default_factory=OccupancyConfig)
-    """Occupancy network (I-OPN) that guides the BEV map; None: without."""
-    guidance: GuidanceFusionConfig = field(default_factory=GuidanceFusionConfig)
-    """How it guides; unused without occupancy network."""
-    bev: BevBackboneConfig = field(default_factory=BevBackboneConfig)
-    anchors: AnchorHeadConfig = field(default_factory=AnchorHeadConfig)
-    train_proposals: ProposalConfig = field(default_factory=ProposalConfig)
-    test_proposals: ProposalConfig = TEST_PROPOSALS
-    image: ImageBackboneConfig | None = field(default_factory=ImageBackboneConfig)
-    """None: LiDAR only, and `roi.image_channels` must be None too. `with_image` sets all that belongs to
-    it."""
-    roi: RoiHeadConfig | None = field(default_factory=RoiHeadConfig)
-    """Second stage; its weights are shared by all refinement stages. None: the proposals are the detections
-    (SECOND)."""
-    post: PostProcessConfig = field(default_factory=PostProcessConfig)
-
-    def __post_init__(self) -> None:
-        self._check_image()
-        counts = {
-            "anchors.classes": len(self.anchors.classes),
-            "post.class_thresholds": len(self.post.class_thresholds),
-        }
-        if self.roi is not None:
-            counts["roi.targets"] = len(self.roi.targets.box_foreground_iou)
-        if len(set(counts.values())) != 1:
-            raise ValueError(f"DetectorConfig: every part needs one entry per class, got {counts}")
-
-    def _check_image(self) -> None:
-        channels = None if self.image is None else self.image.channels
-        if self.roi is not None and self.roi.image_channels != channels:
-            raise ValueError(
-                f"DetectorConfig: image offers {channels} channels but roi.image_channels is "
-                f"{self.roi.image_channels}; set both together with with_image"
-            )
-        if self.occupancy is not None and channels not in (None, self.occupancy.channels):
-            raise ValueError(
-                f"DetectorConfig: image offers {channels} channels but occupancy.channels is "
-                f"{self.occupancy.channels}; the pillars are mixed with the image, so both must be equal"
-            )
-
-    @property
-    def class_names(self) -> tuple[str, ...]:
-        """Classes in the order of the labels 1..K; what `collate` wants."""
-        return tuple(anchor.name for anchor in self.anchors.classes)
-
-    @property
-    def needs_dense_points(self) -> bool:
-        """Whether a loss compares with the complete surfaces of the objects (`Batch.dense_points`)."""
-        generates = self.roi is not None and self.roi.losses.chamfer_weight > 0
-        return generates or (self.occupancy is not None and self.occupancy.loss_weight > 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,7 +115,11 @@ class Detector(nn.Module):
         super().__init__()
         self.config = config
         bounds = config.voxels.bounds
-        self.backbone = VoxelBackbone(config.backbone, sparse_shape_zyx=config.voxels.sparse_shape_zyx)
+        self.backbone = VoxelBackbone(
+            config.backbone,
+            sparse_shape_zyx=config.voxels.sparse_shape_zyx,
+            point_features=config.point_features,
+        )
         rows, columns = self.backbone.out_shape_zyx[1:]
         config.bev.check_map((rows, columns))
         self.occupancy = self.guidance = None
@@ -197,6 +129,7 @@ class Detector(nn.Module):
                 bounds=bounds,
                 map_size_yx=(rows, columns),
                 sees_image=config.image is not None,
+                point_features=config.point_features,
             )
             self.guidance = GuidanceFusion(self.backbone.bev_channels, config.guidance)
         self.bev = BevBackbone(self.backbone.bev_channels, config.bev)
@@ -207,7 +140,11 @@ class Detector(nn.Module):
             bounds=bounds,
             map_size_yx=(-(-rows // first), -(-columns // first)),
         )
-        self.image = None if config.image is None else ImageBackbone(config.image)
+        self.image = None
+        if config.image is not None:
+            from fusion_models.imagepg.image_backbone import ImageBackbone  # timm takes seconds to import
+
+            self.image = ImageBackbone(config.image)
         self.roi = None
         if config.roi is not None:
             self.roi = RoiHead(
@@ -224,8 +161,15 @@ class Detector(nn.Module):
             proposals: Refined instead of those of the anchor head, if given.
 
         Raises:
-            ValueError: The batch lacks boxes (training mode) or images (a model with the image branch).
+            ValueError: The points have other columns than `DetectorConfig.point_features`, or the batch lacks
+                boxes (training mode) or images (a model with the image branch).
         """
+        if batch.points.shape[1] != 1 + self.config.point_features:
+            raise ValueError(
+                f"Detector: Batch.points has {batch.points.shape[1]} columns, expected 1 + "
+                f"{self.config.point_features}: the frame and DetectorConfig.point_features; build the model "
+                "for the columns of the data, or leave out those it does not read"
+            )
         if self.training and batch.boxes is None:
             raise ValueError(
                 "Detector: training mode needs Batch.boxes; call .eval() to predict without labels"
@@ -248,7 +192,7 @@ class Detector(nn.Module):
         return DetectorOutputs(anchors, occupancy, proposals, stages)
 
     def encode_clouds(
-        self, points: Float[Tensor, "n 5"], copies: Sequence[CloudCopy], *, batch_size: int
+        self, points: Float[Tensor, "n columns"], copies: Sequence[CloudCopy], *, batch_size: int
     ) -> tuple[VoxelFeatures, ...]:
         """Return the sparse features of every copy of the clouds, the scene itself last.
 
@@ -256,7 +200,7 @@ class Detector(nn.Module):
         first, so that batch statistics are those of one copy, as published.
 
         Args:
-            points: b x y z intensity in the frame of the scene, not cut to the bounds: a point outside may
+            points: b x y z and more in the frame of the scene, not cut to the bounds: a point outside may
                 lie inside in a copy.
         """
         count = len(copies) + 1

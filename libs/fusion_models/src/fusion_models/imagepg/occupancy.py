@@ -6,8 +6,7 @@ imagepg.yaml, BEV_HEATMAP_HEAD, and the released code.
 """
 
 import math
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -17,14 +16,13 @@ from sparseops import BatchVoxels, scatter_max, voxelize_batch
 from torch import Tensor, nn
 
 from fusion_models.detection.bev_backbone import BevBackbone, BevBackboneConfig
-from fusion_models.imagepg.deform_fusion import OFFICIAL_NAMES as _FUSION_NAMES
 from fusion_models.imagepg.deform_fusion import DeformAttnFusion, ImageView, project_rows
 from fusion_models.layers.losses import mean_over_ranks
 from fusion_models.layers.norms import BATCH_NORM_EPS, BATCH_NORM_MOMENTUM
 from fusion_models.layers.rows import RowBatchNorm
 
-_POINT_FEATURES = 10
-"""x y z intensity, xyz from the pillar's mean, xyz from its centre."""
+_OFFSETS = 6
+"""xyz from the pillar's mean and xyz from its centre, behind the features of a point."""
 _CLAMP = 1e-4
 """Probabilities keep this far from 0 and 1. Source: released code."""
 _SPLAT_REACH = 2
@@ -99,9 +97,9 @@ class PillarEncoder(nn.Module):
     the rows on a KITTI frame.
     """
 
-    def __init__(self, channels: int) -> None:
+    def __init__(self, channels: int, *, point_features: int) -> None:
         super().__init__()
-        widths = ((_POINT_FEATURES, channels // 2), (channels, channels))
+        widths = ((point_features + _OFFSETS, channels // 2), (channels, channels))
         self.layers = nn.ModuleList(nn.Linear(cin, cout, bias=False) for cin, cout in widths)
         self.norms = nn.ModuleList(
             RowBatchNorm(cout, eps=BATCH_NORM_EPS, momentum=BATCH_NORM_MOMENTUM) for _, cout in widths
@@ -121,7 +119,7 @@ class PillarEncoder(nn.Module):
         weights = torch.cat([torch.ones_like(rows[:, 0]), unused.to(rows.dtype)])
         owner = torch.cat([owner, torch.arange(count, device=owner.device)])
         target = torch.where(weights > 0, owner, -1)
-        rows = torch.cat([rows, rows.new_zeros(count, _POINT_FEATURES)])
+        rows = torch.cat([rows, rows.new_zeros(count, rows.shape[1])])
         pooled = rows.new_zeros(count, 0)
         for i, (layer, norm) in enumerate(zip(self.layers, self.norms, strict=True)):
             if i:
@@ -142,6 +140,7 @@ class OccupancyNetwork(nn.Module):
         bounds: tuple[float, float, float, float, float, float],
         map_size_yx: tuple[int, int],
         sees_image: bool,
+        point_features: int,
     ) -> None:
         """Build the network.
 
@@ -149,6 +148,7 @@ class OccupancyNetwork(nn.Module):
             bounds: x0 y0 z0 x1 y1 z1 in metres.
             map_size_yx: Cells of the map that is to be guided.
             sees_image: Whether pillars are mixed with the image.
+            point_features: Columns of a point, x y z first.
 
         Raises:
             ValueError: The strides of the backbone do not divide the map.
@@ -163,7 +163,7 @@ class OccupancyNetwork(nn.Module):
             (bounds[4] - bounds[1]) / self.grid_yx[0],
             bounds[5] - bounds[2],
         )
-        self.pillars = PillarEncoder(config.channels)
+        self.pillars = PillarEncoder(config.channels, point_features=point_features)
         self.fusion = DeformAttnFusion(config.channels) if sees_image else None
         self.bev = BevBackbone(config.channels, config.backbone)
         layers: list[nn.Module] = []
@@ -182,12 +182,12 @@ class OccupancyNetwork(nn.Module):
                 nn.init.zeros_(layer.bias)
 
     def forward(
-        self, points: Float[Tensor, "n 5"], view: ImageView | None, *, batch_size: int
+        self, points: Float[Tensor, "n columns"], view: ImageView | None, *, batch_size: int
     ) -> OccupancyOutputs:
         """Return the occupancy of the scene; frames without points are fine.
 
         Args:
-            points: b x y z intensity of the scene itself, not of its copies.
+            points: b x y z and further features of the scene itself, not of its copies.
             view: What `self.fusion` sees of the images; needed exactly if the network sees images.
 
         Raises:
@@ -205,7 +205,7 @@ class OccupancyNetwork(nn.Module):
         guidance = torch.where(probability > self.config.threshold, probability, 0.0)
         return OccupancyOutputs(logits, probability, guidance)
 
-    def make_pillars(self, points: Float[Tensor, "n 5"], *, batch_size: int) -> BatchVoxels:
+    def make_pillars(self, points: Float[Tensor, "n columns"], *, batch_size: int) -> BatchVoxels:
         """Return the pillars of a batch of clouds."""
         limit = self.config.max_pillars_train if self.training else self.config.max_pillars_test
         return voxelize_batch(
@@ -302,29 +302,3 @@ def occupancy_loss(
     hit = (1 - probability).square() * probability.log()
     miss = (1 - target).pow(4) * probability.square() * (1 - probability).log()
     return -torch.where(occupied, hit, miss).sum() / mean_over_ranks(occupied.sum(), at_least=1.0)
-
-
-def convert_official(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Return the `state_dict` of `OccupancyNetwork` from the entries `bev_heatmap_head.*` of a checkpoint."""
-    converted = {}
-    for name, value in state.items():
-        if not name.startswith("bev_heatmap_head."):
-            continue
-        for pattern, replacement in _OFFICIAL_NAMES:
-            name = re.sub(pattern, replacement, name)
-        converted[name.removeprefix("bev_heatmap_head.")] = value
-    return converted
-
-
-_OFFICIAL_NAMES = (
-    *_FUSION_NAMES,
-    (r"\.pfn_layers\.(\d)\.linear\.", r".pillars.layers.\1."),
-    (r"\.pfn_layers\.(\d)\.norm\.", r".pillars.norms.\1."),
-    (r"\.deform_attn\.", ".fusion."),
-    # the released blocks start with a padding layer
-    (r"\.backbone_2d\.blocks\.(\d)\.(\d+)\.", lambda m: f".bev.blocks.{m[1]}.{int(m[2]) - 1}."),
-    (r"\.backbone_2d\.deblocks\.", ".bev.ups."),
-    (r"\.head\.(\d)\.", lambda m: f".head.{int(m[1]) + 3}."),
-    (r"\.shared_conv\.", ".head."),
-)
-"""Regular expressions and replacements, applied in this order."""

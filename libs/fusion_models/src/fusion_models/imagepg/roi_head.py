@@ -7,7 +7,6 @@ One stage is one call of `RoiHead`; a detector with several stages calls the sam
 the stage before and the features of all stages before (`history`).
 """
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -20,7 +19,6 @@ from torch import Tensor, nn
 from fusion_models.detection.roi_outputs import RoiOutputs, decode_rois
 from fusion_models.detection.roi_targets import RoiTargetConfig
 from fusion_models.detection.voxel_pool import VoxelPool, VoxelPoolConfig, voxel_pools
-from fusion_models.imagepg.deform_fusion import OFFICIAL_NAMES as _FUSION_NAMES
 from fusion_models.imagepg.deform_fusion import ImageView
 from fusion_models.imagepg.point_generator import (
     GeneratorConfig,
@@ -71,7 +69,9 @@ class RoiHeadConfig:
     MB instead of 2301 MB until its backward pass (bytes of the distinct tensors that
     `torch.autograd.graph.saved_tensors_hooks` sees, but for parameters, voxels and image)."""
     targets: RoiTargetConfig = field(default_factory=RoiTargetConfig)
+    """Which RoIs are trained on, and what they are to find."""
     losses: RoiLossConfig = field(default_factory=RoiLossConfig)
+    """Weights and settings of the losses."""
 
     def __post_init__(self) -> None:
         if self.grid_size < 1:
@@ -216,29 +216,6 @@ class RoiHead(nn.Module):
                 if isinstance(layer, nn.Linear):
                     nn.init.kaiming_normal_(layer.weight)
 
-    def view_images(
-        self,
-        image_map: Float[Tensor, "b c h8 w8"],
-        image_from_points: Float[Tensor, "b 3 4"],
-        *,
-        size: tuple[int, int],
-    ) -> ImageView:
-        """Return what the stages read of the images; compute it once per batch.
-
-        Args:
-            image_map: Output of `ImageBackbone`.
-            image_from_points: Projection of points to pixels; u and v are divided by the third row.
-            size: Height and width of the padded images.
-
-        Raises:
-            ValueError: The head was built without image guidance.
-        """
-        if self.image is None:
-            raise ValueError(
-                "RoiHead.view_images: this head has no image guidance; set RoiHeadConfig.image_channels"
-            )
-        return self.image.fusion.view(image_map, image_from_points, size=size)
-
     def forward(
         self,
         rois: Float[Tensor, "b r 7"],
@@ -254,8 +231,8 @@ class RoiHead(nn.Module):
         Args:
             rois: In the frame of the voxels; zero rows (padding) give finite results without meaning.
             voxels: Sparse features by name.
-            image: From `view_images`; needed exactly if the head has image guidance. For voxels of a
-                transformed copy of the cloud pass `image.seen_from(...)`.
+            image: From `self.image.fusion.view`; needed exactly if the head has image guidance. For voxels of
+                a transformed copy of the cloud pass `image.seen_from(...)`.
             history: Features of the earlier stages, oldest first.
 
         Raises:
@@ -325,60 +302,9 @@ class RoiHead(nn.Module):
             raise ValueError(
                 "RoiHead: image must be given exactly if the head has image guidance "
                 f"(RoiHeadConfig.image_channels is {self.config.image_channels}); "
-                "build it with RoiHead.view_images"
+                "build it with RoiHead.image.fusion.view"
             )
         if history and self.history is None:
             raise ValueError(
                 "RoiHead: history given, but RoiHeadConfig.attends_history is off; leave it empty"
             )
-
-
-def convert_official(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Return the `state_dict` of `RoiHead` from the entries `roi_head.*` of a released checkpoint.
-
-    1x1 convolutions become linear layers.
-    """
-    converted = {}
-    for name, value in state.items():
-        if not name.startswith("roi_head."):
-            continue
-        for pattern, replacement in _OFFICIAL_NAMES:
-            name = re.sub(pattern, replacement, name)
-        converted[name.removeprefix("roi_head.")] = value.flatten(1) if value.ndim > 2 else value
-    return converted
-
-
-_OFFICIAL_NAMES = (
-    *_FUSION_NAMES,
-    (r"\.roi_grid_pool_layers\.(\d)\.mlps_in\.0\.", r".pools.\1.feature."),
-    (r"\.roi_grid_pool_layers\.(\d)\.mlps_pos\.0\.0\.", r".pools.\1.position."),
-    (r"\.roi_grid_pool_layers\.(\d)\.mlps_pos\.0\.1\.", r".pools.\1.position_norm."),
-    (r"\.roi_grid_pool_layers\.(\d)\.mlps_out\.0\.", r".pools.\1.output."),
-    (r"\.pos_encoder(_attn)?\.ffn\.", ".transformer.position."),
-    (r"\.attention_head\.blocks\.0\.norm", ".transformer.norm"),
-    (r"\.attention_head\.blocks\.0\.attn\.qkv\.", ".transformer.qkv."),
-    (r"\.attention_head\.blocks\.0\.attn\.proj\.", ".transformer.projection."),
-    (r"\.attention_head\.blocks\.0\.mlp\.fc1\.", ".transformer.mlp.0."),
-    (r"\.attention_head\.blocks\.0\.mlp\.fc2\.", ".transformer.mlp.2."),
-    (r"^roi_head\.ffn\.", "image.query."),
-    (r"^roi_head\.up_ffn\.", "image.expand."),
-    (r"\.deform_attn_grid\.", ".image.fusion."),
-    (r"\.gen_fc_layers\.7\.", ".generator.generate."),
-    (r"\.gen_fc_layers\.", ".generator.hidden."),
-    (r"\.point_pred_layer\.", ".generator.foreground."),
-    (r"\.xyz_up_layer\.", ".generator.embed."),
-    (r"\.merge_down_layer\.", ".generator.merge."),
-    (r"\.SA_modules\.(\d)\.mlps\.0\.0\.", r".abstractions.\1.layers.0."),
-    (r"\.SA_modules\.(\d)\.mlps\.0\.1\.", r".abstractions.\1.norms.0."),
-    (r"\.SA_modules\.(\d)\.mlps\.0\.3\.", r".abstractions.\1.layers.1."),
-    (r"\.SA_modules\.(\d)\.mlps\.0\.4\.", r".abstractions.\1.norms.1."),
-    (r"\.cross_attention_layers\.Q_linear\.", ".history.query."),
-    (r"\.cross_attention_layers\.K_linear\.", ".history.key."),
-    (r"\.cross_attention_layers\.V_linear\.", ".history.value."),
-    (r"\.shared_fc_layer\.", ".shared."),
-    (r"\.cls_fc_layers\.", ".score."),
-    (r"\.cls_pred_layer\.", ".score_out."),
-    (r"\.reg_fc_layers\.", ".box."),
-    (r"\.reg_pred_layer\.", ".box_out."),
-)
-"""Regular expressions and replacements, applied in this order."""

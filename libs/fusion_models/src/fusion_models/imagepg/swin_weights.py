@@ -5,26 +5,24 @@ but puts the patch merging at the end of a stage, timm at the start of the next.
 order of the merged patches of its own. Facts: the released code of each, and timm's `checkpoint_filter_fn`.
 """
 
-import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
-import timm
-import torch
-from safetensors.torch import load_file
 from torch import Tensor
+
+from fusion_models.weights import read_checkpoint, renamed
 
 _FILES = (".pth", ".pt", ".safetensors")
 _CONTAINERS = ("model", "state_dict")
+_AUTHORS_NAMES = ((r"^layers\.(\d+)\.downsample", lambda match: f"layers.{int(match[1]) + 1}.downsample"),)
 _MMDET_NAMES = (
-    (re.compile(r"^norm(\d)\."), lambda match: f"norms.{int(match[1]) - 1}."),
-    (re.compile(r"^stages\.(\d+)\.downsample"), lambda match: f"layers.{int(match[1]) + 1}.downsample"),
-    (re.compile(r"^stages\."), "layers."),
-    (re.compile(r"^patch_embed\.projection"), "patch_embed.proj"),
-    (re.compile(r"attn\.w_msa\."), "attn."),
-    (re.compile(r"ffn\.layers\.0\.0\."), "mlp.fc1."),
-    (re.compile(r"ffn\.layers\.1\."), "mlp.fc2."),
+    (r"^norm(\d)\.", lambda match: f"norms.{int(match[1]) - 1}."),
+    (r"^stages\.", "layers."),
+    *_AUTHORS_NAMES,
+    (r"^patch_embed\.projection", "patch_embed.proj"),
+    (r"attn\.w_msa\.", "attn."),
+    (r"ffn\.layers\.0\.0\.", "mlp.fc1."),
+    (r"ffn\.layers\.1\.", "mlp.fc2."),
 )
 
 
@@ -41,32 +39,23 @@ def read_swin_weights(source: str) -> dict[str, Tensor]:
     """
     path = Path(source)
     if path.suffix not in _FILES:
+        import timm  # seconds, for those who name one of its models
+
         return timm.create_model(source, pretrained=True).state_dict()
     if not path.is_file():
         raise FileNotFoundError(
             f"Swin weights {path}: no such file; expected swin_tiny_patch4_window7_224.pth of "
             "microsoft/Swin-Transformer, a file of timm or mmdetection, or the name of a timm model"
         )
-    try:
-        content: Any = load_file(path) if path.suffix == ".safetensors" else _unpickled(path)
-    except Exception as error:
-        raise ValueError(
-            f"Swin weights {path}: cannot be read ({type(error).__name__}); it is truncated, or "
-            "holds more than tensors and plain values"
-        ) from error
+    content = read_checkpoint(path, entries=())
+    for name in _CONTAINERS:
+        content = content.get(name, content)
     starts = [name.split("patch_embed.")[0] for name in content if "patch_embed." in name]
     if not starts:
         raise ValueError(f"Swin weights {path}: no entry is named patch_embed.*; is it a Swin Transformer?")
     return timm_layout(
         {name.removeprefix(starts[0]): value for name, value in content.items() if name.startswith(starts[0])}
     )
-
-
-def _unpickled(path: Path) -> Any:
-    content = torch.load(path, map_location="cpu", weights_only=True)
-    for name in _CONTAINERS:
-        content = content.get(name, content)
-    return content
 
 
 def timm_layout(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -77,28 +66,18 @@ def timm_layout(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         if not name.endswith(("relative_position_index", "attn_mask"))
     }
     if any(name.startswith(("stages.", "patch_embed.projection")) for name in state):
-        return _from_mmdet(state)
-    if "layers.0.downsample.reduction.weight" not in state:
-        return state
-    return {
-        re.sub(
-            r"^layers\.(\d+)\.downsample", lambda match: f"layers.{int(match[1]) + 1}.downsample", name
-        ): value
-        for name, value in state.items()
-    }
+        return renamed({name: _patches_in_order(name, value) for name, value in state.items()}, _MMDET_NAMES)
+    if "layers.0.downsample.reduction.weight" in state:
+        return renamed(state, _AUTHORS_NAMES)
+    return state
 
 
-def _from_mmdet(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Patch merging takes 2x2 patches channel by channel, row-major; timm takes four sub-sampled maps.
+def _patches_in_order(name: str, value: Tensor) -> Tensor:
+    """Patch merging of mmdetection takes 2x2 patches channel by channel, row-major.
 
-    Their order is (0, 0), (1, 0), (0, 1), (1, 1), as in the authors' code.
+    That of timm takes four sub-sampled maps in the order (0, 0), (1, 0), (0, 1), (1, 1), as the authors do.
     """
-    converted = {}
-    for name, value in state.items():
-        if ".downsample." in name:
-            patches = value.unflatten(-1, (-1, 4)).transpose(-1, -2)
-            value = patches[..., [0, 2, 1, 3], :].flatten(-2)
-        for pattern, replacement in _MMDET_NAMES:
-            name = pattern.sub(replacement, name)
-        converted[name] = value
-    return converted
+    if ".downsample." not in name:
+        return value
+    patches = value.unflatten(-1, (-1, 4)).transpose(-1, -2)
+    return patches[..., [0, 2, 1, 3], :].flatten(-2)

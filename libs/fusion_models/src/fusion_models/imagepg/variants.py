@@ -14,8 +14,8 @@ from fusion_models.detection.proposals import ProposalConfig
 from fusion_models.detection.roi_targets import RoiTargetConfig
 from fusion_models.detection.voxel_backbone import VoxelBackboneConfig, VoxelGrid
 from fusion_models.detection.voxel_pool import voxel_pools
-from fusion_models.imagepg.image_backbone import ImageBackboneConfig
-from fusion_models.imagepg.model import DetectorConfig
+from fusion_models.imagepg.config import DetectorConfig
+from fusion_models.imagepg.image_config import ImageBackboneConfig
 from fusion_models.imagepg.point_generator import GeneratorConfig
 from fusion_models.imagepg.pointnet2 import SetAbstractionConfig
 from fusion_models.imagepg.roi_head import RoiHeadConfig

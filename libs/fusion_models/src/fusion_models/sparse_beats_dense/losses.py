@@ -12,8 +12,8 @@ from torch import Tensor
 from fusion_models.sparse_beats_dense.batch import DepthBatch
 from fusion_models.sparse_beats_dense.model import DepthOutputs
 
-Reduction = Literal["official", "mean"]
-"""official: as released, the mean over the labelled pixels of the batch divided by the number of samples;
+Reduction = Literal["released", "mean"]
+"""released: the mean over the labelled pixels of the batch divided by the number of samples;
 mean: without that division, so that depth does not weigh less against the mask in larger batches."""
 
 
@@ -34,7 +34,7 @@ class DepthLosses:
 
 
 def depth_completion_loss(
-    outputs: DepthOutputs, batch: DepthBatch, *, reduction: Reduction = "official"
+    outputs: DepthOutputs, batch: DepthBatch, *, reduction: Reduction = "released"
 ) -> DepthLosses:
     """Return the losses of a forward pass, in single precision also under autocast.
 
@@ -72,7 +72,7 @@ def masked_smooth_l1(
     target: Float[Tensor, "b 1 h w"],
     valid: Bool[Tensor, "b 1 h w"],
     *,
-    reduction: Reduction = "official",
+    reduction: Reduction = "released",
 ) -> Float[Tensor, ""]:
     """Return the smooth L1 loss (0.5 d^2 below 1, |d| - 0.5 above) of the valid pixels; 0 without any.
 
@@ -80,12 +80,12 @@ def masked_smooth_l1(
 
     Example:
         >>> zero, four = torch.zeros(2, 1, 1, 1), torch.full((2, 1, 1, 1), 4.0)
-        >>> tuple(masked_smooth_l1(zero, four, four > 0, reduction=r).item() for r in ("official", "mean"))
+        >>> tuple(masked_smooth_l1(zero, four, four > 0, reduction=r).item() for r in ("released", "mean"))
         (1.75, 3.5)
     """
     loss = F.smooth_l1_loss(predicted.float(), target.float(), reduction="none")
     mean = loss.where(valid, 0).sum() / valid.sum().clamp(min=1)
-    return mean / len(predicted) if reduction == "official" else mean
+    return mean / len(predicted) if reduction == "released" else mean
 
 
 def _on_canvas(x: Tensor, outputs: DepthOutputs) -> Tensor:
