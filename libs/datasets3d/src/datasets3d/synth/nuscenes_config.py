@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 
+from datasets3d._validate import check_least, check_positive
 from datasets3d.nuscenes.channels import CAMERAS
 from datasets3d.synth.config import CameraConfig, LidarConfig, StreetConfig, _require
 from datasets3d.synth.sensors.radar import RadarConfig
@@ -46,13 +47,6 @@ class NuscenesSynthConfig:
             not unknown and len(set(self.cameras)) == len(self.cameras),
             f"NuscenesSynthConfig.cameras must be different ones of {CAMERAS}, got {self.cameras}",
         )
-        _require(
-            self.key_frames >= 1, f"NuscenesSynthConfig.key_frames must be at least 1, got {self.key_frames}"
-        )
-        _require(
-            self.key_interval_s > 0,
-            f"NuscenesSynthConfig.key_interval_s must be positive, got {self.key_interval_s}",
-        )
-        for name in ("lidar_sweeps", "radar_sweeps"):
-            value = getattr(self, name)
-            _require(value >= 0, f"NuscenesSynthConfig.{name} must not be negative, got {value}")
+        check_least(self, 1, "key_frames")
+        check_positive(self, "key_interval_s")
+        check_least(self, 0, "lidar_sweeps", "radar_sweeps")

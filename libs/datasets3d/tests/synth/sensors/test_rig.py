@@ -96,8 +96,8 @@ def test_only_cameras_have_a_camera():
         (partial(NuscenesSynthConfig, cameras=("CAM_FRONT", "CAM_FRONT")), "must be different ones"),
         (partial(NuscenesSynthConfig, key_frames=0), "key_frames must be at least 1, got 0"),
         (partial(NuscenesSynthConfig, key_interval_s=0.0), "key_interval_s must be positive, got 0.0"),
-        (partial(NuscenesSynthConfig, lidar_sweeps=-1), "lidar_sweeps must not be negative, got -1"),
-        (partial(NuscenesSynthConfig, radar_sweeps=-1), "radar_sweeps must not be negative, got -1"),
+        (partial(NuscenesSynthConfig, lidar_sweeps=-1), "lidar_sweeps must be at least 0, got -1"),
+        (partial(NuscenesSynthConfig, radar_sweeps=-1), "radar_sweeps must be at least 0, got -1"),
     ],
 )
 def test_bad_values_are_refused_by_name(make, message):
