@@ -51,6 +51,19 @@ def write_json(path: Path, content: Any) -> None:
     write_text(path, json.dumps(content, allow_nan=False) + "\n")
 
 
+def check_format(header: Mapping[str, Any], path: Path, *, format: str, version: int, cure: str) -> None:
+    """Raise unless a JSON object says that it is of our format, in this version.
+
+    Raises:
+        ValueError: Another format or version; names the file and the cure.
+    """
+    if header.get("format") != format or header.get("version") != version:
+        raise ValueError(
+            f"datasets3d: {path} is {header.get('format')!r} version {header.get('version')!r}, expected "
+            f"{format!r} version {version}; {cure}"
+        )
+
+
 @contextmanager
 def atomic_folder(folder: Path) -> Iterator[Path]:
     """Yield `<folder>.partial` to fill; it becomes `folder` when the block ends well, replacing an older one.

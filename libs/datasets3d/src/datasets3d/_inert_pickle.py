@@ -26,17 +26,23 @@ _NAMES = {
     *((module, "scalar") for module in ("numpy.core.multiarray", "numpy._core.multiarray")),
     *((module, "_frombuffer") for module in ("numpy.core.numeric", "numpy._core.numeric")),
 }
-_OPCODES = frozenset(
+_ARRAY_OPCODES = frozenset(
     (
         *("PROTO", "FRAME", "STOP", "GLOBAL", "STACK_GLOBAL", "REDUCE", "BUILD", "MARK"),
         *("EMPTY_TUPLE", "TUPLE", "TUPLE1", "TUPLE2", "TUPLE3", "NONE", "NEWTRUE", "NEWFALSE"),
-        *("EMPTY_LIST", "LIST", "APPEND", "APPENDS", "EMPTY_DICT", "DICT", "SETITEM", "SETITEMS"),
-        *("INT", "BININT", "BININT1", "BININT2", "LONG", "LONG1", "FLOAT", "BINFLOAT"),
+        *("INT", "BININT", "BININT1", "BININT2", "LONG", "LONG1"),
         *("STRING", "BINSTRING", "SHORT_BINSTRING", "UNICODE", "BINUNICODE", "SHORT_BINUNICODE"),
         *("BINBYTES", "SHORT_BINBYTES", "BINBYTES8", "BYTEARRAY8"),
         *("MEMOIZE", "PUT", "BINPUT", "LONG_BINPUT", "GET", "BINGET", "LONG_BINGET"),
     )
 )
+"""What a pickled array consists of: no lists, sets or dictionaries, no class instances."""
+_DATA_OPCODES = _ARRAY_OPCODES | {
+    *("EMPTY_LIST", "LIST", "APPEND", "APPENDS", "EMPTY_DICT", "DICT", "SETITEM", "SETITEMS"),
+    *("FLOAT", "BINFLOAT"),
+}
+_MOST_ARRAY_OPCODES = 200
+"""A pickled array has some 40."""
 _MOST_DIMENSIONS = 4
 
 
@@ -59,13 +65,38 @@ def load(path: Path, *, progress: bool = False) -> Any:
     Raises:
         ValueError: The file is damaged, or holds more than plain data; says what.
     """
+    size = path.stat().st_size
+    with tqdm(
+        total=size, desc=path.name, unit="B", unit_scale=True, disable=not progress, leave=False
+    ) as bar:
+        return _load(path, _DATA_OPCODES, most=size, bar=bar)
+
+
+def load_array(path: Path) -> np.ndarray:
+    """Return the one array of numbers that a pickle holds, built here from its recorded type, shape, bytes.
+
+    Raises:
+        ValueError: The file is damaged, or holds anything else; says what.
+    """
+    found = _load(path, _ARRAY_OPCODES, most=_MOST_ARRAY_OPCODES, bar=None)
+    if not isinstance(found, Call):
+        raise ValueError(f"it holds no array but a {type(found).__name__}")
+    return _built(found)
+
+
+def plain(value: Any) -> Any:
+    """Return a NumPy array as nested lists and a NumPy scalar as a number; anything else as it is.
+
+    Raises:
+        ValueError: An array of other than numbers, or one whose bytes do not fit its shape.
+    """
+    return _built(value).tolist() if isinstance(value, Call) else value
+
+
+def _load(path: Path, allowed: frozenset[str], *, most: int, bar: tqdm | None) -> Any:
     try:
-        size = path.stat().st_size
         with path.open("rb") as handle:
-            with tqdm(
-                total=size, desc=path.name, unit="B", unit_scale=True, disable=not progress, leave=False
-            ) as bar:
-                _check(handle, bar)
+            _check(handle, allowed, most=most, bar=bar)
             handle.seek(0)
             return _Unpickler(handle, encoding="latin1").load()
     except (
@@ -75,14 +106,7 @@ def load(path: Path, *, progress: bool = False) -> Any:
         raise ValueError(str(error) or type(error).__name__) from None
 
 
-def plain(value: Any) -> Any:
-    """Return a NumPy array as nested lists and a NumPy scalar as a number; anything else as it is.
-
-    Raises:
-        ValueError: An array of other than numbers, or one whose bytes do not fit its shape.
-    """
-    if not isinstance(value, Call):
-        return value
+def _built(value: Call) -> np.ndarray:
     if value.name == "scalar" and len(value.arguments) == 2:
         dtype, content = value.arguments
         shape, column_major = (), False
@@ -93,7 +117,7 @@ def plain(value: Any) -> Any:
         column_major = order == "F"
     else:
         raise ValueError(f"it holds an unfinished {value.name.strip('_')}")
-    return _array(content, _dtype(dtype), shape, "F" if column_major is True else "C").tolist()
+    return _array(content, _dtype(dtype), shape, "F" if column_major is True else "C")
 
 
 class _Unpickler(pickle.Unpickler):
@@ -104,13 +128,15 @@ class _Unpickler(pickle.Unpickler):
         return lambda *arguments: Call(global_name, arguments)
 
 
-def _check(handle: Any, bar: tqdm) -> None:
-    """Raise for instructions that plain data does not need: they could fill the memory or never end."""
+def _check(handle: Any, allowed: frozenset[str], *, most: int, bar: tqdm | None) -> None:
+    """Raise for instructions that are not allowed, or too many: they could fill the memory or never end."""
     for count, (opcode, argument, position) in enumerate(pickletools.genops(handle)):
-        if count % 100_000 == 0:
+        if bar is not None and count % 100_000 == 0:
             bar.update((position or 0) - bar.n)
-        if opcode.name not in _OPCODES:
+        if opcode.name not in allowed:
             raise ValueError(f"its instruction {opcode.name} occurs in no plain data")
+        if count > most:
+            raise ValueError(f"it has more than the {most} instructions that an array needs at most")
         # The memo is an array as long as its greatest index.
         if "PUT" in opcode.name and isinstance(argument, int) and argument > count:
             raise ValueError("it remembers more than it holds")

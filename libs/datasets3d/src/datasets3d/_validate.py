@@ -1,6 +1,8 @@
 """Checks shared by the public borders."""
 
+from collections.abc import Callable, Sequence
 from difflib import get_close_matches
+from typing import Any
 
 import numpy as np
 from numpy.typing import DTypeLike
@@ -25,6 +27,34 @@ def check_array(name: str, value: object, dtype: DTypeLike, shape: tuple[int | N
     if not fits:
         pretty = "(" + ", ".join("any" if w is None else str(w) for w in shape) + ")"
         raise ValueError(f"{name}: expected shape {pretty}, got {value.shape}")
+
+
+def check_positive(config: object, *names: str) -> None:
+    """Raise a ValueError unless these fields of a configuration are above 0."""
+    _check_fields(config, names, lambda value: value > 0, "be positive")
+
+
+def check_least(config: object, least: float | int, *names: str) -> None:
+    """Raise a ValueError unless these fields of a configuration are at least so much."""
+    _check_fields(config, names, lambda value: value >= least, f"be at least {least}")
+
+
+def check_within(config: object, bounds: tuple[float | int, float | int], *names: str) -> None:
+    """Raise a ValueError unless these fields of a configuration lie within bounds, both included.
+
+    Example:
+        >>> from types import SimpleNamespace
+        >>> check_within(SimpleNamespace(share=0.5), (0, 1), "share")
+    """
+    low, high = bounds
+    _check_fields(config, names, lambda value: low <= value <= high, f"lie in {low}..{high}")
+
+
+def _check_fields(config: object, names: Sequence[str], fits: Callable[[Any], bool], wanted: str) -> None:
+    for name in names:
+        value = getattr(config, name)
+        if not fits(value):
+            raise ValueError(f"{type(config).__name__}.{name} must {wanted}, got {value}")
 
 
 def check_class_names(names: tuple[str, ...], *, known: tuple[str, ...]) -> None:

@@ -15,7 +15,7 @@ import numpy as np
 from geom3d import angles, boxes, transforms
 from jaxtyping import Bool, Float
 
-from datasets3d._validate import check_class_names
+from datasets3d._validate import check_class_names, check_within
 from datasets3d.frame import Frame, KittiColumns, KittiFrame, Objects
 
 
@@ -32,10 +32,7 @@ class RandomAugmentation:
 
     def __post_init__(self) -> None:
         """Check the ranges."""
-        if not 0 <= self.flip_probability <= 1:
-            raise ValueError(
-                f"RandomAugmentation.flip_probability must lie in 0..1, got {self.flip_probability}"
-            )
+        check_within(self, (0, 1), "flip_probability")
         for name, (low, high) in (("rotation_rad", self.rotation_rad), ("scale", self.scale)):
             if not low <= high:
                 raise ValueError(f"RandomAugmentation.{name} must be (least, greatest), got {(low, high)}")

@@ -227,8 +227,8 @@ def test_too_little_to_interpolate(places):
         ({"sweeps": 0}, "sweeps must be at least 1, got 0"),
         ({"box_margin_m": -0.1}, "box_margin_m must be at least 0, got -0.1"),
         ({"max_depth_m": 0.0}, "max_depth_m must be positive, got 0.0"),
-        ({"query_radius_px": -2.0}, "query_radius_px must not be negative, got -2.0"),
-        ({"interpolate_within_px": -2.0}, "interpolate_within_px must not be negative, got -2.0"),
+        ({"query_radius_px": -2.0}, "query_radius_px must be at least 0, got -2.0"),
+        ({"interpolate_within_px": -2.0}, "interpolate_within_px must be at least 0, got -2.0"),
     ],
 )
 def test_wrong_settings_are_refused(changes, message):

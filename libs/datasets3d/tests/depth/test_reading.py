@@ -46,7 +46,7 @@ def test_published_settings():
     ("build", "message"),
     [
         (lambda: DepthReading(max_depth_m=0.0), "max_depth_m must be positive, got 0.0"),
-        (lambda: DepthReading(query_radius_px=-1.0), "query_radius_px must not be negative, got -1.0"),
+        (lambda: DepthReading(query_radius_px=-1.0), "query_radius_px must be at least 0, got -1.0"),
         (lambda: DepthReading(radar_sweeps=0), "radar_sweeps must be at least 1, got 0"),
     ],
 )

@@ -8,7 +8,7 @@ from geom3d import cameras, overlap
 from geom3d import kitti as geom_kitti
 from geom3d.cameras import PinholeCamera
 
-from datasets3d._validate import check_class_names
+from datasets3d._validate import check_class_names, check_within
 from datasets3d.augment import points_in_boxes
 from datasets3d.database import _paste
 from datasets3d.database.store import DatabaseEntry, ObjectDatabase
@@ -41,10 +41,7 @@ class SamplingConfig:
         for name, count in self.counts.items():
             if count < 0:
                 raise ValueError(f"SamplingConfig.counts[{name!r}] must not be negative, got {count}")
-        if not 0 <= self.max_overlap_image <= 1:
-            raise ValueError(
-                f"SamplingConfig.max_overlap_image must lie in 0..1, got {self.max_overlap_image}"
-            )
+        check_within(self, (0, 1), "max_overlap_image")
 
 
 def sample_objects(

@@ -120,11 +120,7 @@ class ObjectDatabase:
             content = json.loads(path.read_bytes())
         except ValueError as error:
             raise ValueError(f"datasets3d.database: {path} is no JSON ({error}); {cure}") from None
-        if content.get("format") != FORMAT or content.get("version") != VERSION:
-            raise ValueError(
-                f"datasets3d.database: {path} is {content.get('format')!r} version "
-                f"{content.get('version')!r}, expected {FORMAT!r} version {VERSION}; {cure}"
-            )
+        _atomic.check_format(content, path, format=FORMAT, version=VERSION, cure=cure)
         entries = tuple(_entry_from_json(e) for e in content["objects"])
         cameras = {frame_id: _camera_from_json(c) for frame_id, c in content["cameras"].items()}
         return cls(

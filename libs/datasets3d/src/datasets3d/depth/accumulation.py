@@ -25,6 +25,7 @@ from tqdm import tqdm
 
 from datasets3d import _atomic
 from datasets3d._files import read_image_size
+from datasets3d._validate import check_least, check_positive
 from datasets3d.depth import pictures, projection
 from datasets3d.depth.overlap_filter import without_overlap
 from datasets3d.depth.reading import camera_matrix
@@ -63,20 +64,11 @@ class Accumulation:
 
     def __post_init__(self) -> None:
         """Check the ranges."""
-        for name, least in (
-            ("key_frames_before", 0),
-            ("key_frames_after", 0),
-            ("sweeps", 1),
-            ("box_margin_m", 0),
-        ):
-            if getattr(self, name) < least:
-                raise ValueError(f"Accumulation.{name} must be at least {least}, got {getattr(self, name)}")
-        if not self.max_depth_m > 0:
-            raise ValueError(f"Accumulation.max_depth_m must be positive, got {self.max_depth_m}")
-        for name in ("query_radius_px", "interpolate_within_px"):
-            value = getattr(self, name)
-            if value is not None and not value >= 0:
-                raise ValueError(f"Accumulation.{name} must not be negative, got {value}")
+        check_least(self, 0, "key_frames_before", "key_frames_after", "box_margin_m")
+        check_least(self, 1, "sweeps")
+        check_positive(self, "max_depth_m")
+        optional = ("query_radius_px", "interpolate_within_px")
+        check_least(self, 0, *(name for name in optional if getattr(self, name) is not None))
 
 
 def dense_map(

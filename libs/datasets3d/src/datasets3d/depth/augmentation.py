@@ -15,6 +15,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from jaxtyping import UInt8
 
+from datasets3d._validate import check_positive, check_within
 from datasets3d.depth.sample import DepthSample
 
 _MAPS = ("radar_map", "lidar_map", "radar_classes", "true_depth")
@@ -39,10 +40,7 @@ class IntrinsicsDisruption:
             raise ValueError(
                 f"IntrinsicsDisruption.zoom must be (least, greatest), at least 1, got {self.zoom}"
             )
-        if not 0 <= self.flip_probability <= 1:
-            raise ValueError(
-                f"IntrinsicsDisruption.flip_probability must lie in 0..1, got {self.flip_probability}"
-            )
+        check_within(self, (0, 1), "flip_probability")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,8 +81,7 @@ class GaussianBlur:
 
     def __post_init__(self) -> None:
         """Check the range."""
-        if not self.sigma_px > 0:
-            raise ValueError(f"GaussianBlur.sigma_px must be positive, got {self.sigma_px}")
+        check_positive(self, "sigma_px")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -15,6 +15,7 @@ from geom3d import transforms
 from jaxtyping import Float32, Float64
 
 from datasets3d._files import read_image
+from datasets3d._validate import check_least, check_positive
 from datasets3d.depth import masks, pictures, projection
 from datasets3d.depth.overlap_filter import without_overlap
 from datasets3d.depth.sample import DepthSample
@@ -68,12 +69,10 @@ class DepthReading:
 
     def __post_init__(self) -> None:
         """Check the ranges."""
-        if not self.max_depth_m > 0:
-            raise ValueError(f"DepthReading.max_depth_m must be positive, got {self.max_depth_m}")
-        if self.query_radius_px is not None and not self.query_radius_px >= 0:
-            raise ValueError(f"DepthReading.query_radius_px must not be negative, got {self.query_radius_px}")
-        if self.radar_sweeps < 1:
-            raise ValueError(f"DepthReading.radar_sweeps must be at least 1, got {self.radar_sweeps}")
+        check_positive(self, "max_depth_m")
+        if self.query_radius_px is not None:
+            check_least(self, 0, "query_radius_px")
+        check_least(self, 1, "radar_sweeps")
 
 
 def read_input_sample(record: SampleRecord, root: Path | str, reading: DepthReading) -> DepthSample:

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from datasets3d._validate import check_positive
 from datasets3d.surfaces import _kernels
 
 _FEW_NEW_CELLS = 30
@@ -48,9 +49,7 @@ class CompletionConfig:
 
     def __post_init__(self) -> None:
         """Check the ranges."""
-        for name in ("cell_m", "min_distance_m", "mirror_distance_m"):
-            if getattr(self, name) <= 0:
-                raise ValueError(f"CompletionConfig.{name} must be positive, got {getattr(self, name)}")
+        check_positive(self, "cell_m", "min_distance_m", "mirror_distance_m")
 
 
 def complete(clouds: list[np.ndarray], sizes: np.ndarray, config: CompletionConfig) -> Iterator[np.ndarray]:

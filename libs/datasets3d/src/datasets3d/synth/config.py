@@ -3,6 +3,8 @@
 import math
 from dataclasses import dataclass, field
 
+from datasets3d._validate import check_least, check_positive, check_within
+
 
 def _require(condition: bool, message: str) -> None:
     if not condition:
@@ -35,20 +37,16 @@ class StreetConfig:
     """Half length of the modelled road, ahead of and behind the sensor."""
 
     def __post_init__(self) -> None:
-        for name in ("cars", "vans", "trucks", "pedestrians", "cyclists"):
-            value = getattr(self, f"{name}_per_frame")
-            _require(0 <= value <= 40, f"StreetConfig.{name}_per_frame must lie in 0..40, got {value}")
+        kinds = ("cars", "vans", "trucks", "pedestrians", "cyclists")
+        check_within(self, (0, 40), *(f"{kind}_per_frame" for kind in kinds))
         weights = (self.street_weight, self.intersection_weight, self.highway_weight)
         _require(
             min(weights) >= 0 and sum(weights) > 0,
             f"StreetConfig weights must not be negative and not all zero, got {weights}",
         )
-        _require(self.crowding > 0, f"StreetConfig.crowding must be positive, got {self.crowding}")
-        _require(
-            0 <= self.terrain_slope <= 0.05,
-            f"StreetConfig.terrain_slope must lie in 0..0.05, got {self.terrain_slope}",
-        )
-        _require(self.length_m >= 60, f"StreetConfig.length_m must be at least 60, got {self.length_m}")
+        check_positive(self, "crowding")
+        check_within(self, (0, 0.05), "terrain_slope")
+        check_least(self, 60, "length_m")
 
 
 def _hdl64_elevations_deg() -> tuple[float, ...]:
@@ -96,23 +94,14 @@ class LidarConfig:
             0 < self.azimuth_step_deg <= 30,
             f"LidarConfig.azimuth_step_deg must lie in (0, 30], got {self.azimuth_step_deg}",
         )
-        for name in ("dropout", "glass_dropout"):
-            value = getattr(self, name)
-            _require(0 <= value <= 1, f"LidarConfig.{name} is a share in 0..1, got {value}")
-        _require(
-            self.range_noise_m >= 0,
-            f"LidarConfig.range_noise_m must not be negative, got {self.range_noise_m}",
-        )
+        check_within(self, (0, 1), "dropout", "glass_dropout")
+        check_least(self, 0, "range_noise_m")
         _require(
             0 <= self.min_range_m < self.max_range_m,
             "LidarConfig needs 0 <= min_range_m < max_range_m, "
             f"got {self.min_range_m} and {self.max_range_m}",
         )
-        _require(self.height_m > 0, f"LidarConfig.height_m must be positive, got {self.height_m}")
-        _require(
-            self.range_at_10_percent_m > 0,
-            f"LidarConfig.range_at_10_percent_m must be positive, got {self.range_at_10_percent_m}",
-        )
+        check_positive(self, "height_m", "range_at_10_percent_m")
 
     @classmethod
     def hdl32(cls) -> "LidarConfig":
@@ -143,7 +132,7 @@ class CameraConfig:
             16 <= self.width <= 8192 and 16 <= self.height <= 8192,
             f"CameraConfig.width and height must lie in 16..8192 pixels, got {self.width} x {self.height}",
         )
-        _require(0 <= self.noise <= 0.5, f"CameraConfig.noise must lie in 0..0.5, got {self.noise}")
+        check_within(self, (0, 0.5), "noise")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -175,14 +164,9 @@ class LabelConfig:
             1 >= a > b > c > 0,
             f"LabelConfig.occlusion_limits must fall within (0, 1], got {self.occlusion_limits}",
         )
-        _require(
-            0 <= self.min_visible <= c, f"LabelConfig.min_visible must lie in 0..{c}, got {self.min_visible}"
-        )
-        _require(self.min_points >= 0, f"LabelConfig.min_points must not be negative, got {self.min_points}")
-        _require(
-            self.shape_points >= 1, f"LabelConfig.shape_points must be positive, got {self.shape_points}"
-        )
-        _require(self.max_range_m > 0, f"LabelConfig.max_range_m must be positive, got {self.max_range_m}")
+        check_within(self, (0, c), "min_visible")
+        check_least(self, 0, "min_points")
+        check_positive(self, "shape_points", "max_range_m")
         _require(
             0 < self.max_truncation <= 1,
             f"LabelConfig.max_truncation must lie in (0, 1], got {self.max_truncation}",

@@ -2,18 +2,10 @@
 
 from dataclasses import dataclass, field
 
+from datasets3d._validate import check_least, check_positive
+from datasets3d.nuscenes.channels import CAMERAS
 from datasets3d.synth.config import CameraConfig, LidarConfig, StreetConfig, _require
 from datasets3d.synth.sensors.radar import RadarConfig
-
-CAMERA_CHANNELS = (
-    "CAM_FRONT",
-    "CAM_FRONT_RIGHT",
-    "CAM_BACK_RIGHT",
-    "CAM_BACK",
-    "CAM_BACK_LEFT",
-    "CAM_FRONT_LEFT",
-)
-"""nuScenes' six cameras, clockwise seen from above."""
 
 
 def _city() -> StreetConfig:
@@ -38,7 +30,7 @@ class NuscenesSynthConfig:
     camera: CameraConfig = field(default_factory=lambda: CameraConfig(width=1600, height=900))
     """All six; the field of view stays nuScenes' for any size."""
     radar: RadarConfig = field(default_factory=RadarConfig)
-    cameras: tuple[str, ...] = CAMERA_CHANNELS
+    cameras: tuple[str, ...] = CAMERAS
     """Channels of the cameras that the car carries."""
     key_frames: int = 40
     """Per scene (nuScenes: 40, that is 20 s)."""
@@ -50,18 +42,11 @@ class NuscenesSynthConfig:
     """Of each radar between two key frames (nuScenes: 5 or 6, that is 13 Hz)."""
 
     def __post_init__(self) -> None:
-        unknown = [c for c in self.cameras if c not in CAMERA_CHANNELS]
+        unknown = [c for c in self.cameras if c not in CAMERAS]
         _require(
             not unknown and len(set(self.cameras)) == len(self.cameras),
-            f"NuscenesSynthConfig.cameras must be different ones of {CAMERA_CHANNELS}, got {self.cameras}",
+            f"NuscenesSynthConfig.cameras must be different ones of {CAMERAS}, got {self.cameras}",
         )
-        _require(
-            self.key_frames >= 1, f"NuscenesSynthConfig.key_frames must be at least 1, got {self.key_frames}"
-        )
-        _require(
-            self.key_interval_s > 0,
-            f"NuscenesSynthConfig.key_interval_s must be positive, got {self.key_interval_s}",
-        )
-        for name in ("lidar_sweeps", "radar_sweeps"):
-            value = getattr(self, name)
-            _require(value >= 0, f"NuscenesSynthConfig.{name} must not be negative, got {value}")
+        check_least(self, 1, "key_frames")
+        check_positive(self, "key_interval_s")
+        check_least(self, 0, "lidar_sweeps", "radar_sweeps")

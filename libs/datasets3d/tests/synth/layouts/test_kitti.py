@@ -132,7 +132,7 @@ def test_an_interrupted_run_leaves_no_finished_folder(tmp_path, monkeypatch):
     def fail(*_):
         raise OSError("disk full")
 
-    monkeypatch.setattr(kitti, "_png", fail)
+    monkeypatch.setattr(kitti, "write_png", fail)
     with pytest.raises(OSError, match="disk full"):
         write_kitti(tmp_path / "out", frames=1, seed=0, config=TINY, workers=1, progress=False)
     assert not (tmp_path / "out").exists()

@@ -176,7 +176,7 @@ def test_one_velocity_per_actor_is_needed(make_scene):
         ({"half_view_deg": 0.0}, r"half_view_deg must lie in \(0, 90\), got 0.0"),
         ({"half_elevation_deg": 90.0}, r"half_elevation_deg must lie in \(0, 90\)"),
         ({"max_range_m": 0.0}, "max_range_m must be positive"),
-        ({"range_noise_m": -1.0}, "range_noise_m must not be negative"),
+        ({"range_noise_m": -1.0}, "range_noise_m must be at least 0"),
         ({"azimuth_cell_deg": ()}, "azimuth_cell_deg must hold pairs"),
         ({"azimuth_noise_deg": ((5.0, 1.0), (0.0, 1.0))}, "azimuth_noise_deg must hold pairs of rising"),
         ({"rays": (1, 5)}, "rays must be at least 2"),
@@ -191,8 +191,8 @@ def test_bad_scans_are_refused(change, message):
     ("change", "message"),
     [
         ({"max_returns": 0}, "max_returns must be at least 1"),
-        ({"mirror_loss_db": -1.0}, "mirror_loss_db must not be negative"),
-        ({"unknown_share": 1.5}, r"unknown_share is a share in 0..1, got 1.5"),
+        ({"mirror_loss_db": -1.0}, "mirror_loss_db must be at least 0"),
+        ({"unknown_share": 1.5}, r"unknown_share must lie in 0..1, got 1.5"),
     ],
 )
 def test_bad_settings_are_refused(change, message):

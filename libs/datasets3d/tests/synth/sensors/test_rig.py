@@ -2,21 +2,21 @@ from functools import partial
 
 import numpy as np
 import pytest
-from datasets3d.synth import CameraConfig
-from datasets3d.synth.nuscenes_config import CAMERA_CHANNELS, NuscenesSynthConfig
-from datasets3d.synth.sensors.rig import LIDAR_CHANNEL, RADAR_CHANNELS, nuscenes_rig
+from datasets3d.nuscenes import CAMERAS, LIDAR
+from datasets3d.synth import CameraConfig, NuscenesSynthConfig
+from datasets3d.synth.sensors.rig import RADAR_CHANNELS, nuscenes_rig
 from geom3d import cameras, transforms
 
 RIG = nuscenes_rig(NuscenesSynthConfig())
 
 
 def test_the_car_has_twelve_sensors():
-    assert list(RIG) == [LIDAR_CHANNEL, *CAMERA_CHANNELS, *RADAR_CHANNELS]
+    assert list(RIG) == [LIDAR, *CAMERAS, *RADAR_CHANNELS]
     assert all(sensor.channel == name for name, sensor in RIG.items())
 
 
 def test_lidar_looks_forward_along_y():
-    right, forward, up = RIG[LIDAR_CHANNEL].calibration.matrix[:3, :3].T
+    right, forward, up = RIG[LIDAR].calibration.matrix[:3, :3].T
     np.testing.assert_allclose(right, [0, -1, 0], atol=0.03)
     np.testing.assert_allclose(forward, [1, 0, 0], atol=0.03)
     np.testing.assert_allclose(up, [0, 0, 1], atol=0.03)
@@ -40,7 +40,7 @@ def test_sensors_look_where_their_name_says(channel, axis, yaw_deg):
 
 
 def test_cameras_stand_upright():
-    for channel in CAMERA_CHANNELS:
+    for channel in CAMERAS:
         assert RIG[channel].calibration.matrix[2, 1] < -0.999  # the picture's v axis points down
 
 
@@ -53,7 +53,7 @@ def test_the_six_cameras_see_all_round():
     angle = np.deg2rad(np.arange(0.0, 360.0, 1.0))
     points = np.stack([1.0 + 30 * np.cos(angle), 30 * np.sin(angle), np.full_like(angle, 1.5)], axis=1)
     seen = np.zeros(len(points), dtype=bool)
-    for channel in CAMERA_CHANNELS:
+    for channel in CAMERAS:
         camera = RIG[channel].camera(np.eye(4))
         uv, depth = cameras.project(points, camera.image_from_lidar)
         seen |= cameras.in_image(uv, depth, width=1600, height=900)
@@ -83,7 +83,7 @@ def test_a_camera_moves_with_the_car():
 
 def test_only_cameras_have_a_camera():
     with pytest.raises(ValueError, match="LIDAR_TOP has no intrinsic, it is no camera"):
-        RIG[LIDAR_CHANNEL].camera(np.eye(4))
+        RIG[LIDAR].camera(np.eye(4))
 
 
 @pytest.mark.parametrize(
@@ -96,8 +96,8 @@ def test_only_cameras_have_a_camera():
         (partial(NuscenesSynthConfig, cameras=("CAM_FRONT", "CAM_FRONT")), "must be different ones"),
         (partial(NuscenesSynthConfig, key_frames=0), "key_frames must be at least 1, got 0"),
         (partial(NuscenesSynthConfig, key_interval_s=0.0), "key_interval_s must be positive, got 0.0"),
-        (partial(NuscenesSynthConfig, lidar_sweeps=-1), "lidar_sweeps must not be negative, got -1"),
-        (partial(NuscenesSynthConfig, radar_sweeps=-1), "radar_sweeps must not be negative, got -1"),
+        (partial(NuscenesSynthConfig, lidar_sweeps=-1), "lidar_sweeps must be at least 0, got -1"),
+        (partial(NuscenesSynthConfig, radar_sweeps=-1), "radar_sweeps must be at least 0, got -1"),
     ],
 )
 def test_bad_values_are_refused_by_name(make, message):

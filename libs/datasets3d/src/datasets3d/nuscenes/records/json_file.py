@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from datasets3d import _atomic
 from datasets3d.nuscenes import _json_array
 from datasets3d.nuscenes.records.record import Pose, SampleRecord, SensorRecord
 from datasets3d.nuscenes.tables import finite_numbers
@@ -33,11 +34,7 @@ def read_records(path: Path | str) -> list[SampleRecord]:
         raise FileNotFoundError(f"datasets3d.nuscenes: no {path}; {cure}")
     elements = _json_array.read_records(path)
     header = next(elements, {})
-    if header.get("format") != FORMAT or header.get("version") != VERSION:
-        raise ValueError(
-            f"datasets3d.nuscenes: {path} is {header.get('format')!r} version {header.get('version')!r}, "
-            f"expected {FORMAT!r} version {VERSION}; {cure}"
-        )
+    _atomic.check_format(header, path, format=FORMAT, version=VERSION, cure=cure)
     records = []
     for element in elements:
         try:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -104,16 +105,8 @@ def _camera(channel: str, item: Any) -> SensorRecord:
     if len(found) != 3 or None in found:
         raise ValueError(f"{channel}: calibrated_sensor.camera_intrinsic must be 3 rows of 3 finite numbers")
     size_wh = (_whole(item, "width"), _whole(item, "height"))
-    return SensorRecord(
-        channel=channel,
-        filename=record.filename,
-        token=record.token,
-        timestamp_us=record.timestamp_us,
-        calibration=record.calibration,
-        ego_pose=record.ego_pose,
-        intrinsic=tuple((row[0], row[1], row[2]) for row in found if row),
-        size_wh=size_wh if min(size_wh) > 0 else None,
-    )
+    intrinsic = tuple((row[0], row[1], row[2]) for row in found if row)
+    return replace(record, intrinsic=intrinsic, size_wh=size_wh if min(size_wh) > 0 else None)
 
 
 def _sensor(channel: str, item: Any) -> SensorRecord:

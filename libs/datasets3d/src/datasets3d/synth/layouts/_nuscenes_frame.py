@@ -1,6 +1,5 @@
 """Record one key frame of a drive, and the sweeps that lead up to it, into a folder laid out as nuScenes'."""
 
-import io
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,10 +11,12 @@ from PIL import Image
 from scipy.spatial.transform import Rotation
 
 from datasets3d.depth.pictures import picture_of, write_depth_picture
+from datasets3d.nuscenes.channels import LIDAR
 from datasets3d.nuscenes.lidar import write_lidar
 from datasets3d.nuscenes.radar import write_radar
 from datasets3d.nuscenes.records.record import Pose
 from datasets3d.synth.layouts._nuscenes_tables import AnnotationEntry, FileEntry, KeyFrameEntry
+from datasets3d.synth.layouts._writing import write_png
 from datasets3d.synth.layouts.ade20k import ade20k_ids
 from datasets3d.synth.layouts.labels import measure_visibility
 from datasets3d.synth.nuscenes_config import NuscenesSynthConfig
@@ -24,7 +25,7 @@ from datasets3d.synth.sensors.lidar import LidarScan, scan
 from datasets3d.synth.sensors.moving_caster import MovingCaster, SplitScene
 from datasets3d.synth.sensors.radar import simulate_radar
 from datasets3d.synth.sensors.rays import RayCaster
-from datasets3d.synth.sensors.rig import LIDAR_CHANNEL, RADAR_CHANNELS, RigSensor, nuscenes_rig
+from datasets3d.synth.sensors.rig import RADAR_CHANNELS, RigSensor, nuscenes_rig
 from datasets3d.synth.world.drive import Drive, build_drive
 from datasets3d.synth.world.scene import Scene
 
@@ -34,7 +35,6 @@ _ANNOTATED_M = 80.0
 """Objects farther from the car are not labelled (our choice; nuScenes labels as far as points reach)."""
 _MOVING_M_S = 0.2
 _JPEG = {"format": "JPEG", "quality": 92, "subsampling": 0}
-_PNG = {"format": "PNG", "compress_level": 3}
 _VEHICLES = {"Car": "vehicle.car", "Van": "vehicle.car", "Truck": "vehicle.truck"}
 _CATEGORIES = {**_VEHICLES, "Pedestrian": "human.pedestrian.adult", "Cyclist": "vehicle.bicycle"}
 _SWEEP_STREAM, _GLOBAL_STREAM = 1, 2
@@ -119,9 +119,7 @@ def record_key_frame(root: Path, world: World, index: int, *, logfile: str, star
 def _sweep_times(world: World, key_us: int) -> list[tuple[str, int]]:
     """Channels and times of the sweeps before a key frame, evenly spread since the one before it."""
     interval_us = 1e6 * world.config.key_interval_s
-    sweeps = {LIDAR_CHANNEL: world.config.lidar_sweeps} | dict.fromkeys(
-        RADAR_CHANNELS, world.config.radar_sweeps
-    )
+    sweeps = {LIDAR: world.config.lidar_sweeps} | dict.fromkeys(RADAR_CHANNELS, world.config.radar_sweeps)
     return [
         (channel, key_us + round(1e6 * world.rig[channel].time_offset_s - back * interval_us / (count + 1)))
         for channel, count in sweeps.items()
@@ -152,7 +150,7 @@ class _Recorder:
 
     def sweep(self, channel: str, time_us: int) -> FileEntry:
         """A LiDAR or radar file between key frames."""
-        if channel == LIDAR_CHANNEL:
+        if channel == LIDAR:
             return self.lidar(time_us, is_key_frame=False)[0]
         return self.radar(channel, time_us, is_key_frame=False)[0]
 
@@ -161,12 +159,12 @@ class _Recorder:
     ) -> tuple[FileEntry, LidarScan, Float[np.ndarray, "n 3"]]:
         """Also returns the points of the file in the world."""
         world, time_s = self.world, time_us / 1e6
-        entry = self._entry(LIDAR_CHANNEL, time_us, "pcd.bin", is_key_frame=is_key_frame)
-        pose = world.rig[LIDAR_CHANNEL].world_from_sensor(world.drive.world_from_ego(time_s))
+        entry = self._entry(LIDAR, time_us, "pcd.bin", is_key_frame=is_key_frame)
+        pose = world.rig[LIDAR].world_from_sensor(world.drive.world_from_ego(time_s))
         turn = scan(
             *world.moment(time_s),
             world.config.lidar,
-            rng=world.generator(LIDAR_CHANNEL, time_us),
+            rng=world.generator(LIDAR, time_us),
             world_from_lidar=pose,
         )
         points = turn.nuscenes_points
@@ -216,13 +214,8 @@ class _Recorder:
         return entry, areas
 
     def _write_pictures(self, entry: FileEntry, view: CameraView, classes: np.ndarray) -> None:
-        for path, image, options in (
-            (self.root / entry.filename, view.image, _JPEG),
-            (picture_of(self.root / "seg_mask", entry.filename), classes, _PNG),
-        ):
-            buffer = io.BytesIO()
-            Image.fromarray(image).save(buffer, **options)
-            path.write_bytes(buffer.getvalue())
+        Image.fromarray(view.image).save(self.root / entry.filename, **_JPEG)
+        write_png(picture_of(self.root / "seg_mask", entry.filename), classes)
         depth = np.where(np.isfinite(view.depth), view.depth, np.float32(0))
         write_depth_picture(picture_of(self.root / "depth", entry.filename, channel=entry.channel), depth)
 

@@ -1,25 +1,21 @@
 """Simulate frames and write them as an official KITTI object tree."""
 
-import io
-import os
+import functools
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
-from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
 from geom3d.cameras import PinholeCamera
 from geom3d.kitti import KittiCalibration, write_calibration
 from jaxtyping import Float, Float32
-from PIL import Image
 from tqdm import tqdm
 
-from datasets3d._atomic import atomic_folder
 from datasets3d.kitti.labels import KittiLabel, format_label
 from datasets3d.synth.config import SynthConfig
 from datasets3d.synth.layouts._kitti_calibration import calibration as make_calibration
 from datasets3d.synth.layouts._object_shape import object_shape
+from datasets3d.synth.layouts._writing import new_folder, run, worker_count, write_png
 from datasets3d.synth.layouts.labels import Visibility, make_labels, measure_visibility
 from datasets3d.synth.sensors.camera import CameraView, render
 from datasets3d.synth.sensors.lidar import LidarScan, scan
@@ -124,45 +120,19 @@ def write_kitti(
     """
     out_dir = Path(out_dir)
     config = SynthConfig() if config is None else config
-    _check(out_dir, frames=frames, seed=seed, workers=workers)
-    count = min(workers or len(os.sched_getaffinity(0)), frames)
-    if out_dir.exists():
-        out_dir.rmdir()
-    with atomic_folder(out_dir) as partial:
+    if frames < 1:
+        raise ValueError(f"write_kitti: frames must be at least 1, got {frames}")
+    with new_folder(out_dir, seed=seed, workers=workers, writer="write_kitti") as partial:
         for name in _FOLDERS:
             (partial / "training" / name).mkdir(parents=True)
         for name in ("calib", "image_2", "velodyne"):
             (partial / "testing" / name).mkdir(parents=True)
         _write_splits(partial / "ImageSets", frames=frames, val_share=config.val_share)
-        done = _run(partial / "training", frames=frames, seed=seed, config=config, workers=count)
+        write = functools.partial(_write_frame, partial / "training", config, seed)
+        done = run(write, range(frames), workers=worker_count(workers, frames=frames))
         for _ in tqdm(done, total=frames, desc=f"synth {out_dir.name}", unit="frame", disable=not progress):
             pass
     return out_dir
-
-
-def _check(out_dir: Path, *, frames: int, seed: int, workers: int | None) -> None:
-    if frames < 1:
-        raise ValueError(f"write_kitti: frames must be at least 1, got {frames}")
-    if seed < 0:
-        raise ValueError(f"write_kitti: seed must not be negative, got {seed}")
-    if workers is not None and workers < 1:
-        raise ValueError(f"write_kitti: workers must be at least 1 or None for all cores, got {workers}")
-    if out_dir.exists() and (not out_dir.is_dir() or any(out_dir.iterdir())):
-        raise FileExistsError(
-            f"write_kitti: {out_dir} exists and is not an empty folder; "
-            "choose another folder or remove it first"
-        )
-
-
-def _run(training: Path, *, frames: int, seed: int, config: SynthConfig, workers: int) -> Iterator[int]:
-    if workers == 1:
-        for index in range(frames):
-            yield _write_frame(training, config, seed, index)
-        return
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-        jobs = [pool.submit(_write_frame, training, config, seed, index) for index in range(frames)]
-        for job in jobs:
-            yield job.result()
 
 
 def _write_splits(folder: Path, *, frames: int, val_share: float) -> None:
@@ -180,23 +150,16 @@ def _write_splits(folder: Path, *, frames: int, val_share: float) -> None:
         (folder / f"{name}.txt").write_text("".join(f"{m}\n" for m in members))
 
 
-def _write_frame(training: Path, config: SynthConfig, seed: int, index: int) -> int:
+def _write_frame(training: Path, config: SynthConfig, seed: int, index: int) -> Iterator[int]:
     """Simulate one frame and write its files; the caller owns the (unfinished) folder."""
     frame, name = simulate_frame(config, seed=seed, index=index), f"{index:06d}"
     write_calibration(training / "calib" / f"{name}.txt", frame.calibration)
     (training / "velodyne" / f"{name}.bin").write_bytes(frame.scan.points.astype("<f4").tobytes())
-    (training / "image_2" / f"{name}.png").write_bytes(_png(frame.view.image))
+    write_png(training / "image_2" / f"{name}.png", frame.view.image)
     lines = "".join(format_label(label) + "\n" for label in frame.labels)
     (training / "label_2" / f"{name}.txt").write_text(lines)
     plane = " ".join(f"{v:.6e}" for v in frame.road_plane)
     (training / "planes" / f"{name}.txt").write_text(f"# Plane\nWidth 4\nHeight 1\n{plane}\n")
     for number, shape in enumerate(frame.shapes):
         np.save(training / "object_shapes" / f"{name}_{number}.npy", shape)
-    return index
-
-
-def _png(image: np.ndarray) -> bytes:
-    """PNG with fixed encoder settings: no metadata, so equal pictures give equal bytes."""
-    buffer = io.BytesIO()
-    Image.fromarray(image).save(buffer, format="PNG", compress_level=3)
-    return buffer.getvalue()
+    yield index

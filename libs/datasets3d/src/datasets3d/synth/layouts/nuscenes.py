@@ -1,20 +1,18 @@
 """Drive through synthetic streets and write what the sensors record as a nuScenes tree."""
 
+import functools
 import io
-import os
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import pairwise
-from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
-from datasets3d._atomic import atomic_folder, write_json
+from datasets3d._atomic import write_json
+from datasets3d.nuscenes.channels import LIDAR
 from datasets3d.nuscenes.splits import SPLITS
 from datasets3d.synth.layouts._nuscenes_frame import build_world, record_key_frame
 from datasets3d.synth.layouts._nuscenes_tables import (
@@ -24,8 +22,9 @@ from datasets3d.synth.layouts._nuscenes_tables import (
     SceneEntry,
     build_tables,
 )
+from datasets3d.synth.layouts._writing import new_folder, run, worker_count
 from datasets3d.synth.nuscenes_config import NuscenesSynthConfig
-from datasets3d.synth.sensors.rig import LIDAR_CHANNEL, RADAR_CHANNELS, nuscenes_rig
+from datasets3d.synth.sensors.rig import RADAR_CHANNELS, nuscenes_rig
 
 VERSION = "v1.0-trainval"
 _FIRST_DAY_US = 1_577_836_800_000_000
@@ -73,16 +72,16 @@ def write_nuscenes(
     """
     out_dir = Path(out_dir)
     config = NuscenesSynthConfig() if config is None else config
-    _check(out_dir, scenes=scenes, seed=seed, workers=workers)
+    if not 1 <= scenes <= 800:
+        raise ValueError(f"write_nuscenes: scenes must lie in 1..800, got {scenes}")
     names = scene_names(scenes)
     frames = scenes * config.key_frames
-    count = min(workers or len(os.sched_getaffinity(0)), frames)
-    if out_dir.exists():
-        out_dir.rmdir()
-    with atomic_folder(out_dir) as partial:
+    with new_folder(out_dir, seed=seed, workers=workers, writer="write_nuscenes") as partial:
         _make_folders(partial, config)
         done: dict[tuple[int, int], KeyFrameEntry] = {}
-        recorded = _run(partial, scenes=scenes, seed=seed, config=config, workers=count)
+        count = worker_count(workers, frames=frames)
+        jobs = _jobs(scenes=scenes, key_frames=config.key_frames, workers=count)
+        recorded = run(functools.partial(_record, partial, config, seed), jobs, workers=count)
         for scene, index, entry in tqdm(
             recorded, total=frames, desc=f"synth {out_dir.name}", unit="key frame", disable=not progress
         ):
@@ -125,22 +124,8 @@ def _splits(names: list[str]) -> dict[str, list[str]]:
     }
 
 
-def _check(out_dir: Path, *, scenes: int, seed: int, workers: int | None) -> None:
-    if not 1 <= scenes <= 800:
-        raise ValueError(f"write_nuscenes: scenes must lie in 1..800, got {scenes}")
-    if seed < 0:
-        raise ValueError(f"write_nuscenes: seed must not be negative, got {seed}")
-    if workers is not None and workers < 1:
-        raise ValueError(f"write_nuscenes: workers must be at least 1 or None for all cores, got {workers}")
-    if out_dir.exists() and (not out_dir.is_dir() or any(out_dir.iterdir())):
-        raise FileExistsError(
-            f"write_nuscenes: {out_dir} exists and is not an empty folder; "
-            "choose another folder or remove it first"
-        )
-
-
 def _make_folders(root: Path, config: NuscenesSynthConfig) -> None:
-    for channel in (LIDAR_CHANNEL, *config.cameras, *RADAR_CHANNELS):
+    for channel in (LIDAR, *config.cameras, *RADAR_CHANNELS):
         (root / "samples" / channel).mkdir(parents=True)
         (root / "sweeps" / channel).mkdir(parents=True)
     for channel in config.cameras:
@@ -154,53 +139,30 @@ def _make_folders(root: Path, config: NuscenesSynthConfig) -> None:
     (root / MAP_FILE).write_bytes(buffer.getvalue())
 
 
-@dataclass(frozen=True, slots=True)
-class _Job:
-    """Some consecutive key frames of one scene."""
-
-    root: Path
-    config: NuscenesSynthConfig
-    seed: int
-    scene: int
-    indices: range
-
-
-def _run(
-    root: Path, *, scenes: int, seed: int, config: NuscenesSynthConfig, workers: int
-) -> Iterator[tuple[int, int, KeyFrameEntry]]:
-    if workers == 1:
-        for scene in range(scenes):
-            yield from _record(_Job(root, config, seed, scene, range(config.key_frames)))
-        return
+def _jobs(*, scenes: int, key_frames: int, workers: int) -> list[tuple[int, range]]:
+    """Scenes with some consecutive key frames of each."""
     # A scene costs seconds before its first key frame: it is divided only if workers would be idle.
     parts = -(-workers // scenes)
-    bounds = np.linspace(0, config.key_frames, parts + 1).astype(int).tolist()
-    jobs = [
-        _Job(root, config, seed, scene, range(start, end))
+    bounds = np.linspace(0, key_frames, parts + 1).astype(int).tolist()
+    return [
+        (scene, range(start, end))
         for scene in range(scenes)
         for start, end in pairwise(bounds)
         if end > start
     ]
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-        for result in [pool.submit(_record_all, job) for job in jobs]:
-            yield from result.result()
 
 
-def _record_all(job: _Job) -> list[tuple[int, int, KeyFrameEntry]]:
-    return list(_record(job))
-
-
-def _record(job: _Job) -> Iterator[tuple[int, int, KeyFrameEntry]]:
-    world = build_world(job.config, seed=job.seed, number=job.scene)
-    for index in job.indices:
-        entry = record_key_frame(
-            job.root,
-            world,
+def _record(
+    root: Path, config: NuscenesSynthConfig, seed: int, job: tuple[int, range]
+) -> Iterator[tuple[int, int, KeyFrameEntry]]:
+    scene, indices = job
+    world, start_us = build_world(config, seed=seed, number=scene), _FIRST_DAY_US + scene * _DAY_US
+    for index in indices:
+        yield (
+            scene,
             index,
-            logfile=_logfile(job.scene),
-            start_us=_FIRST_DAY_US + job.scene * _DAY_US,
+            record_key_frame(root, world, index, logfile=_logfile(scene), start_us=start_us),
         )
-        yield job.scene, index, entry
 
 
 def _begin(number: int) -> datetime:

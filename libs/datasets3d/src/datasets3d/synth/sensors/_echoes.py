@@ -1,6 +1,6 @@
 """Radar waves in a scene: what comes back along each ray, and which of it the sensor can tell apart."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 from jaxtyping import Bool, Float, Float64, Int
@@ -75,25 +75,13 @@ class Echoes:
 
     def take(self, index: np.ndarray) -> "Echoes":
         """Some of the echoes, in the order of the index (or mask)."""
-        return Echoes(
-            self.range_m[index],
-            self.azimuth_rad[index],
-            self.range_rate_m_s[index],
-            self.section_m2[index],
-            self.instance[index],
-            self.mirrored[index],
-        )
+        return Echoes(*(getattr(self, f.name)[index] for f in fields(self)))
 
 
 def join(first: Echoes, second: Echoes) -> Echoes:
     """All echoes of both."""
     return Echoes(
-        np.concatenate([first.range_m, second.range_m]),
-        np.concatenate([first.azimuth_rad, second.azimuth_rad]),
-        np.concatenate([first.range_rate_m_s, second.range_rate_m_s]),
-        np.concatenate([first.section_m2, second.section_m2]),
-        np.concatenate([first.instance, second.instance]),
-        np.concatenate([first.mirrored, second.mirrored]),
+        *(np.concatenate([getattr(first, f.name), getattr(second, f.name)]) for f in fields(Echoes))
     )
 
 
@@ -170,15 +158,9 @@ class _Path:
     """Of the surface at `origins`; None for the first leg."""
 
     def take(self, index: np.ndarray) -> "_Path":
-        velocity = None if self.mirror_velocity is None else self.mirror_velocity[index]
-        return _Path(
-            self.seen[index],
-            self.directions[index],
-            self.origins[index],
-            self.travelled_m[index],
-            self.motion,
-            velocity,
-        )
+        columns = ("seen", "directions", "origins", "travelled_m", "mirror_velocity")
+        given = {name: getattr(self, name) for name in columns}
+        return replace(self, **{name: c[index] for name, c in given.items() if c is not None})
 
     def echoes(self, scene: Scene, hits: Hits, azimuth: np.ndarray, solid_angle: np.ndarray) -> Echoes:
         """What comes back from the surfaces this leg ends on."""

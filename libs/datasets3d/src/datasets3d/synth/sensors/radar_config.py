@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 
+from datasets3d._validate import check_least, check_positive, check_within
 from datasets3d.synth.config import _require
 
 
@@ -41,13 +42,8 @@ class RadarScanConfig:
         for name in ("half_view_deg", "half_elevation_deg"):
             value = getattr(self, name)
             _require(0 < value < 90, f"RadarScanConfig.{name} must lie in (0, 90), got {value}")
-        for name in ("max_range_m", "range_cell_m", "speed_cell_m_s", "rcs_limit_range_m"):
-            value = getattr(self, name)
-            _require(value > 0, f"RadarScanConfig.{name} must be positive, got {value}")
-        _require(
-            self.range_noise_m >= 0,
-            f"RadarScanConfig.range_noise_m must not be negative, got {self.range_noise_m}",
-        )
+        check_positive(self, "max_range_m", "range_cell_m", "speed_cell_m_s", "rcs_limit_range_m")
+        check_least(self, 0, "range_noise_m")
         for name, lowest in (("azimuth_cell_deg", 1e-6), ("azimuth_noise_deg", 0.0)):
             table = getattr(self, name)
             angles = [angle for angle, _ in table]
@@ -121,10 +117,7 @@ class RadarConfig:
     past)."""
 
     def __post_init__(self) -> None:
-        _require(self.max_returns >= 1, f"RadarConfig.max_returns must be at least 1, got {self.max_returns}")
-        for name in ("min_range_m", "speed_noise_m_s", "mirror_loss_db"):
-            value = getattr(self, name)
-            _require(value >= 0, f"RadarConfig.{name} must not be negative, got {value}")
-        for name in ("beside_stronger_share", "unknown_share", "multi_target_share", "stopped_share"):
-            value = getattr(self, name)
-            _require(0 <= value <= 1, f"RadarConfig.{name} is a share in 0..1, got {value}")
+        check_least(self, 1, "max_returns")
+        check_least(self, 0, "min_range_m", "speed_noise_m_s", "mirror_loss_db")
+        shares = ("beside_stronger_share", "unknown_share", "multi_target_share", "stopped_share")
+        check_within(self, (0, 1), *shares)

@@ -10,12 +10,12 @@ from geom3d import transforms
 from geom3d.cameras import PinholeCamera
 from jaxtyping import Float
 
+from datasets3d.nuscenes.channels import LIDAR
 from datasets3d.nuscenes.records.record import Pose
 from datasets3d.synth.nuscenes_config import NuscenesSynthConfig
 
 FULL_SIZE_WH = (1600, 900)
 
-LIDAR_CHANNEL = "LIDAR_TOP"
 RADAR_CHANNELS = (
     "RADAR_FRONT",
     "RADAR_FRONT_LEFT",
@@ -112,7 +112,7 @@ def nuscenes_rig(config: NuscenesSynthConfig) -> dict[str, RigSensor]:
         >>> np.round(rig["LIDAR_TOP"].calibration.matrix[:3, 1]).tolist()  # its y axis points forward
         [1.0, 0.0, -0.0]
     """
-    rig = {LIDAR_CHANNEL: _sensor(LIDAR_CHANNEL, _LIDAR)}
+    rig = {LIDAR: _sensor(LIDAR, _LIDAR)}
     width, height = config.camera.width, config.camera.height
     scale_x, scale_y = width / FULL_SIZE_WH[0], height / FULL_SIZE_WH[1]
     for channel in config.cameras:

@@ -61,17 +61,6 @@ class Drive:
         rotation = np.stack([forward, np.cross(up, forward), up], axis=1)
         return transforms.from_parts(rotation, np.array([x[0], y[0], self.plan.terrain.height(x, y)[0]]))
 
-    def ego_velocity(self, time_s: float) -> Float[np.ndarray, "3"]:
-        """Return the velocity of the car's origin in the world, m/s.
-
-        Raises:
-            ValueError: The time lies outside the drive.
-        """
-        time = self._time(time_s, "ego_velocity")
-        x, y, yaw = self.ego.poses(self.plan, time).T
-        _, speed = self.ego.at(time)
-        return slope_velocity(self.plan, x, y, yaw, speed)[0]
-
     def scene_at(self, time_s: float) -> Scene:
         """Return the world at a time; textures stay on the background and travel with the actors.
 

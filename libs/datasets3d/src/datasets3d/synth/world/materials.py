@@ -4,7 +4,7 @@ from enum import IntEnum
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, Float32, UInt8
+from jaxtyping import Float32, UInt8
 
 
 class Semantic(IntEnum):
@@ -112,8 +112,3 @@ SEMANTIC: UInt8[np.ndarray, " materials"] = _column("semantic").astype(np.uint8)
 NIR: Float32[np.ndarray, " materials"] = _column("nir")
 NIR_OF_COLOR: Float32[np.ndarray, " materials"] = _column("nir_of_color")
 GLOSS: Float32[np.ndarray, " materials"] = _column("gloss")
-
-
-def is_glass(material: UInt8[np.ndarray, " n"]) -> Bool[np.ndarray, " n"]:
-    """Vehicle windows; facade windows are found by the texture."""
-    return material == Material.GLASS
