@@ -1,5 +1,7 @@
 """Importing and asking for help cost next to nothing; every benchmark in the package folder is tried."""
 
+import ast
+import graphlib
 import os
 import subprocess
 import sys
@@ -66,3 +68,30 @@ def test_help_fits_a_terminal_and_shows_examples(name: str) -> None:
     # Lists of choices in braces cannot be broken.
     assert max(len(line) for line in text.splitlines() if "{" not in line) <= 110
     assert f"  evaluators {name} --" in text.partition("examples:")[2]
+
+
+def imported(path: Path, modules: set[str]) -> set[str]:
+    """Return which of `modules` the file imports, in functions too, but not under `if TYPE_CHECKING:`."""
+    tree = ast.parse(path.read_text())
+    for node in ast.walk(tree):
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+            node.body = []
+    found: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            names = (f"{node.module}.{alias.name}" for alias in node.names)
+            found |= {name if name in modules else str(node.module) for name in names}
+    return found & modules
+
+
+def test_no_module_imports_itself_by_a_detour() -> None:
+    paths = {
+        ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts).removesuffix(".__init__"): path
+        for path in PACKAGE.rglob("*.py")
+    }
+    graph = {name: imported(path, set(paths)) for name, path in paths.items()}
+    assert "evaluators.kitti._text" in graph["evaluators.kitti.result"]
+    # Raises CycleError, which names the circle.
+    graphlib.TopologicalSorter(graph).prepare()

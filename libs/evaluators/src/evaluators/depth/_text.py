@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from evaluators._page import LineChart, Section, Table
-from evaluators.depth.protocol import Aggregate, metric
-from evaluators.depth.result import DepthResult, cap_name
+from evaluators.depth.protocol import Aggregate, cap_name, metric
+
+if TYPE_CHECKING:
+    from evaluators.depth.result import DepthResult
 
 _AGGREGATES: tuple[tuple[Aggregate, str], ...] = (("image", "images"), ("pixel", "pixels"))
 

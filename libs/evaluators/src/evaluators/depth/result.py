@@ -11,8 +11,9 @@ from jaxtyping import Float64
 from evaluators._page import Section
 from evaluators._report import JsonValue, finite_json
 from evaluators._validation import require_choice
+from evaluators.depth import _text
 from evaluators.depth._sums import COLUMNS, NONPOSITIVE, N, figures, pooled
-from evaluators.depth.protocol import Aggregate, DepthProtocol
+from evaluators.depth.protocol import Aggregate, DepthProtocol, cap_name
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,21 +97,15 @@ class DepthResult:
 
     def notes(self) -> list[str]:
         """Return what a reader must know before believing the figures, one sentence each."""
-        from evaluators.depth._text import notes
-
-        return notes(self)
+        return _text.notes(self)
 
     def table(self) -> str:
         """Return the figures as text in the units of the KITTI leaderboard, the range table and the notes."""
-        from evaluators.depth._text import table
-
-        return table(self)
+        return _text.table(self)
 
     def sections(self) -> list[Section]:
         """Return the figures as tables and a chart for a page."""
-        from evaluators.depth._text import sections
-
-        return sections(self)
+        return _text.sections(self)
 
     def to_json(self) -> dict[str, JsonValue]:
         """Return everything as built-in types that `json.dumps` takes; what is not a number is None."""
@@ -151,16 +146,6 @@ class DepthResult:
             },
         }
         return {name: finite_json(value) for name, value in report.items()}
-
-
-def cap_name(cap_m: float) -> str:
-    """Return "80 m", or "all" without a cap.
-
-    Example:
-        >>> cap_name(80.0), cap_name(float("inf"))
-        ('80 m', 'all')
-    """
-    return "all" if cap_m == float("inf") else f"{cap_m:g} m"
 
 
 def summarize(

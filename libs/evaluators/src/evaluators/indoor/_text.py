@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from evaluators._page import LineChart, Section, Table
-from evaluators.indoor.result import IndoorResult
+
+if TYPE_CHECKING:
+    from evaluators.indoor.result import IndoorResult
 
 _LINES_A_CHART = 9
 _POINTS_A_LINE = 200

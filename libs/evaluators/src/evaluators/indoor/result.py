@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Float64, Int64
 
 from evaluators._report import JsonValue, finite_json
+from evaluators.indoor import _text
 from evaluators.indoor.protocol import PROTOCOL_NAME, PROTOCOL_VERSION, ClassTable, MeanOver, Protocol
 
 if TYPE_CHECKING:
@@ -138,21 +139,15 @@ class IndoorResult:
 
     def notes(self) -> list[str]:
         """Return what a reader must know before believing the figures, one sentence each."""
-        from evaluators.indoor._text import notes
-
-        return notes(self)
+        return _text.notes(self)
 
     def table(self) -> str:
         """Return the figures as text: one line per class, then the means, then the notes."""
-        from evaluators.indoor._text import table
-
-        return table(self)
+        return _text.table(self)
 
     def sections(self) -> list[Section]:
         """Return the figures and the precision-recall curves for a page."""
-        from evaluators.indoor._text import sections
-
-        return sections(self)
+        return _text.sections(self)
 
     def to_json(self) -> dict[str, JsonValue]:
         """Return everything as built-in types that `json.dumps` takes; what is not a number is None.

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from evaluators._page import LineChart, Section, Table
 from evaluators.kitti.protocol import KITTI_DEVKIT, METRICS, RECALL_POSITIONS, ClassRule, Metric
-from evaluators.kitti.result import KittiResult, Recall
+
+if TYPE_CHECKING:
+    from evaluators.kitti.result import KittiResult, Recall
 
 _ENOUGH_GT = 41
 

@@ -11,6 +11,7 @@ from jaxtyping import Float64, Int64
 
 from evaluators._page import Section
 from evaluators._report import JsonValue, finite_json
+from evaluators.kitti import _text
 from evaluators.kitti.protocol import (
     METRICS,
     PROTOCOL_NAME,
@@ -126,21 +127,15 @@ class KittiResult:
 
     def notes(self) -> list[str]:
         """Return what a reader must know before believing the figures, one sentence each."""
-        from evaluators.kitti._text import notes
-
-        return notes(self)
+        return _text.notes(self)
 
     def table(self) -> str:
         """Return the figures as text: average precision over 40 and 11 recall positions, then the notes."""
-        from evaluators.kitti._text import table
-
-        return table(self)
+        return _text.table(self)
 
     def sections(self) -> list[Section]:
         """Return the figures as tables and charts for a page: one chart per class and metric."""
-        from evaluators.kitti._text import sections
-
-        return sections(self)
+        return _text.sections(self)
 
     def explain(self, cls: str, metric: Metric, level: str) -> str:
         """Return the thresholds and counts behind one figure, and how they lead to it.
@@ -148,13 +143,11 @@ class KittiResult:
         Raises:
             ValueError: Unknown class, metric or level, or orientation was not evaluated.
         """
-        from evaluators.kitti._text import explain
-
         if self.ap(cls, metric, level) is None:
             raise ValueError(
                 "aos was not evaluated; alphas are -10 (not given), or aos='never' was asked for"
             )
-        return explain(self, cls, metric, level)
+        return _text.explain(self, cls, metric, level)
 
     def to_json(self) -> dict[str, JsonValue]:
         """Return everything as built-in types that `json.dumps` takes; what is not a number is None."""

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from evaluators._page import LineChart, Section, Table
 from evaluators.nuscenes.protocol import MEAN_NAMES, RECALL_POSITIONS, TP_ERRORS, TpError
-from evaluators.nuscenes.result import NuscenesResult
+
+if TYPE_CHECKING:
+    from evaluators.nuscenes.result import NuscenesResult
 
 _AXIS: dict[TpError, str] = {
     "trans_err": "place error (m)",

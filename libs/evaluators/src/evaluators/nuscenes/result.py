@@ -11,6 +11,7 @@ from jaxtyping import Float64
 from evaluators._page import Section
 from evaluators._report import JsonValue, finite_json
 from evaluators._validation import require_choice
+from evaluators.nuscenes import _text
 from evaluators.nuscenes.protocol import (
     PROTOCOL_NAME,
     PROTOCOL_VERSION,
@@ -159,21 +160,15 @@ class NuscenesResult:
 
     def notes(self) -> list[str]:
         """Return what a reader must know before believing the figures, one sentence each."""
-        from evaluators.nuscenes._text import notes
-
-        return notes(self)
+        return _text.notes(self)
 
     def table(self) -> str:
         """Return the figures as text: the means, one line per class, then the notes."""
-        from evaluators.nuscenes._text import table
-
-        return table(self)
+        return _text.table(self)
 
     def sections(self) -> list[Section]:
         """Return the figures as tables and charts for a page."""
-        from evaluators.nuscenes._text import sections
-
-        return sections(self)
+        return _text.sections(self)
 
     def to_json(self) -> dict[str, JsonValue]:
         """Return everything as built-in types that `json.dumps` takes; what is not a number is None.

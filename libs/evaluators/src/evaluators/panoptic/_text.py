@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from typing import get_args
+from typing import TYPE_CHECKING, get_args
 
 from evaluators._page import Heatmap, Section, Table
-from evaluators.panoptic.result import Figure, Group, PanopticResult
+from evaluators.panoptic.protocol import Figure, Group
+
+if TYPE_CHECKING:
+    from evaluators.panoptic.result import PanopticResult
 
 _HEADER = ("class", "kind", "PQ", "SQ", "RQ", "IoU", "tp", "fp", "fn", "small gt", "small pred")
 
