@@ -20,7 +20,7 @@ from evaluators.depth.protocol import Aggregate, DepthProtocol, cap_name
 class DepthCounts:
     """How much was evaluated, and what was set aside. Per cap where it is a tuple."""
 
-    n_images: int
+    n_frames: int
     n_pixels: tuple[int, ...]
     """Pixels with true depth that count."""
     n_empty: tuple[int, ...]
@@ -53,7 +53,7 @@ class DepthResult:
 
     protocol: DepthProtocol
     caps_m: tuple[float, ...]
-    image_ids: tuple[str, ...]
+    frames: tuple[str, ...]
     """In sorted order, the order of the rows of `per_image` and `stripes_per_image`."""
     per_image: Mapping[float, Float64[np.ndarray, "images metrics"]]
     """By cap, columns as in `protocol.metrics`; NaN for an image without counted pixels."""
@@ -130,12 +130,12 @@ class DepthResult:
         report: dict[str, JsonValue] = {
             "protocol": {"name": self.protocol.name, "version": self.protocol.version},
             "counts": {
-                "n_images": self.counts.n_images,
+                "n_frames": self.counts.n_frames,
                 "n_filled": self.counts.n_filled,
                 "n_dropped": self.counts.n_dropped,
             },
             "notes": list(self.notes()),
-            "image_ids": list(self.image_ids),
+            "frames": list(self.frames),
             "caps": caps,
             "ranges": ranges,
             "stripes": {
@@ -151,7 +151,7 @@ class DepthResult:
 def summarize(
     protocol: DepthProtocol,
     *,
-    image_ids: tuple[str, ...],
+    frames: tuple[str, ...],
     caps_m: tuple[float, ...],
     range_edges_m: tuple[float, ...],
     edges_m: Float64[np.ndarray, " bands"],
@@ -178,7 +178,7 @@ def summarize(
     return DepthResult(
         protocol=protocol,
         caps_m=caps_m,
-        image_ids=image_ids,
+        frames=frames,
         per_image=per_image,
         image_mean=image_mean,
         pixel_mean=pixel_mean,
@@ -187,7 +187,7 @@ def summarize(
         beam_contrast=_known_mean(np.abs(stripes[:, 1])),
         stripes_per_image=stripes,
         counts=DepthCounts(
-            n_images=len(image_ids),
+            n_frames=len(frames),
             n_pixels=tuple(int(total[N]) for total in totals),
             n_empty=tuple(int(total[-1]) for total in totals),
             n_nonpositive=tuple(int(total[NONPOSITIVE]) for total in totals),

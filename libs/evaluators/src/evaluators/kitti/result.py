@@ -37,9 +37,9 @@ class KittiCurve:
     n_gt: int
     """Ground truth that counts."""
     n_gt_ignored: int
-    n_det: int
+    n_pred: int
     """Detections of the class that count."""
-    n_det_ignored: int
+    n_pred_ignored: int
     """Detections of any class that are ignored at this level."""
     thresholds: Float64[np.ndarray, " k"]
     tp: Int64[np.ndarray, " k"]
@@ -56,8 +56,8 @@ class KittiCurve:
             evaluated=False,
             n_gt=n_gt,
             n_gt_ignored=n_gt_ignored,
-            n_det=0,
-            n_det_ignored=0,
+            n_pred=0,
+            n_pred_ignored=0,
             thresholds=np.zeros(0),
             tp=none,
             fp=none,
@@ -86,10 +86,10 @@ class KittiCounts:
     n_gt: int
     """Objects in the label files, DontCare regions left out."""
     n_dont_care: int
-    n_det: int
+    n_pred: int
     n_dropped_gt: int
     """Invalid rows left out because `on_invalid` was "drop"."""
-    n_dropped_det: int
+    n_dropped_pred: int
     n_missing: int
     """Frames without predictions, taken as empty."""
     n_tied_scores: int
@@ -192,8 +192,8 @@ def _curve_json(curve: KittiCurve) -> dict[str, JsonValue]:
         "R11": curve.ap(11),
         "n_gt": curve.n_gt,
         "n_gt_ignored": curve.n_gt_ignored,
-        "n_det": curve.n_det,
-        "n_det_ignored": curve.n_det_ignored,
+        "n_pred": curve.n_pred,
+        "n_pred_ignored": curve.n_pred_ignored,
         "thresholds": curve.thresholds.tolist(),
         "tp": curve.tp.tolist(),
         "fp": curve.fp.tolist(),
