@@ -8,6 +8,7 @@ import sys
 from importlib.util import find_spec
 from pathlib import Path
 
+import evaluators
 import pytest
 
 PACKAGE = Path(str(find_spec("evaluators").origin)).parent
@@ -33,19 +34,21 @@ def test_importing_the_library_loads_no_other() -> None:
     assert not loaded_after("import evaluators") & (HEAVY | {"numpy", "geom3d", "tqdm", "jaxtyping"})
 
 
+def test_the_package_loads_a_benchmark_when_it_is_asked_for() -> None:
+    code = (
+        "import sys, evaluators\nbefore = set(sys.modules)\n"
+        "assert evaluators.kitti.KittiEvaluator and 'evaluators.kitti' not in before\nprint(*dir(evaluators))"
+    )
+    assert {*BENCHMARKS, "state"} <= set(run(code).split())
+    assert set(evaluators.__all__) == {*BENCHMARKS, "state"}
+    with pytest.raises(AttributeError, match="evaluators has no 'kity'; it has depth, indoor, kitti"):
+        _ = evaluators.kity
+
+
 @pytest.mark.parametrize("name", BENCHMARKS)
 def test_importing_a_benchmark_loads_no_compiler_and_no_other_benchmark(name: str) -> None:
     loaded = loaded_after(f"import evaluators.{name}")
     assert not loaded & (HEAVY | {"geom3d", "tqdm"})
-
-
-@pytest.mark.parametrize("name", BENCHMARKS)
-def test_importing_a_benchmark_takes_less_than_a_second(name: str) -> None:
-    # Processor time, which a busy machine does not stretch.
-    code = (
-        "import time\nstart = time.process_time()\nimport evaluators.{}\nprint(time.process_time() - start)"
-    )
-    assert float(run(code.format(name))) < 1.0
 
 
 @pytest.mark.parametrize("arguments", [[], *([name] for name in COMMANDS)], ids=lambda words: "".join(words))
