@@ -131,7 +131,7 @@ def main() -> None:
         root = Path(folder)
         make_folders(root, options.images, seed=1)
         # Compiles the kernels, or loads them from the cache.
-        depth.evaluate_folders(root / "gt", root / "pred", image_ids=["000000"])
+        depth.evaluate_folders(root / "gt", root / "pred", frames=["000000"])
         runs = [one_run(root, options.processes) for _ in range(options.repeats)]
     report = {
         "job": {"images": options.images, "shape": list(SHAPE), "caps_m": [50, 80, "none"], "seed": 1},

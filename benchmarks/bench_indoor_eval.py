@@ -65,8 +65,8 @@ def make_folders(root: Path, scenes: int, *, seed: int, rotated: bool) -> dict[s
     for scene in range(scenes):
         boxes, labels = ground_truth(rng, rotated=rotated)
         found = predictions(rng, boxes, labels, rotated=rotated)
-        indoor.write_scene(root / "gt" / f"scene{scene:04d}_00.npz", indoor.IndoorBoxes(boxes, labels))
-        indoor.write_scene(root / "pred" / f"scene{scene:04d}_00.npz", found)
+        indoor.write_boxes(root / "gt" / f"scene{scene:04d}_00.npz", indoor.IndoorBoxes(boxes, labels))
+        indoor.write_boxes(root / "pred" / f"scene{scene:04d}_00.npz", found)
         n_gt, n_det = n_gt + len(boxes), n_det + len(found)
     return {"scenes": scenes, "objects": n_gt, "predictions": n_det, "seed": seed}
 

@@ -57,7 +57,7 @@ def detections(rng: np.random.Generator, names: list[str], places: np.ndarray) -
     spread = np.column_stack([rng.uniform(-54, 54, (alarms, 2)), rng.normal(1, 0.3, alarms)])
     all_places = np.concatenate([places[rows] + rng.normal(0, 0.4, (len(rows), 3)), spread])
     scores = np.concatenate([rng.beta(4, 2, len(rows)), rng.beta(1, 6, alarms)])
-    return nuscenes.NuscenesBoxes.detections(all_names, score=scores, **boxes_of(rng, all_names, all_places))
+    return nuscenes.NuscenesBoxes.predictions(all_names, score=scores, **boxes_of(rng, all_names, all_places))
 
 
 def tables_of(rng: np.random.Generator, samples: int, all_places: list[tuple[list[str], np.ndarray]]) -> dict:
@@ -145,7 +145,7 @@ def timed_evaluation(root: Path) -> tuple[dict[str, float], nuscenes.NuscenesRes
     start, start_cpu = time.perf_counter(), time.process_time()
     gt = nuscenes.read_ground_truth(root, split="mini_val")
     tables = time.perf_counter()
-    found = nuscenes.read_submission(root / "results.json", samples=gt).boxes
+    found = nuscenes.read_submission(root / "results.json", frames=gt).boxes
     read, read_cpu = time.perf_counter(), time.process_time()
     evaluator = nuscenes.NuscenesEvaluator()
     for token, boxes in found.items():

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 from datasets3d.frame import Frame
 from datasets3d.kitti import KittiDataset
-from evaluators.kitti import read_detections
+from evaluators.kitti import read_predictions
 from geom3d.kitti import boxes_lidar_from_camera
 from geom3d.overlap import iou_3d
 
@@ -47,7 +47,7 @@ def main() -> None:
 def count(frame: Frame, folder: Path, min_points: int, min_score: float) -> dict[str, np.ndarray]:
     """Return, per class, how many objects were found, how many there are, how many detections are wrong."""
     objects, calibration = frame.objects, frame.kitti.calibration if frame.kitti else None
-    detections = read_detections(folder / f"{frame.frame_id}.txt")
+    detections = read_predictions(folder / f"{frame.frame_id}.txt")
     assert objects is not None and calibration is not None and detections.score is not None
     assert objects.num_points is not None
     boxes = boxes_lidar_from_camera(

@@ -29,7 +29,7 @@ def keep(optimizer):
 task.on_before_optimizer_step = keep
 cli.trainer.fit(task, cli.datamodule)
 kept["weights"] = dict(task.network.named_parameters())
-kept["evaluated"] = task.scores.lidar.image_ids
+kept["evaluated"] = task.scores.lidar.frames
 kept["mae"] = task.scores.headline()["mae_80_m"]
 torch.save(kept, f"{sys.argv[1]}/rank{cli.trainer.global_rank}.pt")
 """

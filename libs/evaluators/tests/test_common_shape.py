@@ -1,10 +1,12 @@
 """What all benchmarks have in common, checked for every sub-package that is there."""
 
+import argparse
 import importlib
 import inspect
 import json
 import pickle
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Iterable, Mapping
 from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
@@ -12,6 +14,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from evaluators import _cli
+from evaluators._cli import _common
 from evaluators._page import Heatmap, LineChart, Result, Table, write_page
 from evaluators.state import Evaluator, read_state, write_state
 
@@ -26,7 +30,7 @@ def kitti_frame(rng: np.random.Generator) -> tuple[Any, ...]:
         "alpha": [0.1], "bbox": [[0, 0, 100, 60]], "size_hwl": [[1.5, 1.6, 4.0]],
         "location": [[0, 1.6, 20 + rng.random()]], "rotation_y": [0.1],
     }  # fmt: skip
-    found = KittiObjects.detections(["Car"], **fields, score=[rng.random()])
+    found = KittiObjects.predictions(["Car"], **fields, score=[rng.random()])
     return found, found
 
 
@@ -72,18 +76,18 @@ def nuscenes_frame(rng: np.random.Generator) -> tuple[Any, ...]:
     names = ["car", "pedestrian"]
     return (
         NuscenesSample(boxes=NuscenesBoxes.ground_truth(names, translation=place, num_pts=[5, 5], **fields)),
-        NuscenesBoxes.detections(names, translation=place + 0.3, score=rng.random(2), **fields),
+        NuscenesBoxes.predictions(names, translation=place + 0.3, score=rng.random(2), **fields),
     )
 
 
 def waymo_frame(rng: np.random.Generator) -> tuple[Any, ...]:
-    from evaluators.waymo import WaymoDetections, WaymoGroundTruth
+    from evaluators.waymo import WaymoGroundTruth, WaymoPredictions
 
     boxes = np.column_stack([rng.normal(size=(4, 3)) * 20, rng.uniform(2, 4, (4, 3)), np.zeros(4)])
     types = np.array([1, 1, 2, 4])
     return (
         WaymoGroundTruth(boxes=boxes, types=types, difficulty=np.array([1, 2, 1, 1])),
-        WaymoDetections(boxes=boxes + 0.05, types=types, scores=rng.random(4)),
+        WaymoPredictions(boxes=boxes + 0.05, types=types, scores=rng.random(4)),
     )
 
 
@@ -140,9 +144,112 @@ def test_every_benchmark_offers_the_same_calls(benchmark_module: ModuleType) -> 
         assert inspect.getdoc(getattr(result, method)), method
 
 
-def test_every_evaluator_names_its_frame_first(benchmark_module: ModuleType) -> None:
-    first = list(inspect.signature(the(benchmark_module, "Evaluator").update).parameters)[1]
-    assert first in {"frame_id", "scene", "scene_id", "scan_id", "sample_token", "image_id"}
+def public_functions(module: ModuleType) -> Mapping[str, Any]:
+    """Return functions, classes and public methods of a benchmark by name."""
+    found = {name: getattr(module, name) for name in module.__all__ if callable(getattr(module, name))}
+    for name, public in list(found.items()):
+        if inspect.isclass(public):
+            methods = inspect.getmembers(public, callable)
+            found |= {f"{name}.{method}": call for method, call in methods if not method.startswith("_")}
+    return found
+
+
+def parameters(call: Any) -> dict[str, inspect.Parameter]:
+    return {name: item for name, item in inspect.signature(call).parameters.items() if name != "self"}
+
+
+def keyword_only(items: Iterable[inspect.Parameter]) -> set[str]:
+    return {item.name for item in items if item.kind is inspect.Parameter.KEYWORD_ONLY}
+
+
+# What was called so once, or is in the tool that a benchmark follows; here it has another name.
+OTHER_WORDS = {
+    "det": "pred", "dets": "pred", "dt": "pred", "preds": "pred", "detections": "pred", "predictions": "pred",
+    "truth": "gt", "target": "gt", "labels_gt": "gt", "ground_truth": "gt",
+    "gt_root": "gt_dir", "gt_folder": "gt_dir", "pred_root": "pred_dir", "submission": "pred_file",
+    "frame": "frame_id", "scene": "frame_id", "scene_id": "frame_id", "scan_id": "frame_id",
+    "image_id": "frame_id", "sample_token": "frame_id",
+    "frame_ids": "frames", "scenes": "frames", "scans": "frames", "image_ids": "frames",
+    "tokens": "frames", "samples": "frames", "names_of_frames": "frames",
+    "config": "protocol", "rules": "protocol", "variant": "protocol",
+    "on_missing": "missing", "n_jobs": "processes", "workers": "processes",
+}  # fmt: skip
+
+
+def test_the_same_thing_has_the_same_name_in_every_signature(benchmark_module: ModuleType) -> None:
+    for name, call in public_functions(benchmark_module).items():
+        try:
+            used = parameters(call).keys() & OTHER_WORDS.keys()
+        except ValueError:  # an alias of a type has no signature
+            continue
+        assert not used, {f"{name}: {word}": OTHER_WORDS[word] for word in used}
+
+
+def test_ground_truth_comes_first_then_the_prediction(benchmark_module: ModuleType) -> None:
+    positional = list(parameters(benchmark_module.evaluate))[:2]
+    assert positional == ["gt", "pred"]
+    assert list(parameters(the(benchmark_module, "Evaluator").update))[:3] == ["frame_id", "gt", "pred"]
+    for name in ("evaluate_folders", "collect_folders", "evaluate_nuscenes_folders", "evaluate_submission"):
+        call = getattr(benchmark_module, name, None)
+        if call is not None:
+            first, second, *options = parameters(call).values()
+            assert first.name == "gt_dir", name
+            assert second.name == ("pred_file" if name == "evaluate_submission" else "pred_dir"), name
+            assert keyword_only(options) == {item.name for item in options}, name
+
+
+def test_folders_are_read_with_the_same_options(benchmark_module: ModuleType) -> None:
+    collect = getattr(benchmark_module, "collect_folders", None)
+    if collect is None:
+        assert benchmark_module.__name__ == "evaluators.nuscenes"
+        return
+    # A scan of SemanticKITTI belongs to a sequence; a depth map cannot stand for "nothing found".
+    by_sequence = benchmark_module.__name__ in ("evaluators.semantickitti", "evaluators.panoptic")
+    expected = ["like", "sequences" if by_sequence else "frames", "missing", "processes", "progress"]
+    if benchmark_module.__name__ == "evaluators.depth":
+        expected.remove("missing")
+    assert list(parameters(collect))[2:] == expected
+    assert {"processes", expected[1]} <= set(parameters(benchmark_module.evaluate_folders))
+
+
+def test_counts_are_called_the_same(benchmark_module: ModuleType) -> None:
+    counts = the(benchmark_module, "Counts").__dataclass_fields__
+    assert "n_frames" in counts
+    assert not [name for name in counts if re.search(r"det(_|$)|scan|scene|image|sample", name)]
+    assert "frames" in the(benchmark_module, "Evaluator")().state()
+
+
+def command_options() -> dict[str, dict[str, argparse.Action]]:
+    """Return the options of every command by their long names."""
+    parsers: dict[str, argparse.ArgumentParser] = {}
+    for name, command in _cli._COMMANDS.items():
+        parsers[name] = argparse.ArgumentParser()
+        command.add_options(parsers[name])
+        _common.add_outputs(parsers[name])
+    return {
+        name: {option: action for action in parser._actions for option in action.option_strings}
+        for name, parser in parsers.items()
+    }
+
+
+def test_the_same_option_means_the_same_in_every_command() -> None:
+    commands = command_options()
+    assert sorted(commands) == BENCHMARKS
+    for name, options in commands.items():
+        assert {"--gt", "--pred", "--json", "--html"} <= options.keys(), name
+        assert not {option.removeprefix("--").replace("-", "_") for option in options} & OTHER_WORDS.keys()
+    own = {"--gt", "--pred", "--protocol", "--frames", "--split", "-h", "--help"}
+    for option in {word for options in commands.values() for word in options} - own:
+        forms = {
+            (action.help, action.metavar, str(action.default), str(action.choices), str(action.type))
+            for options in commands.values()
+            if (action := options.get(option)) is not None
+        }
+        assert len(forms) == 1, option
+    for name, options in commands.items():
+        if "--protocol" in options:
+            assert options["--protocol"].dest == "protocol"
+            assert options["--protocol"].default == options["--protocol"].choices[0], name
 
 
 def test_an_empty_evaluator_has_a_state_and_refuses_to_compute(benchmark_module: ModuleType) -> None:

@@ -32,6 +32,6 @@ def evaluate(source: KittiDataset, folder: Path) -> dict[str, KittiResult]:
     """Return the results at the official (`strict`) and at the looser overlaps."""
     labels = source.root / "training" / "label_2"
     return {
-        name: evaluate_folders(labels, folder, frame_ids=source.frame_ids, overlaps=name)
+        name: evaluate_folders(labels, folder, frames=source.frame_ids, overlaps=name)
         for name in ("strict", "loose")
     }

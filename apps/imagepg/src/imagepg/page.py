@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from datasets3d.frame import Frame
 from datasets3d.kitti import KittiDataset
-from evaluators.kitti import KittiResult, read_detections
+from evaluators.kitti import KittiResult, read_predictions
 from fusion3d_appkit import report
 from fusion3d_appkit.charts import Axes, line_chart
 from fusion3d_appkit.curves import loss_section
@@ -101,7 +101,7 @@ def shown_detections(
     source: KittiDataset, detections_dir: Path, frame_id: str
 ) -> tuple[np.ndarray, np.ndarray, list[str]]:
     """Return boxes [n, 7] in the LiDAR frame, scores [n] and class names of what a picture shows."""
-    found = read_detections(detections_dir / f"{frame_id}.txt")
+    found = read_predictions(detections_dir / f"{frame_id}.txt")
     assert found.score is not None, "a detection file has scores"
     boxes = boxes_lidar_from_camera(
         found.location, found.size_hwl[:, [2, 0, 1]], found.rotation_y, source.calibration(frame_id)

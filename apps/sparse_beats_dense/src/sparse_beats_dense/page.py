@@ -150,5 +150,5 @@ def write_run_report(
         loss_section(run_dir / "metrics.jsonl"),
         picture_section(shown),
     ]
-    subtitle = f"{len(scores.lidar.image_ids)} frames of {split}, below {data.root}."
+    subtitle = f"{len(scores.lidar.frames)} frames of {split}, below {data.root}."
     report.write_report(run_dir / "report.html", title=title, subtitle=subtitle, sections=sections)

@@ -2,14 +2,41 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Protocol, TypeVar
 
+from evaluators._parallel import Progress, gather
 from evaluators._validation import Missing, first_names, require_choice
+from evaluators.state import Evaluator
+
+_U = TypeVar("_U", bound="Updated")
+
+
+class Updated(Evaluator, Protocol):
+    """An evaluator whose frames are ground truth and prediction alone."""
+
+    def empty(self: _U) -> _U:
+        """Return one with the same settings and no frames."""
+        ...
+
+    def update(self, frame_id: str, gt: Any, pred: Any) -> None:
+        """Add one frame; `pred` None is a frame without predictions."""
+        ...
+
+
+def update_all(
+    evaluator: Updated, gt: Mapping[str, Any], pred: Mapping[str, Any], *, missing: Missing, nothing: str
+) -> None:
+    """Add all frames of `gt` with their predictions; see `require_pairs` for the errors."""
+    require_pairs(gt.keys(), pred.keys(), missing=missing, nothing=nothing)
+    for frame_id, objects in gt.items():
+        evaluator.update(frame_id, objects, pred.get(frame_id))
 
 
 def require_pairs(
@@ -17,14 +44,12 @@ def require_pairs(
     pred: AbstractSet[str],
     *,
     missing: Missing,
-    kind: str,
     nothing: str,
     what: str = "predictions",
 ) -> None:
     """Refuse predictions without ground truth, and, unless `missing` is "empty", the reverse.
 
     Args:
-        kind: What a frame is called, in the plural.
         nothing: The cure for a frame in which nothing was found.
         what: Where the predictions come from.
 
@@ -35,26 +60,58 @@ def require_pairs(
     unknown = pred - gt
     if unknown:
         raise ValueError(
-            f"{what} hold {len(unknown)} {kind} that the ground truth lacks: {first_names(unknown)};"
+            f"{what} hold {len(unknown)} frames that the ground truth lacks: {first_names(unknown)};"
             " evaluate them against their own labels"
         )
     absent = gt - pred
     if absent and missing == "error":
         raise ValueError(
-            f"{what} lack {len(absent)} of {len(gt)} {kind}: {first_names(absent)};"
+            f"{what} lack {len(absent)} of {len(gt)} frames: {first_names(absent)};"
             f" {nothing}, or pass missing='empty'"
         )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class FilePairs:
     """The files of the frames to evaluate."""
 
-    names: list[str]
+    frames: list[str]
     """Sorted, at least one."""
     gt: Mapping[str, Path]
     pred: Mapping[str, Path]
     """Lacks the frames without a prediction file."""
+
+
+def collect_pairs(
+    like: _U,
+    pairs: FilePairs,
+    read_gt: Callable[[Path], object],
+    read_pred: Callable[[Path], object],
+    *,
+    processes: int,
+    progress: Progress,
+) -> _U:
+    """Return an evaluator with the settings of `like` that holds the frames, read file by file.
+
+    The readers are pickled for several processes: give module-level functions.
+    """
+    collect = functools.partial(_collect, like.empty(), pairs, read_gt, read_pred)
+    return gather(pairs.frames, collect, processes=processes, progress=progress)
+
+
+def _collect(
+    like: _U,
+    pairs: FilePairs,
+    read_gt: Callable[[Path], object],
+    read_pred: Callable[[Path], object],
+    frames: Sequence[str],
+) -> _U:
+    evaluator = like.empty()
+    for frame_id in frames:
+        pred_file = pairs.pred.get(frame_id)
+        pred = None if pred_file is None else read_pred(pred_file)
+        evaluator.update(frame_id, read_gt(pairs.gt[frame_id]), pred)
+    return evaluator
 
 
 def paired_files(
@@ -62,49 +119,45 @@ def paired_files(
     pred_dir: str | Path,
     *,
     suffixes: Sequence[str],
-    names: Collection[str] | None,
+    frames: Collection[str] | None,
     missing: Missing,
-    kind: str,
     nothing: str,
 ) -> FilePairs:
-    """Return the files `<name><suffix>` of two folders, paired by name; hidden files are left alone.
+    """Return the files `<frame><suffix>` of two folders, paired by name; hidden files are left alone.
 
     Args:
-        names: The frames to evaluate; all in `gt_dir` if None. Prediction files of other frames with ground
+        frames: The frames to evaluate; all in `gt_dir` if None. Prediction files of other frames with ground
             truth are left alone; a prediction file without ground truth is always refused.
-        kind: What a frame is called, in the plural.
         nothing: The cure for a frame in which nothing was found.
 
     Raises:
         FileNotFoundError: A folder or a ground truth file is not there; prediction files are missing (unless
             `missing` is "empty").
-        ValueError: Predictions without ground truth; a name listed twice, or twice in a folder.
+        ValueError: Predictions without ground truth; a frame listed twice, or twice in a folder.
     """
     require_choice(missing, Missing, name="missing")
-    gt, pred = (
-        _named_files(Path(folder), suffixes, argument=argument, kind=kind)
-        for argument, folder in (("gt_dir", gt_dir), ("pred_dir", pred_dir))
-    )
-    chosen = _chosen(gt, names, Path(gt_dir), suffixes, kind=kind)
+    gt = _named_files(Path(gt_dir), suffixes, argument="gt_dir")
+    pred = _named_files(Path(pred_dir), suffixes, argument="pred_dir")
+    chosen = _chosen(gt, frames, Path(gt_dir), suffixes)
     unknown = pred.keys() - gt.keys()
     if unknown:
         raise ValueError(
-            f"{pred_dir} holds predictions for {len(unknown)} {kind} without ground truth in {gt_dir}:"
+            f"{pred_dir} holds predictions for {len(unknown)} frames without ground truth in {gt_dir}:"
             f" {first_names(unknown)}; wrong folder, or left over from another run?"
         )
     absent = set(chosen) - pred.keys()
     if absent and missing == "error":
         raise FileNotFoundError(
-            f"{pred_dir} lacks prediction files for {len(absent)} of {len(chosen)} {kind}:"
+            f"{pred_dir} lacks prediction files for {len(absent)} of {len(chosen)} frames:"
             f" {first_names(absent)}; {nothing}{_hint(Path(pred_dir), suffixes)}"
         )
-    return FilePairs(chosen, gt, pred)
+    return FilePairs(frames=chosen, gt=gt, pred=pred)
 
 
-def _named_files(folder: Path, suffixes: Sequence[str], *, argument: str, kind: str) -> dict[str, Path]:
+def _named_files(folder: Path, suffixes: Sequence[str], *, argument: str) -> dict[str, Path]:
     if not folder.is_dir():
         raise FileNotFoundError(
-            f"{argument}: no folder {folder}; expected {kind} in it, one file each, {' or '.join(suffixes)}"
+            f"{argument}: no folder {folder}; expected frames in it, one file each, {' or '.join(suffixes)}"
         )
     found: dict[str, Path] = {}
     for file in sorted(os.listdir(folder)):  # noqa: PTH208 - names, not Path objects
@@ -114,29 +167,29 @@ def _named_files(folder: Path, suffixes: Sequence[str], *, argument: str, kind: 
         stem = file.removesuffix(suffix)
         if stem in found:
             raise ValueError(
-                f"{folder} holds {stem} twice, as {found[stem].name} and as {file}; keep one of these {kind}"
+                f"{folder} holds {stem} twice, as {found[stem].name} and as {file}; keep one of these files"
             )
         found[stem] = folder / file
     return found
 
 
 def _chosen(
-    gt: Mapping[str, Path], names: Collection[str] | None, gt_dir: Path, suffixes: Sequence[str], *, kind: str
+    gt: Mapping[str, Path], frames: Collection[str] | None, gt_dir: Path, suffixes: Sequence[str]
 ) -> list[str]:
-    chosen = sorted(gt if names is None else names)
+    chosen = sorted(gt if frames is None else frames)
     if not chosen:
         raise FileNotFoundError(
-            f"gt_dir: no {kind} to evaluate in {gt_dir}; expected files {' or '.join(suffixes)}"
+            f"gt_dir: no frames to evaluate in {gt_dir}; expected files {' or '.join(suffixes)}"
             f"{_hint(gt_dir, suffixes)}"
         )
     twice = {name for name, count in Counter(chosen).items() if count > 1}
     if twice:
-        raise ValueError(f"{len(twice)} {kind} are listed more than once: {first_names(twice)}")
+        raise ValueError(f"{len(twice)} frames are listed more than once: {first_names(twice)}")
     without = set(chosen) - gt.keys()
     if without:
         raise FileNotFoundError(
-            f"{gt_dir} lacks ground truth files for {len(without)} of {len(chosen)} {kind}:"
-            f" {first_names(without)}; wrong split file or wrong folder?"
+            f"{gt_dir} lacks ground truth files for {len(without)} of {len(chosen)} frames:"
+            f" {first_names(without)}; wrong list of frames or wrong folder?"
         )
     return chosen
 

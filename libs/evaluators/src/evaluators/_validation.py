@@ -33,16 +33,14 @@ def first_names(names: Collection[str], *, limit: int = 5) -> str:
     return ", ".join(shown) + (f" and {rest} more" if rest else "")
 
 
-def require_state(state: State, *, owner: str, settings: str, arrays: Collection[str]) -> None:
-    """Refuse a state that an evaluator with these settings cannot have returned.
+def require_state(state: State, *, owner: str, arrays: Collection[str]) -> None:
+    """Refuse a state with other arrays than "settings", one text, and these.
 
     Args:
         owner: Name of the evaluator's class.
-        settings: What its states hold as "settings".
-        arrays: Names of the other arrays.
 
     Raises:
-        ValueError: Arrays are missing or unknown, or the settings differ.
+        ValueError: Arrays are missing or unknown.
     """
     lacking, unknown = {"settings", *arrays} - state.keys(), state.keys() - {"settings", *arrays}
     if lacking or unknown:
@@ -50,10 +48,9 @@ def require_state(state: State, *, owner: str, settings: str, arrays: Collection
             f"not what {owner}.state() returned: lacking {first_names(lacking) or 'nothing'}, unknown"
             f" {first_names(unknown) or 'nothing'}"
         )
-    theirs = state["settings"]
-    if theirs.ndim != 0 or theirs.dtype.kind != "U":
+    settings = state["settings"]
+    if settings.ndim != 0 or settings.dtype.kind != "U":
         raise ValueError(f"not what {owner}.state() returned: settings is no text")
-    require_settings(str(theirs), settings)
 
 
 def require_settings(theirs: str, ours: str) -> None:
@@ -69,7 +66,7 @@ def require_settings(theirs: str, ours: str) -> None:
         raise ValueError(f"the other evaluator has other settings: there ...{there}..., here ...{here}...")
 
 
-def require_disjoint(held: Collection[str], added: Collection[str], *, kind: str) -> None:
+def require_disjoint(held: Collection[str], added: Collection[str]) -> None:
     """Refuse frames that would be counted twice.
 
     Raises:
@@ -78,8 +75,8 @@ def require_disjoint(held: Collection[str], added: Collection[str], *, kind: str
     shared = set(held) & set(added)
     if shared:
         raise ValueError(
-            f"both evaluators hold {len(shared)} {kind}: {first_names(shared)};"
-            f" split the {kind} so that each is evaluated once"
+            f"both evaluators hold {len(shared)} frames: {first_names(shared)};"
+            " split the frames so that each is evaluated once"
         )
     if len(set(added)) != len(added):
-        raise ValueError(f"the state lists some {kind} twice; gather it anew")
+        raise ValueError("the state lists some frames twice; gather it anew")

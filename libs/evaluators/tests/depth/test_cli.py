@@ -31,12 +31,12 @@ def test_the_protocol_split_and_clamp_reach_the_evaluator(
 ) -> None:
     folder = golden_depth / "main_dense"
     (tmp_path / "val.txt").write_text("000001\n\n000002\n")
-    more = ["--protocol", "sparse-beats-dense", "--split", str(tmp_path / "val.txt"), "--clamp-min", "30"]
+    more = ["--protocol", "sparse-beats-dense", "--frames", str(tmp_path / "val.txt"), "--clamp-min", "30"]
     assert main(arguments(folder, *more)) == 0
     expected = depth.evaluate_folders(
         folder / "gt",
         folder / "pred",
-        image_ids=["000001", "000002"],
+        frames=["000001", "000002"],
         protocol="sparse-beats-dense",
         clamp_min_m=30.0,
     )

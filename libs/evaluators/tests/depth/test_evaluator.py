@@ -150,7 +150,7 @@ def test_inputs_stay_as_they_are_and_any_float_type_will_do(make_maps: Callable)
 def test_predictions_of_zero_or_less() -> None:
     gt = {"a": np.array([[10.0, 20.0, 0.0]])}
     pred = {"a": np.array([[12.0, -4.0, 0.0]])}
-    message = r"image 'a': 1 of 2 pixels with true depth .*\(first: row 0, column 1, -4 m\).*clamp_min_m"
+    message = r"frame 'a': 1 of 2 pixels with true depth .*\(first: row 0, column 1, -4 m\).*clamp_min_m"
     with pytest.raises(ValueError, match=message):
         depth.evaluate(gt, pred)
     clamped = depth.evaluate(gt, pred, clamp_min_m=0.5)
@@ -180,7 +180,7 @@ def test_invalid_numbers_are_refused_or_left_out() -> None:
         broken[1, 2] = value
         pair = {"a": broken if array is gt else gt}, {"a": broken if array is pred else pred}
         with pytest.raises(
-            ValueError, match=f"image 'a', row 1, column 2: expected {what}; .*on_invalid='drop'"
+            ValueError, match=f"frame 'a', row 1, column 2: expected {what}; .*on_invalid='drop'"
         ):
             depth.evaluate(*pair)
         result = depth.evaluate(*pair, on_invalid="drop")
@@ -210,7 +210,7 @@ def test_wrong_arguments() -> None:
         ({"caps_m": ()}, "caps_m must be positive metres"),
         ({"caps_m": (math.nan,)}, "caps_m must be positive metres"),
         ({"clamp_min_m": 0.0}, "clamp_min_m must be a positive number"),
-        ({"masks": {"b": np.ones((2, 2), bool)}}, "masks for images that gt lacks: b"),
+        ({"masks": {"b": np.ones((2, 2), bool)}}, "masks for frames that gt lacks: b"),
         (
             {"masks": {"a": np.ones((2, 3), bool)}},
             r"must be equal \[h, w\], got \[\[2, 2\], \[2, 2\], \[2, 3\]\]",
@@ -220,7 +220,7 @@ def test_wrong_arguments() -> None:
             depth.evaluate(one, one, **arguments)
     with pytest.raises(ValueError, match="only in gt: a; only in pred: b"):
         depth.evaluate(one, {"b": one["a"]})
-    with pytest.raises(ValueError, match="no images to evaluate"):
+    with pytest.raises(ValueError, match="no frames to evaluate"):
         depth.evaluate({}, {})
     with pytest.raises(ValueError, match=r"must be equal \[h, w\], got \[\[2, 2\], \[2, 3\]\]"):
         depth.evaluate(one, {"a": np.ones((2, 3))})
@@ -237,16 +237,16 @@ def test_states_that_do_not_fit_are_refused() -> None:
     evaluator = DepthEvaluator()
     assert isinstance(evaluator, Evaluator)
     evaluator.update("a", np.ones((2, 2)), np.ones((2, 2)))
-    with pytest.raises(ValueError, match="image 'a' was added before"):
+    with pytest.raises(ValueError, match="frame 'a' was added before"):
         evaluator.update("a", np.ones((2, 2)), np.ones((2, 2)))
-    with pytest.raises(ValueError, match="both evaluators hold 1 images: a"):
+    with pytest.raises(ValueError, match="both evaluators hold 1 frames: a"):
         evaluator.merge(evaluator)
     with pytest.raises(ValueError, match="other settings"):
         DepthEvaluator(caps_m=(50,)).merge(evaluator)
     with pytest.raises(ValueError, match="lacking settings, stripes, sums"):
-        evaluator.merge_state({"image_ids": np.array(["b"]), "counts": np.zeros((1, 2))})
+        evaluator.merge_state({"frames": np.array(["b"]), "counts": np.zeros((1, 2))})
     state = evaluator.state()
-    with pytest.raises(ValueError, match="arrays do not fit"):
+    with pytest.raises(ValueError, match=r"returned: .* has type"):
         DepthEvaluator().merge_state({**state, "counts": np.zeros((3, 2))})
     evaluator.reset()
     assert len(evaluator) == 0

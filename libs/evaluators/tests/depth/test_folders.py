@@ -10,7 +10,7 @@ from evaluators import depth
 
 @pytest.fixture
 def folders(tmp_path: Path, make_maps: Callable) -> Path:
-    """gt and pred with 40 images of mixed kinds, more than one chunk."""
+    """gt and pred with 40 frames of mixed kinds, more than one chunk."""
     gt, pred = make_maps(0, 40)
     (tmp_path / "gt").mkdir()
     (tmp_path / "pred").mkdir()
@@ -39,10 +39,10 @@ def test_png_and_numpy_pair_by_name(golden_depth: Path, tmp_path: Path) -> None:
 
 
 def test_listed_images_only(folders: Path) -> None:
-    result = depth.evaluate_folders(folders / "gt", folders / "pred", image_ids=["005", "002"])
-    assert result.image_ids == ("002", "005")
+    result = depth.evaluate_folders(folders / "gt", folders / "pred", frames=["005", "002"])
+    assert result.frames == ("002", "005")
     (folders / "pred" / "039.npz").unlink()
-    assert depth.evaluate_folders(folders / "gt", folders / "pred", image_ids=["000"]).image_ids == ("000",)
+    assert depth.evaluate_folders(folders / "gt", folders / "pred", frames=["000"]).frames == ("000",)
 
 
 def test_folders_that_do_not_fit(folders: Path, tmp_path: Path) -> None:
@@ -50,17 +50,17 @@ def test_folders_that_do_not_fit(folders: Path, tmp_path: Path) -> None:
     (tmp_path / "void").mkdir()
     with pytest.raises(FileNotFoundError, match=r"gt_dir: no folder .*absent"):
         depth.evaluate_folders(folders / "absent", pred)
-    with pytest.raises(FileNotFoundError, match="gt_dir: no images to evaluate"):
+    with pytest.raises(FileNotFoundError, match="gt_dir: no frames to evaluate"):
         depth.evaluate_folders(tmp_path / "void", tmp_path / "void")
-    with pytest.raises(FileNotFoundError, match="void lacks prediction files for 40 of 40 images: 000, 001"):
+    with pytest.raises(FileNotFoundError, match="void lacks prediction files for 40 of 40 frames: 000, 001"):
         depth.evaluate_folders(gt, tmp_path / "void")
-    with pytest.raises(FileNotFoundError, match="gt lacks ground truth files for 1 of 2 images: 777"):
-        depth.evaluate_folders(gt, pred, image_ids=["000", "777"])
+    with pytest.raises(FileNotFoundError, match="gt lacks ground truth files for 1 of 2 frames: 777"):
+        depth.evaluate_folders(gt, pred, frames=["000", "777"])
     with pytest.raises(ValueError, match="more than once: 000"):
-        depth.evaluate_folders(gt, pred, image_ids=["000", "000"])
+        depth.evaluate_folders(gt, pred, frames=["000", "000"])
     np.save(pred / "000.npy", np.ones((2, 2)))
     with pytest.raises(ValueError, match=r"holds .* twice, as .*; keep one"):
         depth.evaluate_folders(gt, pred)
     (pred / "000.npy").rename(pred / "extra.npy")
-    with pytest.raises(ValueError, match=r"1 images without ground truth in .*: extra; wrong folder"):
+    with pytest.raises(ValueError, match=r"1 frames without ground truth in .*: extra; wrong folder"):
         depth.evaluate_folders(gt, pred)

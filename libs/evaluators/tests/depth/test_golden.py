@@ -145,9 +145,9 @@ def test_case_equals_the_metric_of_nlspn(golden_depth: Path, case: str) -> None:
 
 def test_the_image_without_true_depth_is_left_out_and_named(golden_depth: Path) -> None:
     result = kitti(golden_depth / "one_empty_gt")
-    assert result.counts.n_images == 2
+    assert result.counts.n_frames == 2
     assert result.counts.n_empty == (1,)
-    assert "all: 1 of 2 images have no true depth" in result.table()
+    assert "all: 1 of 2 frames have no true depth" in result.table()
 
 
 @pytest.mark.parametrize("case", ["empty_prediction", "holes_interpolated", "holes_no_inner_empty_row"])

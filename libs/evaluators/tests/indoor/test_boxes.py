@@ -67,7 +67,7 @@ def test_columns_that_do_not_fit_are_refused(
 )
 def test_labels_outside_the_table_are_refused(label: int | str, message: str) -> None:
     wrong = IndoorBoxes(BOX, [label], [0.5])
-    with pytest.raises(ValueError, match="scene 'a', ground truth, row 1: label"):
+    with pytest.raises(ValueError, match="frame 'a', ground truth, row 1: label"):
         indoor.evaluate({"a": wrong}, {"a": IndoorBoxes.empty()})
     with pytest.raises(ValueError, match=message):
         indoor.evaluate({"a": IndoorBoxes.empty()}, {"a": wrong}, on_invalid="drop")
@@ -89,13 +89,13 @@ def test_invalid_rows_are_named_or_dropped_and_counted(column: int, value: float
     rows[1, column] = value
     pred = {"a": IndoorBoxes(rows[:, :7], [0, 0], rows[:, 7])}
     gt = {"a": IndoorBoxes(BOX, [0])}
-    with pytest.raises(ValueError, match=f"scene 'a', predictions, row 2: {message}"):
+    with pytest.raises(ValueError, match=f"frame 'a', predictions, row 2: {message}"):
         indoor.evaluate(gt, pred)
     result = indoor.evaluate(gt, pred, on_invalid="drop")
-    assert (result.counts.n_det, result.counts.n_dropped_det, result.ap("cabinet", 0.5)) == (1, 1, 1.0)
+    assert (result.counts.n_pred, result.counts.n_dropped_pred, result.ap("cabinet", 0.5)) == (1, 1, 1.0)
     if column < 7:
         bad = {"a": IndoorBoxes(rows[:, :7], [0, 0])}
-        with pytest.raises(ValueError, match=f"scene 'a', ground truth, row 2: {message}"):
+        with pytest.raises(ValueError, match=f"frame 'a', ground truth, row 2: {message}"):
             indoor.evaluate(bad, {"a": IndoorBoxes.empty()})
         dropped = indoor.evaluate(bad, {"a": IndoorBoxes.empty()}, on_invalid="drop").counts
         assert (dropped.n_gt, dropped.n_dropped_gt) == (1, 1)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from evaluators import indoor
 from evaluators._cli import main
-from evaluators.indoor import IndoorBoxes, write_scene
+from evaluators.indoor import IndoorBoxes, write_boxes
 
 
 @pytest.fixture
@@ -19,7 +19,7 @@ def arguments(golden_indoor: dict[str, dict[str, Any]], tmp_path: Path) -> list[
         for index, scene in enumerate(golden_indoor["scannet_axis_aligned"]["scenes"]):
             scores = None if names[1] is None else scene[names[1]]
             boxes = IndoorBoxes(scene[f"{names[0]}_boxes"], scene[f"{names[0]}_labels"], scores)
-            write_scene(tmp_path / folder / f"scene{index:04d}_00.npz", boxes)
+            write_boxes(tmp_path / folder / f"scene{index:04d}_00.npz", boxes)
     return ["indoor", "--gt", str(tmp_path / "gt"), "--pred", str(tmp_path / "pred")]
 
 
@@ -48,10 +48,10 @@ def test_options_reach_the_evaluation(
     (tmp_path / "names.txt").write_text("\n".join(indoor.SCANNET.classes))
     (tmp_path / "val.txt").write_text("scene0003_00\nscene0004_00\n")
     more = ["--classes", str(tmp_path / "names.txt"), "--small", "sink", "picture", "--thresholds", "0.4"]
-    more += ["--split", str(tmp_path / "val.txt"), "--mean-over", "listed", "--protocol", "votenet"]
+    more += ["--frames", str(tmp_path / "val.txt"), "--mean-over", "listed", "--protocol", "votenet"]
     assert main([*arguments, *more]) == 0
     printed = capsys.readouterr().out
-    assert "Indoor detection, names, votenet overlaps: 2 scenes" in printed
+    assert "Indoor detection, names, votenet overlaps: 2 frames" in printed
     rows = [line.split() for line in printed.splitlines()]
     assert [row[1:3] for row in rows if row[:1] == ["class"]] == [["AP_0.4", "recall_0.4"]]
     assert [row[0] for row in rows if row and row[0].startswith("mean")] == ["mean", "mean_S", "mean_O"]
@@ -62,14 +62,14 @@ def test_policies_reach_the_evaluation(
     arguments: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "pred" / "scene0003_00.npz").unlink()
-    write_scene(tmp_path / "pred" / "scene0004_00.npz", IndoorBoxes([[0] * 7], [0], [0.5]))
+    write_boxes(tmp_path / "pred" / "scene0004_00.npz", IndoorBoxes([[0] * 7], [0], [0.5]))
     assert main(arguments) == 2
     assert "evaluators indoor: error: " in capsys.readouterr().err
     assert main([*arguments, "--missing", "empty"]) == 2
-    assert "scene 'scene0004_00', predictions, row 1: expected positive sizes" in capsys.readouterr().err
+    assert "frame 'scene0004_00', predictions, row 1: expected positive sizes" in capsys.readouterr().err
     assert main([*arguments, "--missing", "empty", "--on-invalid", "drop", "--processes", "2"]) == 0
     printed = capsys.readouterr().out
-    assert "Note: 1 scenes had no predictions" in printed
+    assert "Note: 1 frames had no predictions" in printed
     assert "and 1 invalid predictions were dropped" in printed
 
 
@@ -80,7 +80,7 @@ def test_policies_reach_the_evaluation(
         (["--small", "spoon"], "subset 'S' needs classes of the table"),
         (["--thresholds", "25"], r"thresholds must be overlaps in \[0, 1\)"),
         (["--json", "/nowhere/report.json"], "--json: no folder"),
-        (["--split", "/nowhere/val.txt"], "val.txt"),
+        (["--frames", "/nowhere/val.txt"], "val.txt"),
     ],
 )
 def test_bad_options_are_explained(
@@ -108,7 +108,7 @@ def test_the_options_are_these(capsys: pytest.CaptureFixture[str]) -> None:
         "--help",
         "--gt",
         "--pred",
-        "--split",
+        "--frames",
         "--classes",
         "--small",
         "--thresholds",

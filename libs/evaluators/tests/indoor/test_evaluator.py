@@ -225,7 +225,7 @@ def test_a_prediction_below_all_scores_never_raises_precision(
     before = indoor.evaluate(gt, pred, classes=three)
     after = indoor.evaluate(gt, pred | {name: added}, classes=three)
     for key, curve in before.curves.items():
-        assert after.curves[key].tp[: curve.n_det].tolist() == curve.tp.tolist()
+        assert after.curves[key].tp[: curve.n_pred].tolist() == curve.tp.tolist()
 
 
 @given(seed=SEEDS)
@@ -299,26 +299,26 @@ def test_numbers_beyond_reason_do_no_harm(rows: list[list[float]]) -> None:
 
 def test_predictions_for_unknown_scenes_are_refused() -> None:
     nothing = IndoorBoxes.empty()
-    with pytest.raises(ValueError, match="predictions hold 1 scenes that the ground truth lacks: b"):
+    with pytest.raises(ValueError, match="predictions hold 1 frames that the ground truth lacks: b"):
         indoor.evaluate({"a": nothing}, {"a": nothing, "b": nothing})
 
 
 def test_missing_scenes_are_refused_or_counted() -> None:
     gt = {"a": IndoorBoxes(BOX, [0]), "b": IndoorBoxes(BOX, [0])}
     pred = {"a": IndoorBoxes(BOX, [0], [0.5])}
-    with pytest.raises(ValueError, match=r"predictions lack 1 of 2 scenes: b; give IndoorBoxes\.empty"):
+    with pytest.raises(ValueError, match=r"predictions lack 1 of 2 frames: b; give IndoorBoxes\.empty"):
         indoor.evaluate(gt, pred)
     result = indoor.evaluate(gt, pred, missing="empty")
     assert (result.counts.n_missing, result.recall("cabinet", 0.5)) == (1, 0.5)
 
 
 def test_predictions_need_scores() -> None:
-    with pytest.raises(ValueError, match="scene 'a': predictions have no scores"):
+    with pytest.raises(ValueError, match="frame 'a': predictions have no scores"):
         IndoorEvaluator().update("a", IndoorBoxes.empty(), IndoorBoxes(BOX, [0]))
 
 
 def test_something_must_be_evaluated() -> None:
-    with pytest.raises(ValueError, match="no scenes to evaluate"):
+    with pytest.raises(ValueError, match="no frames to evaluate"):
         IndoorEvaluator().compute()
 
 

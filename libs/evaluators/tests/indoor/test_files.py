@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from evaluators.indoor import IndoorBoxes, read_ground_truth, read_predictions, write_scene
+from evaluators.indoor import IndoorBoxes, read_ground_truth, read_predictions, write_boxes
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -25,7 +25,7 @@ def columns(scene: IndoorBoxes) -> list[Any]:
 @pytest.mark.parametrize("labels", [[0, 17], ["bed", "sofa"]])
 def test_a_scene_survives_npz_and_json(tmp_path: Path, labels: list[Any]) -> None:
     scene = IndoorBoxes(BOXES.boxes, labels, BOXES.scores)
-    write_scene(tmp_path / "a.npz", scene)
+    write_boxes(tmp_path / "a.npz", scene)
     content = dict(zip(("boxes", "labels", "scores"), columns(scene), strict=True))
     (tmp_path / "a.json").write_text(json.dumps(content))
     for name in ("a.npz", "a.json"):
@@ -35,7 +35,7 @@ def test_a_scene_survives_npz_and_json(tmp_path: Path, labels: list[Any]) -> Non
 
 
 def test_ground_truth_has_no_scores(tmp_path: Path) -> None:
-    write_scene(tmp_path / "a.npz", IndoorBoxes(BOXES.boxes, BOXES.labels))
+    write_boxes(tmp_path / "a.npz", IndoorBoxes(BOXES.boxes, BOXES.labels))
     assert read_ground_truth(tmp_path / "a.npz").scores is None
     with pytest.raises(
         ValueError, match=r"a\.npz: lacks scores; expected the entries boxes, labels, scores, found"
@@ -45,16 +45,16 @@ def test_ground_truth_has_no_scores(tmp_path: Path) -> None:
 
 def test_an_empty_scene_is_read(tmp_path: Path) -> None:
     (tmp_path / "a.json").write_text('{"boxes": [], "labels": [], "scores": []}')
-    write_scene(tmp_path / "b.npz", IndoorBoxes.empty())
+    write_boxes(tmp_path / "b.npz", IndoorBoxes.empty())
     for name in ("a.json", "b.npz"):
         assert len(read_predictions(tmp_path / name)) == 0
 
 
 def test_writing_needs_npz_and_a_folder(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"path must end in \.npz, got .*a\.json"):
-        write_scene(tmp_path / "a.json", BOXES)
+        write_boxes(tmp_path / "a.json", BOXES)
     with pytest.raises(FileNotFoundError, match="no folder"):
-        write_scene(tmp_path / "no" / "a.npz", BOXES)
+        write_boxes(tmp_path / "no" / "a.npz", BOXES)
 
 
 @pytest.mark.parametrize("name", ["a.npz", "a.json"])

@@ -1,7 +1,7 @@
 from pathlib import Path
 
 import pytest
-from evaluators.indoor import IndoorBoxes, collect_folders, evaluate_folders, write_scene
+from evaluators.indoor import IndoorBoxes, collect_folders, evaluate_folders, write_boxes
 
 TRUTH = IndoorBoxes([[0.0, 0.0, 0.5, 1.0, 1.0, 1.0]], ["bed"])
 FOUND = IndoorBoxes(TRUTH.boxes, TRUTH.labels, [0.5])
@@ -14,26 +14,26 @@ def folders(tmp_path: Path) -> tuple[Path, Path]:
     gt_dir.mkdir()
     pred_dir.mkdir()
     for scene in range(3):
-        write_scene(gt_dir / f"scene{scene:04d}_00.npz", TRUTH)
+        write_boxes(gt_dir / f"scene{scene:04d}_00.npz", TRUTH)
     for scene in range(2):
-        write_scene(pred_dir / f"scene{scene:04d}_00.npz", FOUND)
+        write_boxes(pred_dir / f"scene{scene:04d}_00.npz", FOUND)
     return gt_dir, pred_dir
 
 
 def test_missing_files_are_refused_or_counted(folders: tuple[Path, Path]) -> None:
     with pytest.raises(
-        FileNotFoundError, match=r"lacks prediction files for 1 of 3 scenes: scene0002_00; write"
+        FileNotFoundError, match=r"lacks prediction files for 1 of 3 frames: scene0002_00; write"
     ):
         evaluate_folders(*folders)
     result = evaluate_folders(*folders, missing="empty")
-    assert (result.counts.n_scenes, result.counts.n_missing, result.counts.n_det) == (3, 1, 2)
-    assert any("1 scenes had no predictions and were taken as empty" in note for note in result.notes())
+    assert (result.counts.n_frames, result.counts.n_missing, result.counts.n_pred) == (3, 1, 2)
+    assert any("1 frames had no predictions and were taken as empty" in note for note in result.notes())
     assert result.recall("bed", 0.5) == 2 / 3
 
 
 def test_several_processes_give_the_same(folders: tuple[Path, Path]) -> None:
     for scene in range(3, 40):
-        write_scene(folders[0] / f"scene{scene:04d}_00.npz", TRUTH)
+        write_boxes(folders[0] / f"scene{scene:04d}_00.npz", TRUTH)
     one = collect_folders(*folders, missing="empty").compute()
     two = collect_folders(*folders, missing="empty", processes=2).compute()
     assert two.to_json() == one.to_json()
@@ -51,41 +51,41 @@ def test_json_and_npz_may_be_mixed_but_not_for_one_scene(folders: tuple[Path, Pa
 
 
 def test_predictions_without_ground_truth_are_refused(folders: tuple[Path, Path]) -> None:
-    write_scene(folders[1] / "scene0707_00.npz", FOUND)
+    write_boxes(folders[1] / "scene0707_00.npz", FOUND)
     with pytest.raises(
-        ValueError, match=r"predictions for 1 scenes without ground truth in .*: scene0707_00;"
+        ValueError, match=r"predictions for 1 frames without ground truth in .*: scene0707_00;"
     ):
         evaluate_folders(*folders, missing="empty")
 
 
-def test_a_split_chooses_the_scenes(folders: tuple[Path, Path]) -> None:
-    assert evaluate_folders(*folders, scenes=["scene0001_00"]).counts.n_scenes == 1
-    with pytest.raises(FileNotFoundError, match="lacks ground truth files for 1 of 1 scenes: scene0009_00"):
-        evaluate_folders(*folders, scenes=["scene0009_00"])
-    with pytest.raises(ValueError, match="1 scenes are listed more than once: scene0001_00"):
-        evaluate_folders(*folders, scenes=["scene0001_00", "scene0001_00"])
+def test_a_split_chooses_the_frames(folders: tuple[Path, Path]) -> None:
+    assert evaluate_folders(*folders, frames=["scene0001_00"]).counts.n_frames == 1
+    with pytest.raises(FileNotFoundError, match="lacks ground truth files for 1 of 1 frames: scene0009_00"):
+        evaluate_folders(*folders, frames=["scene0009_00"])
+    with pytest.raises(ValueError, match="1 frames are listed more than once: scene0001_00"):
+        evaluate_folders(*folders, frames=["scene0001_00", "scene0001_00"])
 
 
-def test_folders_must_be_there_and_hold_scenes(folders: tuple[Path, Path], tmp_path: Path) -> None:
+def test_folders_must_be_there_and_hold_frames(folders: tuple[Path, Path], tmp_path: Path) -> None:
     with pytest.raises(
         FileNotFoundError,
-        match=r"pred_dir: no folder .*nowhere; expected scenes in it, one file each, .npz or .json",
+        match=r"pred_dir: no folder .*nowhere; expected frames in it, one file each, .npz or .json",
     ):
         evaluate_folders(folders[0], tmp_path / "nowhere")
-    with pytest.raises(FileNotFoundError, match=r"gt_dir: no scenes to evaluate in .*\.npz or \.json"):
+    with pytest.raises(FileNotFoundError, match=r"gt_dir: no frames to evaluate in .*\.npz or \.json"):
         evaluate_folders(tmp_path, folders[1])
 
 
 def test_other_files_are_left_alone(folders: tuple[Path, Path]) -> None:
     (folders[1] / "readme.txt").touch()
     (folders[1] / ".scene0009_00.npz").touch()
-    assert evaluate_folders(*folders, missing="empty").counts.n_scenes == 3
+    assert evaluate_folders(*folders, missing="empty").counts.n_frames == 3
 
 
 def test_errors_name_the_scene(folders: tuple[Path, Path]) -> None:
-    write_scene(folders[1] / "scene0002_00.npz", IndoorBoxes(TRUTH.boxes, ["sofabed"], [0.5]))
+    write_boxes(folders[1] / "scene0002_00.npz", IndoorBoxes(TRUTH.boxes, ["sofabed"], [0.5]))
     with pytest.raises(
-        ValueError, match="scene 'scene0002_00', predictions, row 1: label 'sofabed' is not in"
+        ValueError, match="frame 'scene0002_00', predictions, row 1: label 'sofabed' is not in"
     ):
         evaluate_folders(*folders)
 

@@ -44,7 +44,7 @@ def figures(result: IndoorResult) -> dict[str, float]:
     for threshold in result.thresholds:
         for number, name in enumerate(result.classes.classes):
             curve = result.curves[name, threshold]
-            if curve.n_gt or curve.n_det:
+            if curve.n_gt or curve.n_pred:
                 ap, recall = curve.ap(), curve.final_recall()
                 found[f"c{number}_AP_{threshold:.2f}"] = math.nan if ap is None else ap
                 found[f"c{number}_rec_{threshold:.2f}"] = math.nan if recall is None else recall
@@ -129,9 +129,9 @@ def test_the_three_means_agree_when_every_class_has_ground_truth(golden_indoor: 
 def test_boxes_without_extent_are_refused_or_dropped(golden_indoor: dict[str, Case]) -> None:
     case = golden_indoor["degenerate_boxes"]
     with pytest.raises(
-        ValueError, match=r"scene '0000', predictions, row 1: expected positive sizes .* got 0 1 1"
+        ValueError, match=r"frame '0000', predictions, row 1: expected positive sizes .* got 0 1 1"
     ):
         score(case)
     result = score(case, on_invalid="drop")
-    assert (result.counts.n_dropped_det, result.counts.n_det, result.mean_ap(0.5)) == (2, 1, 1.0)
+    assert (result.counts.n_dropped_pred, result.counts.n_pred, result.mean_ap(0.5)) == (2, 1, 1.0)
     assert any("0 invalid ground truth boxes and 2 invalid predictions" in note for note in result.notes())

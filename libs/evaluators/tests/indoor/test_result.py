@@ -79,7 +79,7 @@ def test_notes_name_the_rule_that_absent_classes_follow() -> None:
 def test_curves_run_from_the_best_prediction_to_the_last(result: IndoorResult) -> None:
     for curve in result.curves.values():
         assert (np.diff(curve.scores) <= 0).all()
-        np.testing.assert_array_equal(curve.tp + curve.fp, np.arange(1, curve.n_det + 1))
+        np.testing.assert_array_equal(curve.tp + curve.fp, np.arange(1, curve.n_pred + 1))
         np.testing.assert_allclose(curve.precision, curve.tp / (curve.tp + curve.fp))
         assert (curve.envelope >= curve.precision).all()
         assert (np.diff(curve.envelope) <= 0).all()
@@ -108,10 +108,10 @@ def test_json_holds_the_curves_and_survives_a_round_trip(result: IndoorResult) -
     assert entry["ap"] == curve.ap()
     assert entry["curve"]["precision"] == curve.precision[curve.hits].tolist()
     assert entry["curve"]["score"] == curve.scores[curve.hits].tolist()
-    assert (entry["n_gt"], entry["n_det"], entry["n_tp"]) == (curve.n_gt, curve.n_det, curve.tp[-1])
+    assert (entry["n_gt"], entry["n_pred"], entry["n_tp"]) == (curve.n_gt, curve.n_pred, curve.tp[-1])
     assert report["means"]["mAP_S_0.5"] == result.mean_ap(0.5, subset="S")
     assert len(report["results"]) == 6
-    assert report["counts"]["n_scenes"] == 30
+    assert report["counts"]["n_frames"] == 30
     assert report["classes"]["subsets"] == {"S": ["cup"], "O": ["cabinet", "bed"]}
     assert report["protocol"] == {
         "name": "indoor-detection",

@@ -54,11 +54,11 @@ def test_a_scene_counts_once(make_scenes: MakeScenes, three: ClassTable) -> None
     gt, pred = make_scenes(4, 2)
     first = IndoorEvaluator(classes=three)
     first.update("a", *(next(iter(scenes.values())) for scenes in (gt, pred)))
-    with pytest.raises(ValueError, match="scene 'a' was added before"):
+    with pytest.raises(ValueError, match="frame 'a' was added before"):
         first.update("a", IndoorBoxes.empty(), None)
-    with pytest.raises(ValueError, match="both evaluators hold 1 scenes: a;"):
+    with pytest.raises(ValueError, match="both evaluators hold 1 frames: a;"):
         first.merge(first)
-    with pytest.raises(ValueError, match="both evaluators hold 1 scenes: a;"):
+    with pytest.raises(ValueError, match="both evaluators hold 1 frames: a;"):
         first.merge_state(first.state())
     assert len(first) == 1
 
@@ -68,8 +68,8 @@ BROKEN = {
     "scores": None,
     "best_gt": np.array([5, 0]),
     "overlaps": np.array([np.nan, 0.5]),
-    "det_codes": np.array([0, 18]),
-    "n_det": np.array([3]),
+    "pred_codes": np.array([0, 18]),
+    "n_pred": np.array([3]),
     "n_gt": np.array([-1]),
     "scenes": np.array([["a"]]),
     "gt_codes": np.array([0.0]),

@@ -14,18 +14,18 @@ def crowded_frames(seed: int, count: int, *, score_levels: int = 0) -> tuple[Fra
     """Return ground truth and detections that overlap often; scores are unique if `score_levels` is 0."""
     rng = np.random.default_rng(seed)
     gt: Frames = {}
-    det: Frames = {}
+    pred: Frames = {}
     scores = rng.permutation(count * 12) / (count * 12)
     for index in range(count):
-        n_gt, n_det = int(rng.integers(0, 8)), int(rng.integers(0, 12))
+        n_gt, n_pred = int(rng.integers(0, 8)), int(rng.integers(0, 12))
         objects = _objects(rng, n_gt)
         # Detections are noisy copies of ground truth, or false alarms where there is none.
         copies = objects.select(np.arange(n_gt) < 0) if n_gt == 0 else objects
-        rows = rng.integers(0, n_gt, n_det) if n_gt else np.zeros(0, dtype=int)
-        alarms = _objects(rng, n_det - len(rows))
+        rows = rng.integers(0, n_gt, n_pred) if n_gt else np.zeros(0, dtype=int)
+        alarms = _objects(rng, n_pred - len(rows))
         noise = rng.normal(0, 0.05, (len(rows), 3))
-        score = scores[index * 12 : index * 12 + n_det]
-        det[f"{index:06d}"] = KittiObjects.detections(
+        score = scores[index * 12 : index * 12 + n_pred]
+        pred[f"{index:06d}"] = KittiObjects.predictions(
             [copies.names[row] for row in rows] + list(alarms.names),
             alpha=np.concatenate([copies.alpha[rows] + noise[:, 0], alarms.alpha]),
             bbox=np.concatenate([copies.bbox[rows] + rng.uniform(-2, 2, (len(rows), 1)), alarms.bbox]),
@@ -35,7 +35,7 @@ def crowded_frames(seed: int, count: int, *, score_levels: int = 0) -> tuple[Fra
             score=np.round(score * score_levels) / score_levels if score_levels else score,
         )
         gt[f"{index:06d}"] = objects
-    return gt, det
+    return gt, pred
 
 
 def _objects(rng: np.random.Generator, count: int) -> KittiObjects:
@@ -61,7 +61,7 @@ def make_frames() -> Callable[..., tuple[Frames, Frames]]:
 @pytest.fixture
 def car() -> KittiObjects:
     """One easy car, usable as ground truth and as its own detection."""
-    return KittiObjects.detections(
+    return KittiObjects.predictions(
         ["Car"],
         alpha=[0.1],
         bbox=[[100, 100, 200, 160]],

@@ -44,13 +44,13 @@ def test_the_options_are_these(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         main(["kitti", "--help"])
     options = {
-        word.strip("[],") for word in capsys.readouterr().out.split() if word.strip("[]").startswith("--")
+        word.strip("[],()") for word in capsys.readouterr().out.split() if word.strip("[]").startswith("--")
     }
     assert options == {
         "--help",
         "--gt",
         "--pred",
-        "--split",
+        "--frames",
         "--protocol",
         "--overlaps",
         "--missing",
@@ -117,7 +117,7 @@ def test_a_split_and_missing_files(
     split.write_text("000000\n000001\n")
     (tmp_path / "pred").mkdir()
     arguments = ["kitti", "--gt", str(golden_kitti / "five_gt" / "label_2"), "--pred", str(tmp_path / "pred")]
-    arguments += ["--split", str(split)]
+    arguments += ["--frames", str(split)]
     assert main(arguments) == 2
     assert "lacks prediction files for 2 of 2 frames: 000000, 000001" in capsys.readouterr().err
     assert main([*arguments, "--missing", "empty"]) == 0

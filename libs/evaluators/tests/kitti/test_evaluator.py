@@ -14,10 +14,10 @@ MakeFrames = Callable[..., tuple[Frames, Frames]]
 SEEDS = st.integers(0, 2**32 - 1)
 
 
-def with_scores(det: Frames, scores: Callable[[np.ndarray], np.ndarray]) -> Frames:
+def with_scores(pred: Frames, scores: Callable[[np.ndarray], np.ndarray]) -> Frames:
     return {
         frame: replace(objects, score=scores(objects.score)) if objects.score is not None else objects
-        for frame, objects in det.items()
+        for frame, objects in pred.items()
     }
 
 
@@ -28,13 +28,13 @@ def averages(result: KittiResult) -> dict[object, tuple[float, float]]:
 @given(seed=SEEDS)
 @settings(max_examples=20)
 def test_renaming_frames_changes_nothing_when_scores_are_unique(make_frames: MakeFrames, seed: int) -> None:
-    gt, det = make_frames(seed, 8)
+    gt, pred = make_frames(seed, 8)
     order = np.random.default_rng(seed).permutation(len(gt))
     names = {frame: f"{order[at]:06d}" for at, frame in enumerate(gt)}
     shuffled = kitti.evaluate(
-        {names[frame]: gt[frame] for frame in gt}, {names[frame]: det[frame] for frame in gt}
+        {names[frame]: gt[frame] for frame in gt}, {names[frame]: pred[frame] for frame in gt}
     )
-    for key, value in averages(kitti.evaluate(gt, det)).items():
+    for key, value in averages(kitti.evaluate(gt, pred)).items():
         assert averages(shuffled)[key] == pytest.approx(value, abs=1e-12)
 
 
@@ -43,15 +43,15 @@ def test_renaming_frames_changes_nothing_when_scores_are_unique(make_frames: Mak
 def test_order_of_updates_and_merging_change_no_digit(
     make_frames: MakeFrames, seed: int, score_levels: int
 ) -> None:
-    gt, det = make_frames(seed, 7, score_levels=score_levels)
+    gt, pred = make_frames(seed, 7, score_levels=score_levels)
     parts = [KittiEvaluator(), KittiEvaluator(), KittiEvaluator()]
     for at, frame in enumerate(reversed(list(gt))):
-        parts[at % 3].update(frame, gt[frame], det[frame])
+        parts[at % 3].update(frame, gt[frame], pred[frame])
     whole = parts[1]
     whole.merge(pickle.loads(pickle.dumps(parts[0])))
     whole.merge(parts[2])
     assert len(whole) == 7
-    assert whole.compute().to_json() == kitti.evaluate(gt, det).to_json()
+    assert whole.compute().to_json() == kitti.evaluate(gt, pred).to_json()
 
 
 @given(seed=SEEDS)
@@ -59,14 +59,14 @@ def test_order_of_updates_and_merging_change_no_digit(
 def test_the_order_of_detections_changes_nothing_when_scores_are_unique(
     make_frames: MakeFrames, seed: int
 ) -> None:
-    gt, det = make_frames(seed, 8)
+    gt, pred = make_frames(seed, 8)
     rng = np.random.default_rng(seed)
     # The protocol takes the first of several ignored (too small) detections; here none is too small.
     levels = (replace(kitti.HARD, min_height_px=0.0),)
-    assert min(float((item.bbox[:, 3] - item.bbox[:, 1]).min(initial=9.0)) for item in det.values()) > 0.0
-    shuffled = {frame: reordered(objects, rng.permutation(len(objects))) for frame, objects in det.items()}
+    assert min(float((item.bbox[:, 3] - item.bbox[:, 1]).min(initial=9.0)) for item in pred.values()) > 0.0
+    shuffled = {frame: reordered(objects, rng.permutation(len(objects))) for frame, objects in pred.items()}
     before, after = (
-        kitti.evaluate(gt, found, difficulties=levels, aos="always") for found in (det, shuffled)
+        kitti.evaluate(gt, found, difficulties=levels, aos="always") for found in (pred, shuffled)
     )
     for key, curve in before.curves.items():
         for column in ("thresholds", "tp", "fp", "fn", "curve"):
@@ -75,7 +75,7 @@ def test_the_order_of_detections_changes_nothing_when_scores_are_unique(
 
 def reordered(objects: KittiObjects, order: np.ndarray) -> KittiObjects:
     assert objects.score is not None
-    return KittiObjects.detections(
+    return KittiObjects.predictions(
         [objects.names[row] for row in order],
         alpha=objects.alpha[order],
         bbox=objects.bbox[order],
@@ -89,9 +89,9 @@ def reordered(objects: KittiObjects, order: np.ndarray) -> KittiObjects:
 @given(seed=SEEDS)
 @settings(max_examples=20)
 def test_a_monotone_change_of_scores_changes_nothing(make_frames: MakeFrames, seed: int) -> None:
-    gt, det = make_frames(seed, 8)
-    changed = with_scores(det, lambda scores: -1.0 / (scores + 0.01))
-    assert averages(kitti.evaluate(gt, changed)) == averages(kitti.evaluate(gt, det))
+    gt, pred = make_frames(seed, 8)
+    changed = with_scores(pred, lambda scores: -1.0 / (scores + 0.01))
+    assert averages(kitti.evaluate(gt, changed)) == averages(kitti.evaluate(gt, pred))
 
 
 @given(seed=SEEDS, name=st.sampled_from(["Car", "Pedestrian", "Cyclist"]))
@@ -99,20 +99,20 @@ def test_a_monotone_change_of_scores_changes_nothing(make_frames: MakeFrames, se
 def test_a_detection_below_all_scores_never_raises_precision(
     make_frames: MakeFrames, seed: int, name: str
 ) -> None:
-    gt, det = make_frames(seed, 8)
+    gt, pred = make_frames(seed, 8)
     frame = "000003"
     # A copy of something that is there, or of a stray box, with the lowest score of all.
-    source = gt[frame] if len(gt[frame]) else det[frame]
-    added = KittiObjects.detections(
-        (*det[frame].names, *([name] * len(source))),
-        alpha=np.concatenate([det[frame].alpha, source.alpha]),
-        bbox=np.concatenate([det[frame].bbox, source.bbox]),
-        size_hwl=np.concatenate([det[frame].size_hwl, source.size_hwl]),
-        location=np.concatenate([det[frame].location, source.location]),
-        rotation_y=np.concatenate([det[frame].rotation_y, source.rotation_y]),
-        score=np.concatenate([det[frame].score, np.full(len(source), -5.0)]),
+    source = gt[frame] if len(gt[frame]) else pred[frame]
+    added = KittiObjects.predictions(
+        (*pred[frame].names, *([name] * len(source))),
+        alpha=np.concatenate([pred[frame].alpha, source.alpha]),
+        bbox=np.concatenate([pred[frame].bbox, source.bbox]),
+        size_hwl=np.concatenate([pred[frame].size_hwl, source.size_hwl]),
+        location=np.concatenate([pred[frame].location, source.location]),
+        rotation_y=np.concatenate([pred[frame].rotation_y, source.rotation_y]),
+        score=np.concatenate([pred[frame].score, np.full(len(source), -5.0)]),
     )
-    before, after = kitti.evaluate(gt, det), kitti.evaluate(gt, det | {frame: added})
+    before, after = kitti.evaluate(gt, pred), kitti.evaluate(gt, pred | {frame: added})
     for key, curve in before.curves.items():
         counts = {t: (curve.tp[at], curve.fp[at]) for at, t in enumerate(curve.thresholds)}
         now = after.curves[key]
@@ -134,13 +134,13 @@ def test_curves_are_shares_that_never_rise(make_frames: MakeFrames, seed: int) -
 
 
 def test_a_second_table_uses_the_same_frames(make_frames: MakeFrames) -> None:
-    gt, det = make_frames(5, 20)
+    gt, pred = make_frames(5, 20)
     evaluator = KittiEvaluator()
     for frame in gt:
-        evaluator.update(frame, gt[frame], det[frame])
+        evaluator.update(frame, gt[frame], pred[frame])
     evaluator.compute()
     loose = evaluator.compute(overlaps="loose")
-    assert loose.to_json() == kitti.evaluate(gt, det, overlaps="loose").to_json()
+    assert loose.to_json() == kitti.evaluate(gt, pred, overlaps="loose").to_json()
 
 
 def test_a_table_of_your_own_is_evaluated(car: KittiObjects) -> None:
@@ -155,7 +155,7 @@ def test_a_table_of_your_own_is_evaluated(car: KittiObjects) -> None:
 
 
 def test_ties_inside_a_frame_go_to_the_earlier_row(car: KittiObjects) -> None:
-    both = KittiObjects.detections(
+    both = KittiObjects.predictions(
         ("Car", "Car"),
         alpha=np.concatenate([car.alpha, car.alpha + np.pi]),
         bbox=np.concatenate([car.bbox, car.bbox]),
@@ -255,7 +255,7 @@ def test_invalid_rows_are_refused_or_dropped(
     result = kitti.evaluate({"a": bad, "b": car}, {"a": bad, "b": car}, on_invalid="drop")
     # Ground truth has no score, so a bad one there means nothing.
     assert result.counts.n_dropped_gt == ("score" not in change)
-    assert (result.counts.n_dropped_det, result.counts.n_det) == (1, 1)
+    assert (result.counts.n_dropped_pred, result.counts.n_pred) == (1, 1)
 
 
 @pytest.mark.parametrize("policy", ["missing", "on_invalid", "aos"])

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from evaluators.kitti import KittiObjects, read_detections, read_labels
+from evaluators.kitti import KittiObjects, read_ground_truth, read_predictions
 from evaluators.kitti.files import _DETECTION_FIELDS, _LABEL_FIELDS, _read_closely, _scan
 from hypothesis import given
 from hypothesis import strategies as st
@@ -19,7 +19,7 @@ def write(tmp_path: Path, content: str | bytes) -> Path:
 
 
 def test_label_columns_arrive_where_they_belong(tmp_path: Path) -> None:
-    objects = read_labels(write(tmp_path, LABEL + "\n"))
+    objects = read_ground_truth(write(tmp_path, LABEL + "\n"))
     assert objects.names == ("Car",)
     assert objects.truncated.tolist() == [0.1]
     assert objects.occluded.tolist() == [1]
@@ -32,7 +32,7 @@ def test_label_columns_arrive_where_they_belong(tmp_path: Path) -> None:
 
 
 def test_detections_have_a_score_and_no_occlusion(tmp_path: Path) -> None:
-    objects = read_detections(write(tmp_path, DETECTION))
+    objects = read_predictions(write(tmp_path, DETECTION))
     assert objects.score is not None
     assert objects.score.tolist() == [0.75]
     assert objects.bbox.tolist() == [[100, 120, 200, 180]]
@@ -42,24 +42,24 @@ def test_detections_have_a_score_and_no_occlusion(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("content", ["", "\n", " \t\r\n\n"])
 def test_a_file_without_lines_has_no_objects(tmp_path: Path, content: str) -> None:
-    assert len(read_labels(write(tmp_path, content))) == 0
-    assert len(read_detections(write(tmp_path, content))) == 0
+    assert len(read_ground_truth(write(tmp_path, content))) == 0
+    assert len(read_predictions(write(tmp_path, content))) == 0
 
 
 def test_line_ends_and_byte_order_mark_of_other_systems_are_fine(tmp_path: Path) -> None:
-    objects = read_labels(write(tmp_path, b"\xef\xbb\xbf" + f"{LABEL}\r\n\r\n{LABEL}\r\n".encode()))
+    objects = read_ground_truth(write(tmp_path, b"\xef\xbb\xbf" + f"{LABEL}\r\n\r\n{LABEL}\r\n".encode()))
     assert objects.names == ("Car", "Car")
 
 
 def test_unknown_classes_are_allowed(tmp_path: Path) -> None:
-    objects = read_labels(
+    objects = read_ground_truth(
         write(tmp_path, LABEL.replace("Car", "Person_sitting") + "\n" + LABEL.replace("Car", "狗"))
     )
     assert objects.names == ("Person_sitting", "狗")
 
 
 def test_scores_are_not_rounded(tmp_path: Path) -> None:
-    objects = read_detections(write(tmp_path, LABEL + " 0.12345678901234567"))
+    objects = read_predictions(write(tmp_path, LABEL + " 0.12345678901234567"))
     assert objects.score is not None
     assert objects.score[0] == 0.12345678901234567
 
@@ -70,21 +70,25 @@ Reader = Callable[[Path], KittiObjects]
 @pytest.mark.parametrize(
     ("read", "line", "message"),
     [
-        (read_labels, LABEL[:-6], r"expected 15 fields \(type .* rotation_y\), got 14; repair"),
-        (read_labels, DETECTION, r"expected 15 fields .* got 16; is this a detection file\?"),
-        (read_detections, LABEL, r"expected 16 fields .* got 15; is this a label file\?"),
-        (read_labels, LABEL.replace("1.60 3", "wide 3"), r"expected a number for width, got 'wide'"),
-        (read_labels, LABEL.replace(" 20.00", " 2_0.0"), r"expected a number for z, got '2_0.0'"),
-        (read_labels, LABEL.replace(" 20.00", " ٢٠"), r"expected a number for z, got"),
-        (read_labels, LABEL.replace(" 20.00", " inf"), r"expected a finite number for z, got 'inf'"),
-        (read_labels, LABEL.replace(" 1 ", " 1.5 "), r"expected a whole number for occluded, got '1.5'"),
-        (read_detections, LABEL + " nan", r"expected a finite number for score, got 'nan'; drop that"),
+        (read_ground_truth, LABEL[:-6], r"expected 15 fields \(type .* rotation_y\), got 14; repair"),
+        (read_ground_truth, DETECTION, r"expected 15 fields .* got 16; is this a detection file\?"),
+        (read_predictions, LABEL, r"expected 16 fields .* got 15; is this a label file\?"),
+        (read_ground_truth, LABEL.replace("1.60 3", "wide 3"), r"expected a number for width, got 'wide'"),
+        (read_ground_truth, LABEL.replace(" 20.00", " 2_0.0"), r"expected a number for z, got '2_0.0'"),
+        (read_ground_truth, LABEL.replace(" 20.00", " ٢٠"), r"expected a number for z, got"),
+        (read_ground_truth, LABEL.replace(" 20.00", " inf"), r"expected a finite number for z, got 'inf'"),
+        (
+            read_ground_truth,
+            LABEL.replace(" 1 ", " 1.5 "),
+            r"expected a whole number for occluded, got '1.5'",
+        ),
+        (read_predictions, LABEL + " nan", r"expected a finite number for score, got 'nan'; drop that"),
     ],
 )
 def test_a_bad_line_is_refused_by_file_and_line(
     tmp_path: Path, read: Reader, line: str, message: str
 ) -> None:
-    good = LABEL if read is read_labels else DETECTION
+    good = LABEL if read is read_ground_truth else DETECTION
     path = write(tmp_path, f"{good}\n{line}\n{good}\n")
     with pytest.raises(ValueError, match=r"000007\.txt, line 2: " + message):
         read(path)
@@ -93,22 +97,22 @@ def test_a_bad_line_is_refused_by_file_and_line(
 def test_binary_files_are_refused_by_line(tmp_path: Path) -> None:
     path = write(tmp_path, LABEL.encode() + b"\n\xff\xfe\x00")
     with pytest.raises(ValueError, match=r"000007\.txt, line 2: expected text, got the byte 0xff"):
-        read_labels(path)
+        read_ground_truth(path)
 
 
 def test_zero_bytes_are_no_text(tmp_path: Path) -> None:
     path = write(tmp_path, f"{LABEL}\nC\0{LABEL}")
     with pytest.raises(ValueError, match=r"000007\.txt, line 2: expected text, got the byte 0x00; is this"):
-        read_labels(path)
+        read_ground_truth(path)
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="000009"):
-        read_labels(tmp_path / "000009.txt")
+        read_ground_truth(tmp_path / "000009.txt")
 
 
 def test_non_finite_rows_can_be_handed_on(tmp_path: Path) -> None:
-    objects = read_detections(write(tmp_path, LABEL + " nan"), non_finite="keep")
+    objects = read_predictions(write(tmp_path, LABEL + " nan"), non_finite="keep")
     assert objects.score is not None
     assert np.isnan(objects.score[0])
 
@@ -126,7 +130,7 @@ LINES = st.lists(st.lists(TOKENS, min_size=13, max_size=17).map(" ".join), max_s
 @given(
     content=st.one_of(st.binary(max_size=300), st.text(max_size=300).map(str.encode), LINES.map(str.encode))
 )
-@pytest.mark.parametrize("read", [read_labels, read_detections])
+@pytest.mark.parametrize("read", [read_ground_truth, read_predictions])
 def test_any_content_is_read_or_refused_by_line(
     tmp_path_factory: pytest.TempPathFactory, read: Reader, content: bytes
 ) -> None:
@@ -140,11 +144,11 @@ def test_any_content_is_read_or_refused_by_line(
 
 
 @given(at=st.integers(0, 3 * len(DETECTION) + 2), byte=st.integers(0, 255), kept=st.booleans())
-@pytest.mark.parametrize("read", [read_labels, read_detections])
+@pytest.mark.parametrize("read", [read_ground_truth, read_predictions])
 def test_one_wrong_byte_is_read_or_refused_by_line(
     tmp_path_factory: pytest.TempPathFactory, read: Reader, at: int, byte: int, kept: bool
 ) -> None:
-    good = "\n".join([LABEL if read is read_labels else DETECTION] * 3).encode()
+    good = "\n".join([LABEL if read is read_ground_truth else DETECTION] * 3).encode()
     # In place of the byte that is there, or before it.
     content = good[:at] + bytes([byte]) + good[at + (not kept) :]
     path = write(tmp_path_factory.getbasetemp(), content)
@@ -192,6 +196,6 @@ def test_what_is_written_is_read(
     tmp_path_factory: pytest.TempPathFactory, numbers: list[float], occluded: int
 ) -> None:
     line = f"Tram {numbers[0]!r} {occluded} {' '.join(map(repr, numbers[1:]))}"
-    objects = read_labels(write(tmp_path_factory.getbasetemp(), line))
+    objects = read_ground_truth(write(tmp_path_factory.getbasetemp(), line))
     boxes = np.concatenate([objects.bbox[0], objects.size_hwl[0], objects.location[0]])
     assert [objects.truncated[0], objects.alpha[0], *boxes, objects.rotation_y[0]] == numbers

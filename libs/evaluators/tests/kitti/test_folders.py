@@ -30,7 +30,7 @@ def test_missing_files_are_refused_with_count_and_names(folders: tuple[Path, Pat
 
 def test_missing_files_can_count_as_empty(folders: tuple[Path, Path]) -> None:
     result = evaluate_folders(*folders, missing="empty")
-    assert (result.counts.n_frames, result.counts.n_missing, result.counts.n_det) == (3, 1, 2)
+    assert (result.counts.n_frames, result.counts.n_missing, result.counts.n_pred) == (3, 1, 2)
 
 
 def test_an_empty_file_is_a_frame_without_detections(folders: tuple[Path, Path]) -> None:
@@ -50,7 +50,7 @@ def test_a_split_chooses_the_frames(folders: tuple[Path, Path], tmp_path: Path) 
     (tmp_path / "val.txt").write_text("000001\n\n")
     frame_ids = read_frame_list(tmp_path / "val.txt")
     assert frame_ids == ["000001"]
-    assert evaluate_folders(*folders, frame_ids=frame_ids).counts.n_frames == 1
+    assert evaluate_folders(*folders, frames=frame_ids).counts.n_frames == 1
 
 
 def test_a_split_file_holds_one_name_per_line(tmp_path: Path) -> None:
@@ -76,14 +76,14 @@ def test_any_split_file_is_read_or_refused(tmp_path_factory: pytest.TempPathFact
 
 def test_a_split_without_labels_is_refused(folders: tuple[Path, Path]) -> None:
     with pytest.raises(
-        FileNotFoundError, match="lacks ground truth files for 1 of 2 frames: 000009; wrong split"
+        FileNotFoundError, match="lacks ground truth files for 1 of 2 frames: 000009; wrong list of frames"
     ):
-        evaluate_folders(*folders, frame_ids=["000000", "000009"])
+        evaluate_folders(*folders, frames=["000000", "000009"])
 
 
 def test_a_frame_is_listed_once(folders: tuple[Path, Path]) -> None:
     with pytest.raises(ValueError, match="1 frames are listed more than once: 000001"):
-        evaluate_folders(*folders, frame_ids=["000001", "000001"])
+        evaluate_folders(*folders, frames=["000001", "000001"])
 
 
 def test_missing_folders_are_named(folders: tuple[Path, Path], tmp_path: Path) -> None:
@@ -125,7 +125,7 @@ def test_invalid_rows_are_named_by_frame_and_row(folders: tuple[Path, Path]) -> 
     with pytest.raises(ValueError, match=r"frame '000001', detections, row 2 \(Car\): expected an image box"):
         evaluate_folders(*folders, missing="empty")
     counts = evaluate_folders(*folders, missing="empty", on_invalid="drop").counts
-    assert (counts.n_det, counts.n_dropped_det) == (2, 1)
+    assert (counts.n_pred, counts.n_dropped_pred) == (2, 1)
 
 
 def test_rules_and_processes_reach_the_evaluation(folders: tuple[Path, Path]) -> None:

@@ -18,24 +18,24 @@ def slow_counts(
     packed: Packed, metric: str, minimum: float, flagged: tuple[np.ndarray, np.ndarray], threshold: float
 ) -> tuple[int, int, int, list[float]]:
     """Return tp, fp, fn at one threshold, and the scores recorded without one (threshold -inf, by score)."""
-    gt_flags, det_flags = flagged
-    overlap = np.zeros((len(gt_flags), len(det_flags)))
-    overlap[packed.pair_gt, packed.pair_det] = packed.overlaps[{"2d": 0, "bev": 1, "3d": 2}[metric]]
+    gt_flags, pred_flags = flagged
+    overlap = np.zeros((len(gt_flags), len(pred_flags)))
+    overlap[packed.pair_gt, packed.pair_pred] = packed.overlaps[{"2d": 0, "bev": 1, "3d": 2}[metric]]
     scores = packed.scores
     tp = fn = 0
     recorded: list[float] = []
     by_score: set[int] = set()
     by_overlap: set[int] = set()
     for gt in np.flatnonzero(gt_flags >= 0):
-        usable = [d for d in np.flatnonzero(det_flags >= 0) if overlap[gt, d] > minimum]
+        usable = [d for d in np.flatnonzero(pred_flags >= 0) if overlap[gt, d] > minimum]
         free = [d for d in usable if d not in by_score]
         if free:
             chosen = max(free, key=lambda d: (scores[d], -d))
             by_score.add(chosen)
-            if gt_flags[gt] == 0 and det_flags[chosen] == 0:
+            if gt_flags[gt] == 0 and pred_flags[chosen] == 0:
                 recorded.append(float(scores[chosen]))
         free = [d for d in usable if d not in by_overlap and scores[d] >= threshold]
-        counting = [d for d in free if det_flags[d] == 0]
+        counting = [d for d in free if pred_flags[d] == 0]
         if counting:
             chosen = max(counting, key=lambda d: (overlap[gt, d], -d))
         elif free:
@@ -44,8 +44,8 @@ def slow_counts(
             fn += gt_flags[gt] == 0
             continue
         by_overlap.add(chosen)
-        tp += gt_flags[gt] == 0 and det_flags[chosen] == 0
-    left = [d for d in np.flatnonzero((det_flags == 0) & (scores >= threshold)) if d not in by_overlap]
+        tp += gt_flags[gt] == 0 and pred_flags[chosen] == 0
+    left = [d for d in np.flatnonzero((pred_flags == 0) & (scores >= threshold)) if d not in by_overlap]
     fp = sum(1 for d in left if metric != "2d" or packed.covered[d] <= minimum)
     return int(tp), fp, int(fn), recorded
 
@@ -70,13 +70,13 @@ def test_compiled_counts_equal_the_transcription(
     seed: int,
     score_levels: int,
 ) -> None:
-    gt, det = make_frames(seed, 6, score_levels=score_levels)
-    packed = pack(Rows.of_objects(list(gt.values()), 14), Rows.of_objects(list(det.values()), 15))
+    gt, pred = make_frames(seed, 6, score_levels=score_levels)
+    packed = pack(Rows.of_objects(list(gt.values()), 14), Rows.of_objects(list(pred.values()), 15))
     # Low overlaps, so that objects compete for detections.
     for rule in (replace(r, overlap_2d=0.1, overlap_bev=0.1, overlap_3d=0.05) for r in kitti.LOOSE.classes):
         level = replace(kitti.HARD, min_height_px=30.0)
         what_counts = flags(packed, rule, level)
-        flagged = what_counts.gt, what_counts.det
+        flagged = what_counts.gt, what_counts.pred
         curve, _ = match(packed, candidates(packed, rule, metric), what_counts)
         minimum = rule.min_overlap(metric)
         recorded = slow_counts(packed, metric, minimum, flagged, -np.inf)[3]

@@ -3,7 +3,7 @@ import pytest
 from evaluators.kitti import KittiObjects
 
 
-def detections(**changes: object) -> KittiObjects:
+def predictions(**changes: object) -> KittiObjects:
     columns: dict[str, object] = {
         "alpha": [0.0],
         "bbox": [[0, 0, 1, 1]],
@@ -12,23 +12,23 @@ def detections(**changes: object) -> KittiObjects:
         "rotation_y": [0.0],
         "score": [1.0],
     }
-    return KittiObjects.detections(["Car"], **(columns | changes))
+    return KittiObjects.predictions(["Car"], **(columns | changes))
 
 
 def test_numbers_become_float64() -> None:
-    assert detections(score=np.array([0.1], dtype=np.float32)).score == np.float64(np.float32(0.1))
+    assert predictions(score=np.array([0.1], dtype=np.float32)).score == np.float64(np.float32(0.1))
 
 
 def test_a_column_of_another_length_is_refused() -> None:
     with pytest.raises(ValueError, match=r"KittiObjects.score must have shape \[1\] for 1 names, got \[2\]"):
-        detections(score=[0.1, 0.2])
+        predictions(score=[0.1, 0.2])
 
 
 def test_a_column_of_another_width_is_refused() -> None:
     with pytest.raises(
         ValueError, match=r"KittiObjects.bbox must have shape \[1, 4\] for 1 names, got \[1, 3\]"
     ):
-        detections(bbox=[[0, 0, 1]])
+        predictions(bbox=[[0, 0, 1]])
 
 
 def test_names_decide_how_many_rows_there_are() -> None:
@@ -60,7 +60,7 @@ def test_occlusion_must_be_whole() -> None:
 
 
 def test_select_keeps_rows_in_order() -> None:
-    two = KittiObjects.detections(
+    two = KittiObjects.predictions(
         ["Car", "Van"],
         alpha=[0, 1],
         bbox=np.arange(8).reshape(2, 4),

@@ -22,11 +22,11 @@ def objects(**changes: object) -> KittiObjects:
         "rotation_y": [0.0],
         "score": [1.0],
     }
-    return KittiObjects.detections(["Car"], **(columns | changes))
+    return KittiObjects.predictions(["Car"], **(columns | changes))
 
 
-def packed_frames(gt: list[KittiObjects], det: list[KittiObjects]) -> Packed:
-    return pack(Rows.of_objects(gt, 14), Rows.of_objects(det, 15))
+def packed_frames(gt: list[KittiObjects], pred: list[KittiObjects]) -> Packed:
+    return pack(Rows.of_objects(gt, 14), Rows.of_objects(pred, 15))
 
 
 def overlaps(a: KittiObjects, b: KittiObjects) -> list[float]:
@@ -77,7 +77,7 @@ def test_only_objects_of_one_frame_are_compared() -> None:
 
 
 def test_cover_is_measured_against_the_detection() -> None:
-    region = KittiObjects.detections(
+    region = KittiObjects.predictions(
         ["dontcare"],
         alpha=[-10],
         bbox=[[0, 0, 25, 50]],
@@ -94,8 +94,8 @@ def test_cover_is_measured_against_the_detection() -> None:
 @settings(max_examples=30)
 def test_ground_overlaps_equal_shapely(make_frames: Callable[..., tuple[Frames, Frames]], seed: int) -> None:
     shapely = pytest.importorskip("shapely")
-    gt, det = make_frames(seed, 1)
-    packed = packed_frames(list(gt.values()), list(det.values()))
+    gt, pred = make_frames(seed, 1)
+    packed = packed_frames(list(gt.values()), list(pred.values()))
 
     def footprints(frame: KittiObjects) -> list[object]:
         shapes = []
@@ -112,9 +112,9 @@ def test_ground_overlaps_equal_shapely(make_frames: Callable[..., tuple[Frames, 
             shapes.append(shapely.Polygon(corners))
         return shapes
 
-    ours = np.zeros((len(gt["000000"]), len(det["000000"])))
-    ours[packed.pair_gt, packed.pair_det] = packed.overlaps[1]
+    ours = np.zeros((len(gt["000000"]), len(pred["000000"])))
+    ours[packed.pair_gt, packed.pair_pred] = packed.overlaps[1]
     for row, a in enumerate(footprints(gt["000000"])):
-        for column, b in enumerate(footprints(det["000000"])):
+        for column, b in enumerate(footprints(pred["000000"])):
             expected = shapely.area(shapely.intersection(a, b)) / shapely.area(shapely.union(a, b))
             assert ours[row, column] == pytest.approx(expected, abs=1e-9)

@@ -50,7 +50,7 @@ def crowded_samples(seed: int, count: int, *, score_levels: int = 0) -> Samples:
         gt[f"{at:04d}"] = NuscenesSample(boxes=boxes, ego_translation=ego, racks=rack)
         score = scores[at * 20 : at * 20 + n_pred]
         score = np.round(score * score_levels) / score_levels if score_levels else score
-        pred[f"{at:04d}"] = NuscenesBoxes.detections(score=score, **_columns(rng, n_pred, ego))
+        pred[f"{at:04d}"] = NuscenesBoxes.predictions(score=score, **_columns(rng, n_pred, ego))
     return gt, pred
 
 
@@ -78,7 +78,7 @@ def make_samples() -> Callable[..., Samples]:
 @pytest.fixture
 def parked() -> NuscenesBoxes:
     """One car ten metres ahead, usable as ground truth and as its own detection."""
-    return NuscenesBoxes.detections(
+    return NuscenesBoxes.predictions(
         ["car"],
         translation=[[10.0, 0.0, 1.0]],
         size_wlh=[[1.9, 4.5, 1.6]],

@@ -6,7 +6,7 @@ from evaluators.nuscenes import (
     DETECTION_CVPR_2019,
     NuscenesBoxes,
     NuscenesClass,
-    NuscenesConfig,
+    NuscenesProtocol,
     rotation_from_yaw,
 )
 
@@ -45,7 +45,7 @@ def test_columns_must_fit_the_names() -> None:
     ):
         NuscenesBoxes.ground_truth(["car"], **good | {"velocity": [[0, 0, 0]]})
     with pytest.raises(ValueError, match=r"NuscenesBoxes.score must have shape \[1\] for 1 names, got \[2\]"):
-        NuscenesBoxes.detections(["car"], **good, score=[1, 2])
+        NuscenesBoxes.predictions(["car"], **good, score=[1, 2])
     with pytest.raises(ValueError, match="attributes must have 1 entries, as names, got 2"):
         NuscenesBoxes.ground_truth(["car"], **good, attributes=["", ""])
     with pytest.raises(ValueError, match="num_pts must hold whole numbers"):
@@ -81,7 +81,7 @@ def test_unscored_errors_are_known_ones() -> None:
 
 
 def test_the_official_attributes() -> None:
-    config: NuscenesConfig = DETECTION_CVPR_2019
-    assert len(config.attribute_names) == 8
-    assert [rule.name for rule in config.classes if not rule.attributes] == ["traffic_cone", "barrier"]
-    assert [rule.name for rule in config.classes if rule.dropped_in_racks] == ["motorcycle", "bicycle"]
+    protocol: NuscenesProtocol = DETECTION_CVPR_2019
+    assert len(protocol.attribute_names) == 8
+    assert [rule.name for rule in protocol.classes if not rule.attributes] == ["traffic_cone", "barrier"]
+    assert [rule.name for rule in protocol.classes if rule.dropped_in_racks] == ["motorcycle", "bicycle"]

@@ -60,7 +60,7 @@ def test_check_needs_no_labels(
     assert main(arguments(folder, "--check")) == 0
     assert "boxes in 16 samples, exactly those of the split" in capsys.readouterr().out
     assert main(["nuscenes", "--check", "--pred", results, "--gt", str(folder)]) == 2
-    assert "its results lack 1 of 17 samples: 0061-00" in capsys.readouterr().err
+    assert "its results lack 1 of 17 frames: 0061-00" in capsys.readouterr().err
     assert main(["nuscenes", "--check", "--pred", results, "--json", str(tmp_path / "x.json")]) == 2
     assert "--check computes nothing to report" in capsys.readouterr().err
     broken = tmp_path / "r.json"
@@ -85,6 +85,6 @@ def test_bad_calls_end_with_a_sentence(
     few.write_text(json.dumps(content))
     call = ["nuscenes", "--gt", str(folder), "--split", "mini_val", "--pred", str(few)]
     assert main(call) == 2
-    assert "predictions lack 1 of 16 samples" in capsys.readouterr().err
+    assert "predictions lack 1 of 16 frames" in capsys.readouterr().err
     assert main([*call, "--missing", "empty"]) == 0
-    assert "1 samples had no predictions" in capsys.readouterr().out
+    assert "1 frames had no predictions" in capsys.readouterr().out

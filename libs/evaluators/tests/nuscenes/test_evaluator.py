@@ -107,8 +107,8 @@ def test_a_wider_distance_never_finds_less_of_a_single_detection(
     gt, pred = make_samples(seed, 6)
     first = {token: boxes.select(np.arange(len(boxes)) < 1) for token, boxes in pred.items()}
     result = nuscenes.evaluate(gt, first)
-    for name in result.config.class_names:
-        found = [result.curve(name, distance).n_tp for distance in result.config.dist_thresholds_m]
+    for name in result.protocol.class_names:
+        found = [result.curve(name, distance).n_tp for distance in result.protocol.dist_thresholds_m]
         assert found == sorted(found)
 
 
@@ -212,15 +212,15 @@ def test_nothing_at_all_is_zero_and_not_evaluated() -> None:
     nothing = NuscenesSample(boxes=NuscenesBoxes.empty())
     result = nuscenes.evaluate({"a": nothing}, {"a": NuscenesBoxes.empty()})
     assert (result.mean_ap, result.nds) == (0.0, 0.0)
-    assert not any(result.curve(name).evaluated for name in result.config.class_names)
+    assert not any(result.curve(name).evaluated for name in result.protocol.class_names)
     assert set(result.tp_errors.values()) == {1.0}
 
 
 def test_a_configuration_of_your_own(parked: NuscenesBoxes) -> None:
     van = replace(DETECTION_CVPR_2019.classes[0], name="van", unscored=("attr_err",), range_m=11.0)
-    config = replace(NEAR, name="vans", classes=(van,), mean_ap_weight=1.0)
+    protocol = replace(NEAR, name="vans", classes=(van,), mean_ap_weight=1.0)
     boxes = replace(parked, names=("van",))
-    result = nuscenes.evaluate({"a": NuscenesSample(boxes=boxes)}, {"a": boxes}, config=config)
+    result = nuscenes.evaluate({"a": NuscenesSample(boxes=boxes)}, {"a": boxes}, protocol=protocol)
     assert result.tp_errors == dict.fromkeys(("trans_err", "scale_err", "orient_err", "vel_err"), 0.0)
     assert result.nds == pytest.approx(1.0)
 
@@ -235,12 +235,12 @@ def test_unknown_policies_are_refused() -> None:
 
 def test_missing_and_unknown_samples(parked: NuscenesBoxes) -> None:
     gt = {name: NuscenesSample(boxes=parked) for name in ("a", "b")}
-    with pytest.raises(ValueError, match=r"predictions lack 1 of 2 samples: b; give NuscenesBoxes\.empty"):
+    with pytest.raises(ValueError, match=r"predictions lack 1 of 2 frames: b; give NuscenesBoxes\.empty"):
         nuscenes.evaluate(gt, {"a": parked})
     result = nuscenes.evaluate(gt, {"a": parked}, missing="empty")
     assert result.counts.n_missing == 1
-    assert "1 samples had no predictions" in result.table()
-    with pytest.raises(ValueError, match="hold 1 samples that the ground truth lacks: z"):
+    assert "1 frames had no predictions" in result.table()
+    with pytest.raises(ValueError, match="hold 1 frames that the ground truth lacks: z"):
         nuscenes.evaluate(gt, {"a": parked, "z": parked}, missing="empty")
 
 
@@ -261,13 +261,13 @@ def test_invalid_rows_are_refused_or_dropped(
 ) -> None:
     bad = replace(parked, **{name: np.array(value, dtype=float) for name, value in change.items()})
     gt = {"a": NuscenesSample(boxes=parked)}
-    with pytest.raises(ValueError, match=rf"sample 'a', predictions, row 1 \(car\): {message}"):
+    with pytest.raises(ValueError, match=rf"frame 'a', predictions, row 1 \(car\): {message}"):
         nuscenes.evaluate(gt, {"a": bad})
     result = nuscenes.evaluate(gt, {"a": bad}, on_invalid="drop")
     assert (result.counts.n_dropped_pred, result.counts.n_pred) == (1, 0)
     assert "1 invalid detections were dropped" in result.table()
     if "score" not in change and "velocity" not in change:
-        with pytest.raises(ValueError, match=rf"sample 'a', ground truth, row 1 \(car\): {message}"):
+        with pytest.raises(ValueError, match=rf"frame 'a', ground truth, row 1 \(car\): {message}"):
             nuscenes.evaluate({"a": NuscenesSample(boxes=bad)}, {"a": parked})
 
 
@@ -282,7 +282,7 @@ def test_names_are_refused_with_the_list(parked: NuscenesBoxes) -> None:
         ValueError, match=r"a car cannot have the attribute 'cycle.with_rider'; it has vehicle"
     ):
         evaluator.update("a", sample, replace(parked, attributes=("cycle.with_rider",)))
-    with pytest.raises(ValueError, match="sample 'a', predictions have no score"):
+    with pytest.raises(ValueError, match="frame 'a', predictions have no score"):
         evaluator.update("a", sample, replace(parked, score=None))
     assert len(evaluator) == 0
 
@@ -307,7 +307,7 @@ def test_at_most_500_boxes(parked: NuscenesBoxes) -> None:
 
     sample = NuscenesSample(boxes=parked)
     NuscenesEvaluator().update("a", sample, repeated(500))
-    with pytest.raises(ValueError, match="sample 'a', predictions: 501 boxes, at most 500 are allowed"):
+    with pytest.raises(ValueError, match="frame 'a', predictions: 501 boxes, at most 500 are allowed"):
         NuscenesEvaluator().update("a", sample, repeated(501))
 
 
@@ -329,23 +329,23 @@ def test_a_sample_counts_once(parked: NuscenesBoxes) -> None:
     assert isinstance(evaluator, Evaluator)
     for each in (evaluator, other):
         each.update("a", NuscenesSample(boxes=parked), parked)
-    with pytest.raises(ValueError, match="sample 'a' was added before"):
+    with pytest.raises(ValueError, match="frame 'a' was added before"):
         evaluator.update("a", NuscenesSample(boxes=parked), parked)
-    with pytest.raises(ValueError, match="both evaluators hold 1 samples: a"):
+    with pytest.raises(ValueError, match="both evaluators hold 1 frames: a"):
         evaluator.merge(other)
-    with pytest.raises(ValueError, match="both evaluators hold 1 samples: a"):
+    with pytest.raises(ValueError, match="both evaluators hold 1 frames: a"):
         evaluator.merge_state(other.state())
     evaluator.reset()
-    with pytest.raises(ValueError, match="no samples to evaluate"):
+    with pytest.raises(ValueError, match="no frames to evaluate"):
         evaluator.compute()
-    with pytest.raises(ValueError, match="order must name each of the 1 samples once, got 2 names"):
+    with pytest.raises(ValueError, match="order must name each of the 1 frames once, got 2 names"):
         other.compute(order=["a", "a"])
 
 
 def test_other_settings_and_foreign_states_are_refused(parked: NuscenesBoxes, tmp_path: Path) -> None:
-    evaluator, near = NuscenesEvaluator(), NuscenesEvaluator(config=NEAR)
+    evaluator, near = NuscenesEvaluator(), NuscenesEvaluator(protocol=NEAR)
     evaluator.update("a", NuscenesSample(boxes=parked), parked)
-    with pytest.raises(ValueError, match="cannot merge configuration 'detection_cvpr_2019' into 'near'"):
+    with pytest.raises(ValueError, match=r"other settings: there .*dist_thresholds_m"):
         near.merge(evaluator)
     with pytest.raises(ValueError, match="the other evaluator has other settings"):
         near.merge_state(evaluator.state())
@@ -359,9 +359,9 @@ def test_other_settings_and_foreign_states_are_refused(parked: NuscenesBoxes, tm
         {"lengths": -state["lengths"]},
         {"counts": state["counts"][:, :3]},
         {"pred_values": state["pred_values"][:0]},
-        {"sample_tokens": np.array(["a", "a"])},
+        {"frames": np.array(["a", "a"])},
     ):
-        with pytest.raises(ValueError, match="the arrays of the state do not belong together"):
+        with pytest.raises(ValueError, match=r"do not belong together|has type|frames twice"):
             NuscenesEvaluator().merge_state(state | broken)
     write_state(tmp_path / "state.npz", evaluator)
     resumed = NuscenesEvaluator()

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from evaluators import nuscenes
-from evaluators.nuscenes import DETECTION_CVPR_2019, NuscenesConfig, NuscenesEvaluator, NuscenesResult
+from evaluators.nuscenes import DETECTION_CVPR_2019, NuscenesEvaluator, NuscenesProtocol, NuscenesResult
 
 CASES = (
     "at_the_range",
@@ -32,7 +32,7 @@ CASES = (
 TOLERANCE = 1e-9
 
 
-def configured(cfg: dict[str, Any]) -> NuscenesConfig:
+def configured(cfg: dict[str, Any]) -> NuscenesProtocol:
     return replace(
         DETECTION_CVPR_2019,
         dist_thresholds_m=tuple(cfg["dist_ths"]),
@@ -44,9 +44,9 @@ def configured(cfg: dict[str, Any]) -> NuscenesConfig:
 
 def evaluated(folder: Path) -> tuple[dict[str, Any], NuscenesResult]:
     expected = json.loads((folder / "expected.json").read_text())
-    config = configured(expected["summary"]["cfg"])
+    protocol = configured(expected["summary"]["cfg"])
     return expected, nuscenes.evaluate_submission(
-        folder, folder / "results.json", split="mini_val", config=config
+        folder, folder / "results.json", split="mini_val", protocol=protocol
     )
 
 
@@ -84,7 +84,7 @@ def test_the_summary_equals_that_of_the_official_kit(golden_nuscenes: Path, case
         for path, value in theirs.items():
             assert here[path] == pytest.approx(value, abs=TOLERANCE, rel=0, nan_ok=True), path
     kept = {"n_gt": 0, "n_pred": 0}
-    for name in result.config.class_names:
+    for name in result.protocol.class_names:
         kept["n_gt"] += result.curve(name).n_gt
         kept["n_pred"] += result.curve(name).n_pred
     assert kept == expected["kept"]
@@ -108,7 +108,7 @@ def test_the_curves_equal_those_of_the_official_kit(golden_nuscenes: Path, case:
 
 def test_the_configuration_is_that_of_the_official_kit(golden_nuscenes: Path) -> None:
     expected, result = evaluated(golden_nuscenes / "main")
-    assert result.config == DETECTION_CVPR_2019
+    assert result.protocol == DETECTION_CVPR_2019
     assert result.to_json()["cfg"] == expected["summary"]["cfg"]
 
 

@@ -47,8 +47,8 @@ def test_the_report_is_json_without_nan(result: NuscenesResult) -> None:
 
 
 def test_the_means_are_those_of_the_parts(result: NuscenesResult) -> None:
-    names = result.config.class_names
-    aps = [result.ap(name, dist) for name in names for dist in result.config.dist_thresholds_m]
+    names = result.protocol.class_names
+    aps = [result.ap(name, dist) for name in names for dist in result.protocol.dist_thresholds_m]
     assert result.mean_ap == pytest.approx(np.mean(aps))
     yaw = [result.tp_error(name, "orient_err") for name in names if name != "traffic_cone"]
     assert result.tp_errors["orient_err"] == pytest.approx(np.mean(yaw))

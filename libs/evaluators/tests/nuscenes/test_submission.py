@@ -34,7 +34,7 @@ def test_reads_every_field(tmp_path: Path) -> None:
     path = submission(
         tmp_path / "r.json", BOX, BOX | {"detection_name": "barrier", "num_pts": 0, "extra": {"x": 1}}
     )
-    found = read_submission(path, samples=["a", "b"])
+    found = read_submission(path, frames=["a", "b"])
     assert found.meta == NuscenesMeta(use_lidar=True)
     assert list(found.boxes) == ["b", "a"]
     boxes = found.boxes["a"]
@@ -61,7 +61,7 @@ def test_what_is_written_reads_back_bit_for_bit(
     path = tmp_path_factory.mktemp("round") / "r.json"
     meta = NuscenesMeta(use_camera=True, use_external=True)
     write_submission(path, pred, meta=meta)
-    found = read_submission(path, samples=pred)
+    found = read_submission(path, frames=pred)
     assert found.meta == meta
     assert list(found.boxes) == list(pred)
     for token, boxes in pred.items():
@@ -181,11 +181,11 @@ def test_samples_must_be_those_of_the_split(tmp_path: Path) -> None:
     path = submission(tmp_path / "r.json", BOX)
     with pytest.raises(
         ValueError,
-        match=r"the samples of the split: its results lack 1 of 3 samples: c; give an empty list",
+        match=r"the samples of the split: its results lack 1 of 3 frames: c; give an empty list",
     ):
-        read_submission(path, samples=["a", "b", "c"])
-    with pytest.raises(ValueError, match=r"its results hold 1 samples that the ground truth lacks: b"):
-        read_submission(path, samples=["a"])
+        read_submission(path, frames=["a", "b", "c"])
+    with pytest.raises(ValueError, match=r"its results hold 1 frames that the ground truth lacks: b"):
+        read_submission(path, frames=["a"])
 
 
 def test_at_most_500_boxes(tmp_path: Path) -> None:

@@ -271,7 +271,7 @@ def test_the_labels_of_a_real_frame_are_nearly_perfect_detections(real_nuscenes:
     kept = sample.boxes.num_pts > 0
     found = replace(sample.boxes.select(kept), velocity=np.zeros((kept.sum(), 2)), score=np.ones(kept.sum()))
     result = nuscenes.evaluate(gt, {token: found})
-    present = {name for name in result.config.class_names if result.curve(name).evaluated}
+    present = {name for name in result.protocol.class_names if result.curve(name).evaluated}
     assert present == {"car", "truck", "pedestrian", "traffic_cone", "barrier"}
     assert all(result.ap(name) == pytest.approx(1.0) for name in present)
     # None of the frame's objects has a neighbour in time or an attribute.
@@ -284,7 +284,7 @@ def test_a_real_frame_scores_as_with_the_official_kit(real_nuscenes: Path) -> No
     ((token, sample),) = gt.items()
     rng, boxes = np.random.default_rng(0), sample.boxes
     rows = np.tile(np.arange(len(boxes)), 2)
-    found = NuscenesBoxes.detections(
+    found = NuscenesBoxes.predictions(
         [boxes.names[row] for row in rows],
         translation=boxes.translation[rows] + rng.normal(0, 0.7, (len(rows), 3)),
         size_wlh=boxes.size_wlh[rows] * rng.uniform(0.8, 1.2, (len(rows), 3)),

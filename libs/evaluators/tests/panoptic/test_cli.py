@@ -45,18 +45,18 @@ def test_nuscenes_folders(golden_panoptic: Path, tmp_path: Path, capsys: pytest.
     (tmp_path / "tokens.txt").write_text(f"{token}\n")
     command = ["panoptic", "--gt", str(folder / "gt"), "--pred", str(folder / "pred")]
     command += ["--protocol", "nuscenes-panoptic"]
-    assert main([*command, "--tokens", str(tmp_path / "tokens.txt")]) == 0
-    some = panoptic.evaluate_nuscenes_folders(folder / "gt", folder / "pred", tokens=[token])
+    assert main([*command, "--frames", str(tmp_path / "tokens.txt")]) == 0
+    some = panoptic.evaluate_nuscenes_folders(folder / "gt", folder / "pred", frames=[token])
     assert capsys.readouterr().out == some.table() + "\n"
     assert main(command) == 0
     assert capsys.readouterr().out.startswith("Panoptic segmentation, nuscenes-panoptic: 3 scans")
 
 
 def test_options_of_the_other_data_set_are_refused(case: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(arguments(case, "--tokens", "t.txt")) == 2
-    assert "--tokens is for nuScenes; give --split or --sequences" in capsys.readouterr().err
+    assert main(arguments(case, "--frames", "t.txt")) == 2
+    assert "--frames is for nuScenes; give --split or --sequences" in capsys.readouterr().err
     assert main(arguments(case, "--protocol", "nuscenes-panoptic", "--sequences", "08")) == 2
-    assert "--sequences is for SemanticKITTI; give --tokens FILE" in capsys.readouterr().err
+    assert "--sequences is for SemanticKITTI; give --frames FILE" in capsys.readouterr().err
 
 
 def test_bad_input_ends_with_a_sentence_and_status_2(
@@ -84,7 +84,7 @@ def test_unknown_ids_and_missing_scans_can_be_accepted(
     assert "(--missing empty)" in capsys.readouterr().err
     assert main(arguments(tmp_path, "--missing", "empty", "--unknown", "unlabeled")) == 0
     out = capsys.readouterr().out
-    assert "Note: 1 scans had no predictions" in out
+    assert "Note: 1 frames had no predictions" in out
     assert "Note: 3 labels are not in the label map" in out
 
 

@@ -101,9 +101,9 @@ def test_a_scan_counts_once() -> None:
     evaluator, other = PanopticEvaluator(), PanopticEvaluator()
     evaluator.update("08/000000", CAR, CAR)
     other.update("08/000000", CAR, CAR)
-    with pytest.raises(ValueError, match="scan '08/000000' was added before"):
+    with pytest.raises(ValueError, match="frame '08/000000' was added before"):
         evaluator.update("08/000000", CAR, CAR)
-    with pytest.raises(ValueError, match="both evaluators hold 1 scans: 08/000000; split"):
+    with pytest.raises(ValueError, match="both evaluators hold 1 frames: 08/000000; split"):
         evaluator.merge(other)
     assert evaluator.compute().counts.n_points == 60
 
@@ -154,7 +154,7 @@ def test_a_broken_state_is_refused_and_leaves_no_trace(name: str) -> None:
             evaluator.merge_state(broken)
     assert len(evaluator) == 0
     twice = state | {key: np.repeat(state[key], 2, axis=0) for key in ("frames", "iou_sums", "missing")}
-    with pytest.raises(ValueError, match="lists some scans twice"):
+    with pytest.raises(ValueError, match="lists some frames twice"):
         evaluator.merge_state(twice)
 
 
@@ -184,11 +184,11 @@ def test_scans_without_points_count_nothing() -> None:
 
 
 def test_missing_and_unknown_scans_are_refused_by_name() -> None:
-    with pytest.raises(ValueError, match=r"predictions lack 1 of 2 scans: b; .* pass missing='empty'"):
+    with pytest.raises(ValueError, match=r"predictions lack 1 of 2 frames: b; .* pass missing='empty'"):
         panoptic.evaluate({"a": CAR, "b": CAR}, {"a": CAR})
-    with pytest.raises(ValueError, match="hold 1 scans that the ground truth lacks: b"):
+    with pytest.raises(ValueError, match="hold 1 frames that the ground truth lacks: b"):
         panoptic.evaluate({"a": CAR}, {"a": CAR, "b": CAR})
-    with pytest.raises(ValueError, match="no scans to evaluate"):
+    with pytest.raises(ValueError, match="no frames to evaluate"):
         panoptic.evaluate({}, {})
 
 

@@ -24,8 +24,8 @@ def nuscenes(golden_panoptic: Path) -> Path:
     return golden_panoptic / "nuscenes"
 
 
-def tree(root: Path, kind: str, scans: dict[str, np.ndarray]) -> Path:
-    for name, labels in scans.items():
+def tree(root: Path, kind: str, frames: dict[str, np.ndarray]) -> Path:
+    for name, labels in frames.items():
         sequence, scan = name.split("/")
         write_label_file(root / "sequences" / sequence / kind / f"{scan}.label", labels)
     return root
@@ -61,7 +61,7 @@ def test_several_sequences_are_read(tmp_path: Path) -> None:
 def test_missing_predictions_are_refused_or_counted(tmp_path: Path) -> None:
     gt = tree(tmp_path / "gt", "labels", {"08/000000": CAR, "08/000001": CAR})
     pred = tree(tmp_path / "pred", "predictions", {"08/000001": CAR})
-    with pytest.raises(FileNotFoundError, match=r"lacks predictions for 1 of 2 scans: 08/000000"):
+    with pytest.raises(FileNotFoundError, match=r"lacks predictions for 1 of 2 frames: 08/000000"):
         panoptic.evaluate_folders(gt, pred)
     result = panoptic.evaluate_folders(gt, pred, missing="empty")
     assert (result.counts.n_missing, result.tp[1], result.fn[1]) == (1, 1, 1)
@@ -75,7 +75,7 @@ def test_a_broken_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"000000\.label: 5 bytes are no multiple of 4"):
         panoptic.evaluate_folders(gt, pred)
     write_label_file(path, CAR[:9])
-    with pytest.raises(ValueError, match="scan '08/000000': 9 predicted labels for 60 points"):
+    with pytest.raises(ValueError, match="frame '08/000000': 9 predicted labels for 60 points"):
         panoptic.evaluate_folders(gt, pred)
 
 
@@ -83,14 +83,14 @@ def test_each_kind_of_folder_has_its_function(main: Path) -> None:
     with pytest.raises(ValueError, match="packs labels as 'thousands'; use collect_nuscenes_folders"):
         panoptic.evaluate_folders(main, main, protocol="nuscenes-panoptic")
     with pytest.raises(ValueError, match="packs labels as 'low-16-bits'; use collect_folders"):
-        panoptic.collect_nuscenes_folders(main, main, protocol="semantic-kitti-api")
+        panoptic.collect_nuscenes_folders(main, main, like=panoptic.PanopticEvaluator())
 
 
-def test_nuscenes_tokens_choose_the_scans(nuscenes: Path) -> None:
+def test_nuscenes_tokens_choose_the_frames(nuscenes: Path) -> None:
     tokens = sorted(path.name.split("_")[0] for path in (nuscenes / "gt").iterdir())
-    some = panoptic.evaluate_nuscenes_folders(nuscenes / "gt", nuscenes / "pred", tokens=tokens[:2])
+    some = panoptic.evaluate_nuscenes_folders(nuscenes / "gt", nuscenes / "pred", frames=tokens[:2])
     parts = [
-        panoptic.collect_nuscenes_folders(nuscenes / "gt", nuscenes / "pred", tokens=[token])
+        panoptic.collect_nuscenes_folders(nuscenes / "gt", nuscenes / "pred", frames=[token])
         for token in tokens
     ]
     parts[1].merge(parts[0])
@@ -106,23 +106,23 @@ def test_nuscenes_folders_must_fit(nuscenes: Path, tmp_path: Path) -> None:
     first = sorted(pred.iterdir())[0]
     token = first.name.split("_")[0]
     with pytest.raises(
-        FileNotFoundError, match="lacks ground truth files for 1 of 1 scans: nothing; wrong split file"
+        FileNotFoundError, match="lacks ground truth files for 1 of 1 frames: nothing; wrong list of frames"
     ):
-        panoptic.evaluate_nuscenes_folders(nuscenes / "gt", pred, tokens=["nothing"])
+        panoptic.evaluate_nuscenes_folders(nuscenes / "gt", pred, frames=["nothing"])
     with pytest.raises(
-        FileNotFoundError, match=r"no folder .*absent; expected scans in it, one file each, _panoptic.npz"
+        FileNotFoundError, match=r"no folder .*absent; expected frames in it, one file each, _panoptic.npz"
     ):
         panoptic.evaluate_nuscenes_folders(nuscenes / "gt", tmp_path / "absent")
-    with pytest.raises(FileNotFoundError, match="gt_dir: no scans to evaluate in"):
+    with pytest.raises(FileNotFoundError, match="gt_dir: no frames to evaluate in"):
         panoptic.evaluate_nuscenes_folders(tmp_path, pred)
     first.rename(pred / "stray_panoptic.npz")
     with pytest.raises(
-        ValueError, match=r"predictions for 1 scans without ground truth in .*: stray; wrong folder"
+        ValueError, match=r"predictions for 1 frames without ground truth in .*: stray; wrong folder"
     ):
         panoptic.evaluate_nuscenes_folders(nuscenes / "gt", pred)
     (pred / "stray_panoptic.npz").unlink()
     with pytest.raises(
-        FileNotFoundError, match=f"lacks prediction files for 1 of 3 scans: {token}; name the scans"
+        FileNotFoundError, match=f"lacks prediction files for 1 of 3 frames: {token}; name the frames"
     ):
         panoptic.evaluate_nuscenes_folders(nuscenes / "gt", pred)
     assert panoptic.evaluate_nuscenes_folders(nuscenes / "gt", pred, missing="empty").counts.n_missing == 1

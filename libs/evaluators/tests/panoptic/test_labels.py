@@ -38,20 +38,20 @@ def test_numbers_beyond_32_bits_are_refused(value: int, dtype: type) -> None:
     bad = np.array([CAR, value], dtype=dtype) if dtype != np.int32 else np.array([10, value], dtype=dtype)
     good = np.array([10, 10], dtype=np.uint32)
     with pytest.raises(
-        ValueError, match=r"scan '08/000007', predictions: expected numbers in 0\.\.4294967295"
+        ValueError, match=r"frame '08/000007', predictions: expected numbers in 0\.\.4294967295"
     ):
         pair(good, bad)
-    with pytest.raises(ValueError, match=r"scan '08/000007', ground truth: .*use \.view\(np\.uint32\)"):
+    with pytest.raises(ValueError, match=r"frame '08/000007', ground truth: .*use \.view\(np\.uint32\)"):
         pair(bad, good)
 
 
 def test_unknown_raw_ids_are_refused_with_their_number_of_points() -> None:
     good, bad = np.array([10, 10, 10], dtype=np.uint32), np.array([900 + (1 << 16), 900, 10], dtype=np.uint32)
     with pytest.raises(
-        ValueError, match=r"scan '08/000007', predictions: raw ids .*'single-scan'.*900 \(2 points\)"
+        ValueError, match=r"frame '08/000007', predictions: raw ids .*'single-scan'.*900 \(2 points\)"
     ):
         pair(good, bad)
-    with pytest.raises(ValueError, match=r"scan '08/000007', ground truth: raw ids"):
+    with pytest.raises(ValueError, match=r"frame '08/000007', ground truth: raw ids"):
         pair(bad, good)
 
 
@@ -68,7 +68,7 @@ def test_unknown_raw_ids_can_be_taken_as_unlabeled() -> None:
 
 def test_numbers_of_points_must_agree() -> None:
     with pytest.raises(
-        ValueError, match="scan '08/000007': 2 predicted labels for 3 points; labels must belong"
+        ValueError, match="frame '08/000007': 2 predicted labels for 3 points; labels must belong"
     ):
         pair(np.full(3, 10, dtype=np.uint32), np.full(2, 10, dtype=np.uint32))
 

@@ -89,7 +89,7 @@ def test_classes_that_do_not_count_are_named_and_marked() -> None:
             scan((9, 0, 9)),
             None,
             {"missing": "empty"},
-            "1 scans had no predictions and were taken as unlabeled",
+            "1 frames had no predictions and were taken as unlabeled",
         ),
         (
             np.array([999], dtype=np.uint32),

@@ -39,9 +39,9 @@ def test_every_option_counts(
     (root / "sequences/08/predictions/000001.label").unlink()
     status, _, err = run(capsys, *plain)
     assert status == 2
-    assert "lacks predictions for 1 of 2 scans: 08/000001" in err
+    assert "lacks predictions for 1 of 2 frames: 08/000001" in err
     status, out, _ = run(capsys, *plain, "--missing", "empty", "--sequences", "08")
-    assert "1 scans had no predictions" in out
+    assert "1 frames had no predictions" in out
     (root / "sequences/08/predictions/000001.label").write_bytes(bytes([7, 0, 0, 0]) * 700)
     status, _, err = run(capsys, *plain)
     assert "raw ids that the label map 'single-scan' does not know: 7 (700 points)" in err

@@ -155,7 +155,7 @@ def test_missing_scans_count_as_unlabeled_and_are_reported() -> None:
     gt = {"a": np.array([40, 40, 0]), "b": np.array([40])}
     result = evaluate(gt, {"b": np.array([40])}, missing="empty")
     assert (result.counts.n_missing, result.scores.fn[9], result.scores.tp[9]) == (1, 2, 1)
-    assert any("1 scans had no predictions" in note for note in result.notes())
+    assert any("1 frames had no predictions" in note for note in result.notes())
 
 
 def test_unknown_ids_can_be_taken_as_unlabeled_and_are_counted() -> None:
@@ -169,9 +169,9 @@ def test_unknown_ids_can_be_taken_as_unlabeled_and_are_counted() -> None:
 
 def test_unknown_ids_are_refused_by_name_and_nothing_is_counted() -> None:
     evaluator = SemanticKittiEvaluator()
-    with pytest.raises(ValueError, match=r"scan 's', prediction: raw ids .* 2 \(3 points\)"):
+    with pytest.raises(ValueError, match=r"frame 's', prediction: raw ids .* 2 \(3 points\)"):
         evaluator.update("s", np.full(20, 40), np.array([2] * 3 + [40] * 17))
-    with pytest.raises(ValueError, match=r"scan 's', ground truth: raw ids .* 7 \(20 points\)"):
+    with pytest.raises(ValueError, match=r"frame 's', ground truth: raw ids .* 7 \(20 points\)"):
         evaluator.update("s", np.full(20, 7), np.full(20, 40))
     assert len(evaluator) == 0
     evaluator.update("s", np.full(20, 40), np.full(20, 40))
@@ -199,11 +199,11 @@ def test_a_scan_counts_once(make_scans: Make) -> None:
     labels = np.array([40])
     evaluator = SemanticKittiEvaluator()
     evaluator.update("s", labels, labels)
-    with pytest.raises(ValueError, match="'s' was counted before"):
+    with pytest.raises(ValueError, match="'s' was added before"):
         evaluator.update("s", labels, labels)
     other = SemanticKittiEvaluator()
     other.update("s", labels, labels)
-    with pytest.raises(ValueError, match="both evaluators hold 1 scans: s"):
+    with pytest.raises(ValueError, match="both evaluators hold 1 frames: s"):
         evaluator.merge(other)
     assert evaluator.compute().counts.n_points == 1
     evaluator.reset()
@@ -243,11 +243,11 @@ def test_state_survives_a_file(make_scans: Make, tmp_path: Path) -> None:
     ("change", "message"),
     [
         ({"frames": None}, "not what SemanticKittiEvaluator.state"),
-        ({"counts": np.zeros((1, 21, 20), np.int64)}, "damaged"),
-        ({"counts": np.zeros((1, 21, 21))}, "damaged"),
+        ({"counts": np.zeros((1, 21, 20), np.int64)}, r"counts has type int64 and shape \[1, 21, 20\]"),
+        ({"counts": np.zeros((1, 21, 21))}, "counts has type float64"),
         ({"counts": np.full((1, 21, 21), -1)}, "damaged"),
         ({"missing": np.array(["elsewhere"])}, "damaged"),
-        ({"frames": np.array(["s", "s"])}, "damaged"),
+        ({"frames": np.array(["s", "s"])}, "lists some frames twice"),
     ],
 )
 def test_damaged_states_are_refused(change: dict, message: str) -> None:
@@ -261,15 +261,15 @@ def test_damaged_states_are_refused(change: dict, message: str) -> None:
 @pytest.mark.usefixtures("unchecked_shapes")
 def test_wrong_scans_are_refused() -> None:
     one = {"a": np.array([40])}
-    with pytest.raises(ValueError, match="hold 1 scans that the ground truth lacks: b"):
+    with pytest.raises(ValueError, match="hold 1 frames that the ground truth lacks: b"):
         evaluate(one, {"a": np.array([40]), "b": np.array([40])})
-    with pytest.raises(ValueError, match="lack 1 of 1 scans: a"):
+    with pytest.raises(ValueError, match="lack 1 of 1 frames: a"):
         evaluate(one, {})
-    with pytest.raises(ValueError, match="no scans to evaluate"):
+    with pytest.raises(ValueError, match="no frames to evaluate"):
         evaluate({}, {})
     with pytest.raises(ValueError, match="missing must be one of"):
         evaluate(one, one, missing="skip")
-    with pytest.raises(ValueError, match=r"scan 'a': range bins need the points .* got None"):
+    with pytest.raises(ValueError, match=r"frame 'a': range bins need the points .* got None"):
         evaluate(one, one, points={})
 
 
@@ -277,7 +277,7 @@ def test_wrong_scans_are_refused() -> None:
 @pytest.mark.parametrize(
     ("gt", "pred", "points", "message"),
     [
-        (np.array([40]), np.array([40, 40]), None, "prediction: 2 points, but scan 's', ground truth has 1"),
+        (np.array([40]), np.array([40, 40]), None, "prediction: 2 points, but frame 's', ground truth has 1"),
         (np.array([40.0]), np.array([40]), None, r"ground truth: expected whole numbers.*float64 \(1,\)"),
         (np.array([[40]]), np.array([40]), None, r"ground truth: expected whole numbers.*\(1, 1\)"),
         (np.array([40]), np.array([-1]), None, r"prediction: labels must lie in 0\.\.2\^32-1, got -1\.\.-1"),
@@ -294,7 +294,7 @@ def test_wrong_arrays_are_refused(gt: np.ndarray, pred: np.ndarray, points: np.n
     with pytest.raises(ValueError, match=message):
         evaluator.update("s", gt, pred, points)
     assert len(evaluator) == 0
-    with pytest.raises(ValueError, match="no scans"):
+    with pytest.raises(ValueError, match="no frames"):
         evaluator.compute()
 
 

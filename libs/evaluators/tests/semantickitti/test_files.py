@@ -96,10 +96,10 @@ def test_pairs_are_made_by_name(tmp_path: Path) -> None:
     gt = tree(tmp_path / "gt", "labels", "08/000000", "08/000001")
     # One missing here and one too many there: equal counts, which the official script would pair by place.
     pred = tree(tmp_path / "pred", "predictions", "08/000000", "08/000002")
-    with pytest.raises(ValueError, match=r"1 scans without labels in .*: 08/000002"):
+    with pytest.raises(ValueError, match=r"1 frames without labels in .*: 08/000002"):
         pair_frames(gt, pred, ("08",))
     frame_path(pred, "08/000002", "predictions").unlink()
-    with pytest.raises(FileNotFoundError, match="lacks predictions for 1 of 2 scans: 08/000001"):
+    with pytest.raises(FileNotFoundError, match="lacks predictions for 1 of 2 frames: 08/000001"):
         pair_frames(gt, pred, ("08",))
     frames, absent = pair_frames(gt, pred, ("08",), missing="empty")
     assert (frames, absent) == (["08/000000", "08/000001"], {"08/000001"})

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from evaluators.waymo import WaymoDetections, WaymoGroundTruth
+from evaluators.waymo import WaymoGroundTruth, WaymoPredictions
 
-Frames = tuple[dict[str, WaymoGroundTruth], dict[str, WaymoDetections]]
+Frames = tuple[dict[str, WaymoGroundTruth], dict[str, WaymoPredictions]]
 
 
 @pytest.fixture(scope="session")
@@ -24,19 +24,19 @@ def load_frames(path: Path) -> Frames:
     with np.load(path) as archive:
         arrays = {name: archive[name] for name in archive.files}
     gt: dict[str, WaymoGroundTruth] = {}
-    det: dict[str, WaymoDetections] = {}
+    pred: dict[str, WaymoPredictions] = {}
     for frame in sorted(set(arrays["gt_frame"].tolist()) | set(arrays["det_frame"].tolist())):
         g, d = arrays["gt_frame"] == frame, arrays["det_frame"] == frame
         gt[f"{frame:03d}"] = WaymoGroundTruth(
             boxes=arrays["gt_boxes"][g], types=arrays["gt_types"][g], difficulty=arrays["gt_difficulty"][g]
         )
-        det[f"{frame:03d}"] = WaymoDetections(
+        pred[f"{frame:03d}"] = WaymoPredictions(
             boxes=arrays["det_boxes"][d],
             types=arrays["det_types"][d],
             scores=arrays["det_scores"][d],
             in_no_label_zone=arrays["det_zone"][d],
         )
-    return gt, det
+    return gt, pred
 
 
 @pytest.fixture(scope="session")

@@ -12,7 +12,7 @@ import pytest
 from evaluators import waymo
 from evaluators._page import Result
 from evaluators.state import Evaluator
-from evaluators.waymo import WaymoDetections, WaymoEvaluator, WaymoGroundTruth, _kernels
+from evaluators.waymo import WaymoEvaluator, WaymoGroundTruth, WaymoPredictions, _kernels
 from geom3d.overlap import iou_3d
 from hypothesis import given
 from hypothesis import strategies as st
@@ -26,8 +26,8 @@ def truth(boxes: np.ndarray, *, types: int = 1, difficulty: int = 1) -> WaymoGro
     return WaymoGroundTruth(boxes=boxes, types=types * ones, difficulty=difficulty * ones)
 
 
-def found(boxes: np.ndarray, scores: list[float], *, types: int = 1) -> WaymoDetections:
-    return WaymoDetections(
+def found(boxes: np.ndarray, scores: list[float], *, types: int = 1) -> WaymoPredictions:
+    return WaymoPredictions(
         boxes=boxes, types=types * np.ones(len(boxes), dtype=np.int64), scores=np.array(scores)
     )
 
@@ -62,8 +62,8 @@ def test_the_assignment_has_the_largest_weight_after_every_row(
 @pytest.mark.parametrize("case", ["chain", "crowded"])
 def test_counts_are_those_of_one_assignment_per_cutoff(golden_waymo: Path, load: Callable, case: str) -> None:
     """Count every cut-off from scratch, with SciPy and geom3d's overlaps; greedy matching differs."""
-    gt, det = load(golden_waymo / f"{case}.npz")
-    result = waymo.evaluate(gt, det)
+    gt, pred = load(golden_waymo / f"{case}.npz")
+    result = waymo.evaluate(gt, pred)
     greedy_differs = False
     for index in (0, 30, 55, 80):
         cutoff = np.float32(waymo.SCORE_CUTOFFS[index])
@@ -71,9 +71,9 @@ def test_counts_are_those_of_one_assignment_per_cutoff(golden_waymo: Path, load:
             tp = fp = fn = greedy_tp = 0
             for name in gt:
                 g = gt[name].types == kind.code
-                d = (det[name].types == kind.code) & (det[name].scores.astype(np.float32) >= cutoff)
-                zone = det[name].in_no_label_zone[d]
-                boxes = gt[name].boxes[g].astype(np.float64), det[name].boxes[d].astype(np.float64)
+                d = (pred[name].types == kind.code) & (pred[name].scores.astype(np.float32) >= cutoff)
+                zone = pred[name].in_no_label_zone[d]
+                boxes = gt[name].boxes[g].astype(np.float64), pred[name].boxes[d].astype(np.float64)
                 overlaps = iou_3d(boxes[1], boxes[0]).astype(np.float32)
                 weights = np.where(overlaps >= np.float32(kind.min_overlap), overlaps, 0)
                 rows, columns = linear_sum_assignment(weights.astype(np.float64), maximize=True)
@@ -82,7 +82,7 @@ def test_counts_are_those_of_one_assignment_per_cutoff(golden_waymo: Path, load:
                 fp += np.count_nonzero(~zone) - np.count_nonzero(~zone[hit])
                 fn += g.sum() - len(hit)
                 free = set(range(g.sum()))
-                for row in np.argsort(-det[name].scores[d], kind="stable"):
+                for row in np.argsort(-pred[name].scores[d], kind="stable"):
                     best = max(free, key=lambda k: weights[row, k], default=None)
                     if best is not None and weights[row, best] > 0:
                         free.remove(best)
@@ -129,8 +129,8 @@ def test_heading_accuracy(turn: float, accuracy: float | None) -> None:
     expected = 1 - wrapped / math.pi if accuracy is None else accuracy
     # Overlap is 1 in ground area only for half turns; a square box makes every turn a match.
     square = np.array([[10.0, 0, 1, 2, 2, 2, 0.3]])
-    gt, det = truth(square, types=2), found(square + np.eye(7)[6] * turn, [0.5], types=2)
-    result = waymo.evaluate({"a": gt}, {"a": det})
+    gt, pred = truth(square, types=2), found(square + np.eye(7)[6] * turn, [0.5], types=2)
+    result = waymo.evaluate({"a": gt}, {"a": pred})
     assert result.curve("PEDESTRIAN", "LEVEL_2").precision_heading[0] == pytest.approx(expected, abs=1e-10)
     assert result.value("PEDESTRIAN", "ap", "LEVEL_2") == pytest.approx(1.0)
     assert result.value("PEDESTRIAN", "aph", "LEVEL_2") == pytest.approx(expected, abs=1e-10)
@@ -167,12 +167,12 @@ def test_boxes_of_a_centimetre_overlap_nothing() -> None:
 
 
 def test_the_split_and_order_of_frames_change_no_digit(crowded: tuple) -> None:
-    gt, det = crowded
+    gt, pred = crowded
 
     def gathered(names: list[str]) -> WaymoEvaluator:
         evaluator = WaymoEvaluator()
         for name in names:
-            evaluator.update(name, gt[name], det[name])
+            evaluator.update(name, gt[name], pred[name])
         return evaluator
 
     whole = gathered(sorted(gt)).compute().to_json()
@@ -188,18 +188,18 @@ def test_the_split_and_order_of_frames_change_no_digit(crowded: tuple) -> None:
 
 
 def test_rows_of_a_frame_in_any_order_give_the_same(crowded: tuple) -> None:
-    gt, det = crowded
-    name = max(gt, key=lambda key: len(det[key]))
+    gt, pred = crowded
+    name = max(gt, key=lambda key: len(pred[key]))
     rng = np.random.default_rng(0)
-    rows, columns = rng.permutation(len(gt[name])), rng.permutation(len(det[name]))
+    rows, columns = rng.permutation(len(gt[name])), rng.permutation(len(pred[name]))
     mixed_gt = replace(gt[name], **{k: getattr(gt[name], k)[rows] for k in ("boxes", "types", "difficulty")})
-    mixed_det = replace(
-        det[name],
-        **{k: getattr(det[name], k)[columns] for k in ("boxes", "types", "scores", "in_no_label_zone")},
+    mixed_pred = replace(
+        pred[name],
+        **{k: getattr(pred[name], k)[columns] for k in ("boxes", "types", "scores", "in_no_label_zone")},
     )
     first, second = (
-        waymo.evaluate({"a": gt[name]}, {"a": det[name]}),
-        waymo.evaluate({"a": mixed_gt}, {"a": mixed_det}),
+        waymo.evaluate({"a": gt[name]}, {"a": pred[name]}),
+        waymo.evaluate({"a": mixed_gt}, {"a": mixed_pred}),
     )
     for key, curve in first.curves.items():
         assert curve.tp.tolist() == second.curves[key].tp.tolist()
@@ -232,22 +232,22 @@ def test_invalid_rows_are_refused_or_dropped() -> None:
     bad[1, 0] = np.nan
     flat = two.copy()
     flat[1, 4] = 0.0
-    for gt, det, message in (
+    for gt, pred, message in (
         (truth(bad), found(two, [0.1, 0.2]), "frame 'a', ground truth, row 2: expected finite"),
         (truth(two), found(flat, [0.1, 0.2]), "frame 'a', detections, row 2: expected positive length"),
         (truth(two), found(two, [0.1, 1.2]), "frame 'a', detections, row 2: expected a score from 0 to 1"),
         (truth(two), found(two, [0.1, np.nan]), "row 2: expected a score from 0 to 1"),
     ):
         with pytest.raises(ValueError, match=message):
-            waymo.evaluate({"a": gt}, {"a": det})
-        result = waymo.evaluate({"a": gt}, {"a": det}, on_invalid="drop")
-        assert result.counts.n_dropped_gt + result.counts.n_dropped_det == 1
+            waymo.evaluate({"a": gt}, {"a": pred})
+        result = waymo.evaluate({"a": gt}, {"a": pred}, on_invalid="drop")
+        assert result.counts.n_dropped_gt + result.counts.n_dropped_pred == 1
         assert any("were dropped" in note for note in result.notes())
 
 
 def test_arrays_that_do_not_fit_are_refused() -> None:
-    one, none = truth(CAR), WaymoDetections.empty()
-    for gt, det, message in (
+    one, none = truth(CAR), WaymoPredictions.empty()
+    for gt, pred, message in (
         (replace(one, boxes=np.zeros((2, 7))), none, r"boxes must be \[1, 7\] for 1 types, got \(2, 7\)"),
         (replace(one, difficulty=np.array([1, 2])), none, r"difficulty must be \[1\], got \(2,\)"),
         (replace(one, types=np.array([0])), none, "types must be 1 to 4"),
@@ -261,7 +261,7 @@ def test_arrays_that_do_not_fit_are_refused() -> None:
         (one, replace(none, scores=np.zeros(1)), r"scores must be \[0\], got \(1,\)"),
     ):
         with pytest.raises(ValueError, match=message):
-            waymo.evaluate({"a": gt}, {"a": det})
+            waymo.evaluate({"a": gt}, {"a": pred})
     with pytest.raises(ValueError, match="1 frames that the ground truth lacks: b"):
         waymo.evaluate({"a": one}, {"a": none, "b": none})
     with pytest.raises(ValueError, match="lack 1 of 1 frames: a"):
@@ -285,9 +285,9 @@ def test_states_that_do_not_fit_are_refused() -> None:
     with pytest.raises(ValueError, match="other settings"):
         WaymoEvaluator(on_invalid="drop").merge(evaluator)
     with pytest.raises(ValueError, match="lacking counts, n_gt, settings"):
-        evaluator.merge_state({"frame_ids": np.array(["b"]), "tallies": np.zeros(5)})
+        evaluator.merge_state({"frames": np.array(["b"]), "tallies": np.zeros(5)})
     state = evaluator.state()
-    with pytest.raises(ValueError, match="arrays do not fit"):
+    with pytest.raises(ValueError, match=r"returned: .* has type"):
         WaymoEvaluator().merge_state({**state, "tallies": np.zeros(5)})
     evaluator.reset()
     assert len(evaluator) == 0

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 @pytest.fixture
 def folders(tmp_path: Path, crowded: tuple) -> Path:
     """gt and pred with one file per frame."""
-    gt, det = crowded
+    gt, pred = crowded
     for name in gt:
-        for folder, objects in (("gt", gt[name]), ("pred", det[name])):
+        for folder, objects in (("gt", gt[name]), ("pred", pred[name])):
             (tmp_path / folder).mkdir(exist_ok=True)
             columns = {key: getattr(objects, key) for key in objects.__dataclass_fields__}
             np.savez(tmp_path / folder / f"{name}.npz", **{k: v for k, v in columns.items() if v is not None})
@@ -37,11 +37,11 @@ def test_missing_and_listed_frames(folders: Path) -> None:
     ):
         waymo.evaluate_folders(gt, pred)
     assert waymo.evaluate_folders(gt, pred, missing="empty").counts.n_missing == 1
-    assert waymo.evaluate_folders(gt, pred, frame_ids=["003", "001"]).counts.n_frames == 2
+    assert waymo.evaluate_folders(gt, pred, frames=["003", "001"]).counts.n_frames == 2
     with pytest.raises(ValueError, match="more than once: 001"):
-        waymo.evaluate_folders(gt, pred, frame_ids=["001", "001"])
+        waymo.evaluate_folders(gt, pred, frames=["001", "001"])
     with pytest.raises(FileNotFoundError, match="lacks ground truth files for 1 of 1 frames: 999"):
-        waymo.evaluate_folders(gt, pred, frame_ids=["999"])
+        waymo.evaluate_folders(gt, pred, frames=["999"])
     (pred / "001.npz").rename(pred / "other.npz")
     with pytest.raises(ValueError, match=r"1 frames without ground truth in .*gt: other"):
         waymo.evaluate_folders(gt, pred)
@@ -66,7 +66,7 @@ def test_other_content_is_refused_with_a_cure(tmp_path: Path) -> None:
         arrays = {key: value for key, value in {**good, **change}.items() if value is not None}
         np.savez(tmp_path / "a.npz", **arrays)
         with pytest.raises(ValueError, match=rf"a\.npz.*{message}"):
-            waymo.read_detections(tmp_path / "a.npz")
+            waymo.read_predictions(tmp_path / "a.npz")
     with pytest.raises(FileNotFoundError):
         waymo.read_ground_truth(tmp_path / "absent.npz")
 

@@ -1,17 +1,26 @@
-"""The command line: one module per protocol, each with `add_parser` and a run function.
+"""The command line: one module per benchmark, which states what is its own.
 
-Nothing here imports NumPy or Numba before a protocol runs, so that --help answers at once.
+Nothing here imports NumPy or Numba before an evaluation runs, so that --help answers at once.
 """
 
 from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from evaluators._cli import depth, indoor, kitti, nuscenes, panoptic, semantickitti, waymo
+from evaluators._cli._common import Command, add_outputs, check_outputs, publish
 
-_EPILOG = "Every protocol has its own help: python -m evaluators kitti --help"
+_COMMANDS: dict[str, Command] = {
+    "kitti": kitti,
+    "depth": depth,
+    "indoor": indoor,
+    "panoptic": panoptic,
+    "nuscenes": nuscenes,
+    "semantickitti": semantickitti,
+    "waymo": waymo,
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -19,21 +28,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="evaluators",
         description="Score predictions with the official protocol of a data set. Needs no GPU.",
-        epilog=_EPILOG,
+        epilog="Every benchmark has its own help: python -m evaluators kitti --help",
     )
-    protocols = parser.add_subparsers(dest="protocol", required=True, metavar="PROTOCOL")
-    kitti.add_parser(protocols)
-    depth.add_parser(protocols)
-    indoor.add_parser(protocols)
-    panoptic.add_parser(protocols)
-    nuscenes.add_parser(protocols)
-    semantickitti.add_parser(protocols)
-    waymo.add_parser(protocols)
+    benchmarks = parser.add_subparsers(dest="benchmark", required=True, metavar="BENCHMARK")
+    for name, command in _COMMANDS.items():
+        own = benchmarks.add_parser(
+            name,
+            help=command.SUMMARY,
+            description=command.DESCRIPTION,
+            epilog=f"examples:\n{command.EXAMPLES}",
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        command.add_options(own)
+        add_outputs(own)
     options = parser.parse_args(arguments)
-    run: Callable[[argparse.Namespace], None] = options.run
     try:
-        run(options)
-    except (ValueError, OSError) as error:
-        print(f"evaluators {options.protocol}: error: {error}", file=sys.stderr)  # noqa: T201 - a command line
+        check_outputs(options)
+        publish(_COMMANDS[options.benchmark].evaluate(options), options)
+    # ImportError: an optional package; its absence is a sentence, not a traceback.
+    except (ValueError, OSError, ImportError) as error:
+        print(f"evaluators {options.benchmark}: error: {error}", file=sys.stderr)  # noqa: T201 - a command line
         return 2
     return 0

@@ -6,36 +6,35 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from evaluators._cli._common import (
-    Protocols,
-    add_missing,
-    add_on_invalid,
-    add_outputs,
-    add_processes,
-    add_split,
-    check_outputs,
-    listed,
-    new_parser,
-    progress_bar,
-    publish,
-)
-
 if TYPE_CHECKING:
     from evaluators.indoor.protocol import ClassTable
 
-_DESCRIPTION = """\
+from evaluators._cli._common import (
+    Report,
+    add_choice,
+    add_folders,
+    add_frames,
+    add_missing,
+    add_on_invalid,
+    add_processes,
+    listed_frames,
+    reading,
+)
+
+SUMMARY = "indoor 3D detection: ScanNet, SUN RGB-D, ScanNet-md40, TO-SCENE"
+DESCRIPTION = """\
 Indoor 3D detection as VoteNet, mmdet3d and their followers score it: average precision (AP) and recall per
 class and their means, at overlap thresholds of 0.25 and 0.5. Shares from 0 to 1.
 
-A scene is one file with the same name in both folders, SCENE.npz (NumPy) or SCENE.json, with
+A frame, one scene, is a file with the same name in both folders, SCENE.npz (NumPy) or SCENE.json, with
   boxes    [n, 6] or [n, 7]: centre x y z, sizes dx dy dz, and yaw (0 if left out)
   labels   [n]: class numbers, or class names as text
   scores   [n]: predictions only, higher is better
 in metres and radians; z points up, x y z is the middle of the box (not of its bottom), yaw turns
-counter-clockwise from x to y seen from above. A scene in which nothing was found has empty arrays:
+counter-clockwise from x to y seen from above. A frame in which nothing was found has empty arrays:
   {"boxes": [], "labels": [], "scores": []}
 """
-_EXAMPLES = """\
+EXAMPLES = """\
   evaluators indoor --gt gt --pred results
   evaluators indoor --gt gt --pred results --classes sunrgbd --json report.json --html report.html
   evaluators indoor --gt gt --pred results --classes scannet-md40      (adds mean_S and mean_O)
@@ -43,33 +42,24 @@ _EXAMPLES = """\
 """
 
 
-def add_parser(protocols: Protocols) -> None:
-    """Add the options of this protocol."""
-    parser = new_parser(
-        protocols,
-        "indoor",
-        summary="indoor 3D detection: ScanNet, SUN RGB-D, ScanNet-md40, TO-SCENE",
-        description=_DESCRIPTION,
-        examples=_EXAMPLES,
-    )
-    add = parser.add_argument
-    add("--gt", required=True, type=Path, metavar="DIR", help="folder of ground truth files")
-    add("--pred", required=True, type=Path, metavar="DIR", help="folder of prediction files")
-    add_split(parser, "scene")
-    add(
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of this benchmark."""
+    add_folders(parser, gt="folder of ground truth files", pred="folder of prediction files")
+    add_frames(parser)
+    parser.add_argument(
         "--classes",
         default="scannet",
         metavar="TABLE",
         help="scannet (18 classes), sunrgbd (10), scannet-md40 (22), to-scene (70), or a text file with one"
         " class name per line in label order (default: scannet)",
     )
-    add(
+    parser.add_argument(
         "--small",
         nargs="+",
         metavar="NAME",
         help="classes whose mean is printed as mean_S, that of the others as mean_O",
     )
-    add(
+    parser.add_argument(
         "--thresholds",
         nargs="+",
         type=float,
@@ -77,50 +67,31 @@ def add_parser(protocols: Protocols) -> None:
         metavar="IOU",
         help="overlaps that a hit must exceed (default: 0.25 0.5)",
     )
-    add(
-        "--mean-over",
-        default="gt",
-        choices=["gt", "listed", "reference"],
-        help="classes in the means: those with ground truth, all listed (absent ones as 0), or as the"
-        " reference tools, which get NaN when a predicted class has no ground truth (default: gt)",
+    text = (
+        "classes in the means: those with ground truth, all listed (absent ones as 0), or as the reference"
+        " tools, which get NaN when a predicted class has no ground truth"
     )
-    add(
-        "--protocol",
-        dest="variant",
-        default="mmdet3d",
-        choices=["mmdet3d", "votenet"],
-        help="exact overlaps, or VoteNet's own, which are wrong where edges coincide (default: mmdet3d)",
-    )
+    add_choice(parser, "--mean-over", ["gt", "listed", "reference"], text)
+    text = "exact overlaps, or VoteNet's own, which are wrong where edges coincide"
+    add_choice(parser, "--protocol", ["mmdet3d", "votenet"], text)
     add_missing(parser)
     add_on_invalid(parser)
     add_processes(parser)
-    add_outputs(parser)
-    parser.set_defaults(run=run)
 
 
-def run(options: argparse.Namespace) -> None:
-    """Evaluate and print.
+def evaluate(options: argparse.Namespace) -> Report:
+    """Return the scores; see `Command`."""
+    from evaluators.indoor import IndoorEvaluator, collect_folders
 
-    Raises:
-        ValueError: Bad files, scenes or options.
-        OSError: Missing files or folders.
-    """
-    from evaluators.indoor.folders import collect_folders
-
-    check_outputs(options)
+    table = _table(options.classes, options.small)
     evaluator = collect_folders(
-        options.gt,
-        options.pred,
-        scenes=listed(options.split),
-        classes=_table(options.classes, options.small),
-        protocol=options.variant,
+        **reading(options),
+        like=IndoorEvaluator(classes=table, protocol=options.protocol, on_invalid=options.on_invalid),
+        frames=listed_frames(options),
         missing=options.missing,
-        on_invalid=options.on_invalid,
-        processes=options.processes,
-        progress=progress_bar("scenes"),
     )
     result = evaluator.compute(thresholds=options.thresholds, mean_over=options.mean_over)
-    publish(options, {result.classes.name: result}, title="Indoor 3D detection")
+    return Report(title="Indoor 3D detection", results={table.name: result})
 
 
 def _table(name: str, small: list[str] | None) -> ClassTable:

@@ -3,26 +3,25 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 from typing import TYPE_CHECKING
-
-from evaluators._cli._common import (
-    Protocols,
-    add_missing,
-    add_on_invalid,
-    add_outputs,
-    add_processes,
-    check_outputs,
-    listed,
-    new_parser,
-    progress_bar,
-    publish,
-)
 
 if TYPE_CHECKING:
     from evaluators.kitti.result import KittiResult
 
-_DESCRIPTION = """\
+from evaluators._cli._common import (
+    Report,
+    add_choice,
+    add_folders,
+    add_frames,
+    add_missing,
+    add_on_invalid,
+    add_processes,
+    listed_frames,
+    reading,
+)
+
+SUMMARY = "KITTI object detection: 2D, orientation, bird's eye view, 3D"
+DESCRIPTION = """\
 KITTI object detection, exactly as the official development kit scores it: image boxes (2d), orientation
 (aos), bird's eye view (bev) and 3D boxes (3d), per class and level, over 40 (R40) and 11 (R11) recall
 positions.
@@ -40,35 +39,20 @@ camera frame, y pointing down. A frame in which nothing was found is an empty fi
                 whether orientation is
   mmdet3d       the same, but any detection with an alpha decides
 """
-_EXAMPLES = """\
+EXAMPLES = """\
   evaluators kitti --gt training/label_2 --pred results
-  evaluators kitti --gt training/label_2 --pred results --split ImageSets/val.txt --json report.json
+  evaluators kitti --gt training/label_2 --pred results --frames ImageSets/val.txt --json report.json
   evaluators kitti --gt training/label_2 --pred results --explain Car/3d/moderate --html report.html
 """
 
 
-def add_parser(protocols: Protocols) -> None:
-    """Add the options of this protocol."""
-    parser = new_parser(
-        protocols,
-        "kitti",
-        summary="KITTI object detection: 2D, orientation, bird's eye view, 3D",
-        description=_DESCRIPTION,
-        examples=_EXAMPLES,
-    )
-    add = parser.add_argument
-    add("--gt", required=True, type=Path, metavar="DIR", help="folder of label files (label_2)")
-    add("--pred", required=True, type=Path, metavar="DIR", help="folder of detection files")
-    add("--split", type=Path, metavar="FILE", help="frame names, one per line (default: all label files)")
-    add(
-        "--protocol",
-        # The name of the command has the destination `protocol`.
-        dest="rules",
-        default="kitti-devkit",
-        choices=["kitti-devkit", "prclibo", "openpcdet", "mmdet3d"],
-        help="whose rules, see above (default: kitti-devkit)",
-    )
-    add(
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of this benchmark."""
+    add_folders(parser, gt="folder of label files (label_2)", pred="folder of detection files")
+    add_frames(parser)
+    protocols = ["kitti-devkit", "prclibo", "openpcdet", "mmdet3d"]
+    add_choice(parser, "--protocol", protocols, "whose rules, see above")
+    parser.add_argument(
         "--overlaps",
         nargs="+",
         metavar="TABLE",
@@ -80,45 +64,30 @@ def add_parser(protocols: Protocols) -> None:
     )
     add_missing(parser)
     add_on_invalid(parser)
-    add(
-        "--aos",
-        default="auto",
-        choices=["auto", "always", "never"],
-        help="score orientation; auto leaves it out if any detection has alpha -10 (default: auto)",
+    text = "score orientation; auto leaves it out if any detection has alpha -10"
+    add_choice(parser, "--aos", ["auto", "always", "never"], text)
+    parser.add_argument(
+        "--explain", metavar="C/M/L", help="also print thresholds and counts behind one figure, first table"
     )
-    add("--explain", metavar="C/M/L", help="also print thresholds and counts behind one figure, first table")
     add_processes(parser)
-    add_outputs(parser)
-    parser.set_defaults(run=run)
 
 
-def run(options: argparse.Namespace) -> None:
-    """Evaluate and print.
+def evaluate(options: argparse.Namespace) -> Report:
+    """Return the scores; see `Command`."""
+    from evaluators.kitti import KittiEvaluator, collect_folders
 
-    Raises:
-        ValueError: Bad files or frames.
-        OSError: Missing files or folders.
-    """
-    from evaluators.kitti.folders import collect_folders
-
-    check_outputs(options)
     evaluator = collect_folders(
-        options.gt,
-        options.pred,
-        frame_ids=listed(options.split),
+        **reading(options),
+        like=KittiEvaluator(on_invalid=options.on_invalid),
+        frames=listed_frames(options),
         missing=options.missing,
-        on_invalid=options.on_invalid,
-        processes=options.processes,
-        progress=progress_bar(),
     )
     results = {
-        name: evaluator.compute(protocol=options.rules, overlaps=name, aos=options.aos)
+        name: evaluator.compute(protocol=options.protocol, overlaps=name, aos=options.aos)
         for name in options.overlaps
     }
-    explanation = options.explain and _explain(next(iter(results.values())), options.explain)
-    publish(options, results, title="KITTI object detection")
-    if explanation:
-        print(f"\n{explanation}")  # noqa: T201 - a command line
+    remark = options.explain and _explain(results[options.overlaps[0]], options.explain)
+    return Report(title="KITTI object detection", results=results, remark=remark or "")
 
 
 def _explain(result: KittiResult, request: str) -> str:

@@ -5,17 +5,10 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from evaluators._cli._common import (
-    Protocols,
-    add_missing,
-    add_on_invalid,
-    add_outputs,
-    check_outputs,
-    new_parser,
-    publish,
-)
+from evaluators._cli._common import Report, add_missing, add_on_invalid
 
-_DESCRIPTION = """\
+SUMMARY = "nuScenes detection: mAP, NDS, true positive errors"
+DESCRIPTION = """\
 nuScenes detection, exactly as the official kit scores it (detection_cvpr_2019): average precision over four
 centre distances, the errors of the hits (place, size, yaw, velocity, attribute), mAP and NDS.
 
@@ -32,7 +25,7 @@ in the global frame, metres and metres per second; attribute_name is "" for none
 --gt is the folder of the data set; its tables (--version, the folder with sample.json and so on) are read,
 the sensor data are not.
 """
-_EXAMPLES = """\
+EXAMPLES = """\
   evaluators nuscenes --gt /data/nuscenes --version v1.0-trainval --split val --pred results_nusc.json
   evaluators nuscenes --gt /data/nuscenes --split mini_val --pred results_nusc.json --html report.html
   evaluators nuscenes --check --pred results_nusc.json
@@ -40,15 +33,8 @@ _EXAMPLES = """\
 """
 
 
-def add_parser(protocols: Protocols) -> None:
-    """Add the options of this protocol."""
-    parser = new_parser(
-        protocols,
-        "nuscenes",
-        summary="nuScenes detection: mAP, NDS, true positive errors",
-        description=_DESCRIPTION,
-        examples=_EXAMPLES,
-    )
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of this benchmark."""
     add = parser.add_argument
     add("--gt", type=Path, metavar="DIR", help="folder of the data set; needed unless --check is given")
     add("--pred", required=True, type=Path, metavar="FILE", help="submission (JSON)")
@@ -71,24 +57,15 @@ def add_parser(protocols: Protocols) -> None:
     )
     add_missing(parser)
     add_on_invalid(parser)
-    add_outputs(parser)
-    parser.set_defaults(run=run)
 
 
-def run(options: argparse.Namespace) -> None:
-    """Evaluate, or check, and print.
-
-    Raises:
-        ValueError: Bad files or samples.
-        OSError: Missing files or folders.
-    """
+def evaluate(options: argparse.Namespace) -> Report:
+    """Return the scores; see `Command`."""
     if options.check:
-        _check(options)
-        return
+        return _checked(options)
     if options.gt is None:
         raise ValueError("--gt is needed to score a submission; --check does without")
-    check_outputs(options)
-    from evaluators.nuscenes.files import evaluate_submission
+    from evaluators.nuscenes import evaluate_submission
 
     result = evaluate_submission(
         options.gt,
@@ -98,19 +75,19 @@ def run(options: argparse.Namespace) -> None:
         missing=options.missing,
         on_invalid=options.on_invalid,
     )
-    publish(options, {"nuscenes": result}, title="nuScenes detection")
+    return Report(title="nuScenes detection", results={"nuscenes": result})
 
 
-def _check(options: argparse.Namespace) -> None:
-    from evaluators.nuscenes.submission import read_submission
-    from evaluators.nuscenes.tables import read_sample_tokens
+def _checked(options: argparse.Namespace) -> Report:
+    from evaluators.nuscenes import read_sample_tokens, read_submission
 
     if options.json is not None or options.html is not None:
         raise ValueError("--check computes nothing to report: leave out --json and --html, or --check")
-    tokens = None
+    frames = None
     if options.gt is not None:
-        tokens = read_sample_tokens(options.gt, version=options.version, split=options.split)
-    found = read_submission(options.pred, samples=tokens)
+        frames = read_sample_tokens(options.gt, version=options.version, split=options.split)
+    found = read_submission(options.pred, frames=frames)
     boxes = sum(map(len, found.boxes.values()))
-    compared = "" if tokens is None else ", exactly those of the split"
-    print(f"{options.pred}: valid; {boxes} boxes in {len(found.boxes)} samples{compared}")  # noqa: T201
+    compared = "" if frames is None else ", exactly those of the split"
+    remark = f"{options.pred}: valid; {boxes} boxes in {len(found.boxes)} samples{compared}"
+    return Report(results={}, remark=remark)

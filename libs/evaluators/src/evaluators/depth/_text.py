@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from evaluators._page import LineChart, Section, Table
-from evaluators.depth.protocol import Aggregate, metric
-from evaluators.depth.result import DepthResult, cap_name
+from evaluators.depth.protocol import Aggregate, cap_name, metric
+
+if TYPE_CHECKING:
+    from evaluators.depth.result import DepthResult
 
 _AGGREGATES: tuple[tuple[Aggregate, str], ...] = (("image", "images"), ("pixel", "pixels"))
 
@@ -18,7 +21,7 @@ def table(result: DepthResult) -> str:
     """Return the result as text: one line per figure, one column per cap and aggregate."""
     counts = result.counts
     lines = [
-        f"Depth, {result.protocol.name}: {counts.n_images} images. Units of the KITTI leaderboard;"
+        f"Depth, {result.protocol.name}: {counts.n_frames} frames. Units of the KITTI leaderboard;"
         " a cap is the largest true depth that counts;",
         "images: mean over images (what the public tools print), pixels: all pixels of all images pooled.",
         "",
@@ -107,11 +110,11 @@ def notes(result: DepthResult) -> list[str]:
     counts = result.counts
     found: list[str] = []
     for cap, empty in zip(result.caps_m, counts.n_empty, strict=True):
-        if empty == counts.n_images:
+        if empty == counts.n_frames:
             found.append(f"{cap_name(cap)}: no pixel has true depth; nothing was evaluated.")
         elif empty:
             found.append(
-                f"{cap_name(cap)}: {empty} of {counts.n_images} images have no true depth and were left"
+                f"{cap_name(cap)}: {empty} of {counts.n_frames} frames have no true depth and were left"
                 " out of the mean over images."
             )
     worst = max(counts.n_nonpositive)

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import copy
 import json
 import math
 from collections.abc import Mapping, Sequence
@@ -14,7 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float64, Real
 
-from evaluators._validation import OnInvalid, first_names, require_choice, require_disjoint, require_state
+from evaluators._evaluator import FrameEvaluator, Layout
+from evaluators._validation import OnInvalid, first_names, require_choice
 from evaluators.depth._sums import COLUMNS
 from evaluators.depth.protocol import DELTAS, PROTOCOLS, RANGE_EDGES_M, DepthProtocol, Fill
 from evaluators.depth.result import DepthResult, summarize
@@ -62,12 +62,12 @@ def evaluate(
     if gt.keys() != pred.keys():
         only_gt, only_pred = gt.keys() - pred.keys(), pred.keys() - gt.keys()
         raise ValueError(
-            f"gt and pred must hold the same images; only in gt: {first_names(only_gt) or 'none'};"
+            f"gt and pred must hold the same frames; only in gt: {first_names(only_gt) or 'none'};"
             f" only in pred: {first_names(only_pred) or 'none'}"
         )
     unknown = (masks or {}).keys() - gt.keys()
     if unknown:
-        raise ValueError(f"masks for images that gt lacks: {first_names(unknown)}")
+        raise ValueError(f"masks for frames that gt lacks: {first_names(unknown)}")
     evaluator = DepthEvaluator(
         protocol=protocol, caps_m=caps_m, fill=fill, clamp_min_m=clamp_min_m, on_invalid=on_invalid
     )
@@ -84,7 +84,7 @@ class _Image:
     n_filled: int
 
 
-class DepthEvaluator:
+class DepthEvaluator(FrameEvaluator):
     """Collects images, on one process or many, and evaluates them together.
 
     Only sums per image and band of depth are kept (some 2 kB an image). Images are taken in the order of
@@ -127,20 +127,11 @@ class DepthEvaluator:
         self._clamp_min_m = clamp_min_m
         self._on_invalid: OnInvalid = on_invalid
         self._stripes = stripes
-        self._images: dict[str, _Image] = {}
-
-    def __len__(self) -> int:
-        return len(self._images)
-
-    def empty(self) -> DepthEvaluator:
-        """Return an evaluator with the same settings and no images."""
-        twin = copy.copy(self)
-        twin._images = {}
-        return twin
+        self.reset()
 
     def update(
         self,
-        image_id: str,
+        frame_id: str,
         gt: Real[np.ndarray, "_ _"],
         pred: Real[np.ndarray, "_ _"],
         *,
@@ -153,16 +144,15 @@ class DepthEvaluator:
         """
         from evaluators.depth import _kernels
 
-        if image_id in self._images:
-            raise ValueError(f"image {image_id!r} was added before; every image counts once (see reset)")
+        self._require_new(frame_id)
         if gt.ndim != 2 or pred.shape != gt.shape or (mask is not None and mask.shape != gt.shape):
             shapes = [list(array.shape) for array in (gt, pred, mask) if array is not None]
-            raise ValueError(f"image {image_id!r}: gt, pred and mask must be equal [h, w], got {shapes}")
+            raise ValueError(f"frame {frame_id!r}: gt, pred and mask must be equal [h, w], got {shapes}")
         true = np.ascontiguousarray(gt, dtype=np.float64)
         guess = np.ascontiguousarray(pred, dtype=np.float64)
         if mask is not None:
             true = np.where(mask, true, 0.0)
-        true, guess, n_dropped = self._clean(image_id, true, guess)
+        true, guess, n_dropped = self._clean(frame_id, true, guess)
         counts = true > self._protocol.min_gt_m
         n_filled = 0
         if self._fill == "kitti":
@@ -172,24 +162,16 @@ class DepthEvaluator:
         if self._clamp_min_m is not None:
             guess = np.maximum(guess, self._clamp_min_m)
         elif self._fill == "none" and self._protocol.needs_positive:
-            _require_positive(image_id, counts, guess)
+            _require_positive(frame_id, counts, guess)
         protocol = self._protocol
         settings = (protocol.min_gt_m, protocol.epsilon, protocol.min_pred_m)
         sums = _kernels.pixel_sums(true, guess, self._edges_m, np.array(DELTAS), settings)
         stripes = _stripes(true, guess) if self._stripes else np.full(2, np.nan)
-        self._images[image_id] = _Image(sums, stripes, n_dropped, n_filled)
-
-    def merge(self, other: DepthEvaluator) -> None:
-        """Add all images of `other`, for example from another process; `other` is left as it is.
-
-        Raises:
-            ValueError: Other settings, or both hold the same image.
-        """
-        self.merge_state(other.state())
+        self._frames[frame_id] = _Image(sums, stripes, n_dropped, n_filled)
 
     def reset(self) -> None:
         """Forget all images."""
-        self._images.clear()
+        self._frames: dict[str, _Image] = {}
 
     def compute(self) -> DepthResult:
         """Return the figures of all images so far.
@@ -197,13 +179,12 @@ class DepthEvaluator:
         Raises:
             ValueError: No images.
         """
-        if not self._images:
-            raise ValueError("no images to evaluate; add some with update(image_id, gt, pred)")
-        names = sorted(self._images)
-        images = [self._images[name] for name in names]
+        self._require_frames()
+        names = sorted(self._frames)
+        images = [self._frames[name] for name in names]
         return summarize(
             self._protocol,
-            image_ids=tuple(names),
+            frames=tuple(names),
             caps_m=self._caps_m,
             range_edges_m=self._ranges_m,
             edges_m=self._edges_m,
@@ -217,11 +198,11 @@ class DepthEvaluator:
 
     def state(self) -> dict[str, np.ndarray]:
         """Return everything gathered so far: names and settings as text, the rest as numbers."""
-        images = self._images.values()
+        images = self._frames.values()
         bands = len(self._edges_m)
         return {
             "settings": np.array(self._settings()),
-            "image_ids": np.array(list(self._images), dtype=np.str_),
+            "frames": np.array(list(self._frames), dtype=np.str_),
             "sums": np.array([image.sums for image in images]).reshape(-1, bands, len(COLUMNS)),
             "stripes": np.array([image.stripes for image in images]).reshape(-1, 2),
             "counts": np.array([[i.n_dropped, i.n_filled] for i in images], dtype=np.int64).reshape(-1, 2),
@@ -233,18 +214,17 @@ class DepthEvaluator:
         Raises:
             ValueError: Other settings, an image that is there already, or not such a state.
         """
-        arrays = ("image_ids", "sums", "stripes", "counts")
-        require_state(state, owner="DepthEvaluator", settings=self._settings(), arrays=arrays)
-        names = [str(name) for name in state["image_ids"]]
-        require_disjoint(self._images, names, kind="images")
-        shapes = (len(names), len(self._edges_m), len(COLUMNS)), (len(names), 2), (len(names), 2)
-        numbers = (state["sums"], state["stripes"], state["counts"])
-        if tuple(a.shape for a in numbers) != shapes or [a.dtype.kind for a in numbers] != ["f", "f", "i"]:
-            raise ValueError("not the state of a depth evaluator: its arrays do not fit together")
+        per_band = ("frames", len(self._edges_m), len(COLUMNS))
+        layout: Layout = {
+            "sums": ("f", per_band),
+            "stripes": ("f", ("frames", 2)),
+            "counts": ("i", ("frames", 2)),
+        }
+        names = self._checked_frames(state, layout)
         for row, name in enumerate(names):
             dropped, filled = state["counts"][row].tolist()
             sums, stripes = state["sums"][row].copy(), state["stripes"][row].copy()
-            self._images[name] = _Image(sums, stripes, dropped, filled)
+            self._frames[name] = _Image(sums, stripes, dropped, filled)
 
     def _settings(self) -> str:
         return json.dumps(
@@ -260,7 +240,7 @@ class DepthEvaluator:
         )
 
     def _clean(
-        self, image_id: str, true: np.ndarray, guess: np.ndarray
+        self, frame_id: str, true: np.ndarray, guess: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray, int]:
         """Return both maps with invalid pixels at 0 if the policy allows, and how many had true depth."""
         bad_true = ~(np.isfinite(true) & (true >= 0))
@@ -272,7 +252,7 @@ class DepthEvaluator:
             what = "a finite true depth, 0 for none" if bad_true[v, u] else "a finite prediction"
             got = true[v, u] if bad_true[v, u] else guess[v, u]
             raise ValueError(
-                f"image {image_id!r}, row {v}, column {u}: expected {what}, got {got};"
+                f"frame {frame_id!r}, row {v}, column {u}: expected {what}, got {got};"
                 " repair it, or leave such pixels out with on_invalid='drop'"
             )
         n_dropped = int(np.count_nonzero(bad & (true != 0)))
@@ -304,12 +284,12 @@ def _depths(values: Sequence[float | int], name: str) -> tuple[float, ...]:
     return depths
 
 
-def _require_positive(image_id: str, counts: np.ndarray, guess: np.ndarray) -> None:
+def _require_positive(frame_id: str, counts: np.ndarray, guess: np.ndarray) -> None:
     wrong = counts & ~(guess > 0)
     if wrong.any():
         v, u = np.argwhere(wrong)[0].tolist()
         raise ValueError(
-            f"image {image_id!r}: {np.count_nonzero(wrong)} of {np.count_nonzero(counts)} pixels with true"
+            f"frame {frame_id!r}: {np.count_nonzero(wrong)} of {np.count_nonzero(counts)} pixels with true"
             f" depth have no positive prediction (first: row {v}, column {u}, {guess[v, u]:g} m), for which"
             " inverse and log errors do not exist; fill holes with fill='kitti' (--fill kitti), or set a"
             " smallest depth with clamp_min_m (--clamp-min)"

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
-from evaluators._pairs import FilePairs, paired_files
-from evaluators._parallel import Progress, gather
+from evaluators._pairs import collect_pairs, paired_files
+from evaluators._parallel import Progress
 from evaluators._validation import OnInvalid
 from evaluators.depth.evaluator import DepthEvaluator
 from evaluators.depth.files import SUFFIXES, read_depth
@@ -19,7 +18,7 @@ def evaluate_folders(  # noqa: PLR0913 - the options of the evaluator and of col
     gt_dir: str | Path,
     pred_dir: str | Path,
     *,
-    image_ids: Sequence[str] | None = None,
+    frames: Collection[str] | None = None,
     protocol: str = "kitti-devkit",
     caps_m: Sequence[float | int] | None = None,
     fill: Fill = "none",
@@ -37,7 +36,7 @@ def evaluate_folders(  # noqa: PLR0913 - the options of the evaluator and of col
     like = DepthEvaluator(
         protocol=protocol, caps_m=caps_m, fill=fill, clamp_min_m=clamp_min_m, on_invalid=on_invalid
     )
-    return collect_folders(gt_dir, pred_dir, like=like, image_ids=image_ids, processes=processes).compute()
+    return collect_folders(gt_dir, pred_dir, like=like, frames=frames, processes=processes).compute()
 
 
 def collect_folders(
@@ -45,40 +44,26 @@ def collect_folders(
     pred_dir: str | Path,
     *,
     like: DepthEvaluator | None = None,
-    image_ids: Sequence[str] | None = None,
+    frames: Collection[str] | None = None,
     processes: int = 1,
     progress: Progress = iter,
 ) -> DepthEvaluator:
     """Return an evaluator that holds the images of two folders.
 
     An image is a file `<name>.png`, `.npy` or `.npz` (see `read_depth`) in both folders; the suffixes may
-    differ. A depth map cannot stand for "nothing found", so a missing prediction is always refused: list the
-    images to evaluate fewer.
+    differ. A depth map cannot stand for "nothing found", so a missing prediction is always refused: name
+    the frames to evaluate fewer.
 
     Args:
         like: An evaluator with the settings to use; it is left as it is. Default: the KITTI kit's.
-        image_ids: The images to evaluate; all of `gt_dir` if None.
+        frames: The images to evaluate; all of `gt_dir` if None.
         processes: Processes that read and evaluate.
 
     Raises:
         FileNotFoundError: A folder or a file is not there.
         ValueError: Predictions for unknown images; two files of one name; an image listed twice; bad files.
     """
-    pairs = paired_files(
-        gt_dir,
-        pred_dir,
-        suffixes=SUFFIXES,
-        names=image_ids,
-        missing="error",
-        kind="images",
-        nothing="list the images to evaluate in a split file (--split) to evaluate fewer",
-    )
-    collect = functools.partial(_collect, DepthEvaluator() if like is None else like, pairs)
-    return gather(pairs.names, collect, processes=processes, progress=progress)
-
-
-def _collect(like: DepthEvaluator, pairs: FilePairs, names: Sequence[str]) -> DepthEvaluator:
-    evaluator = like.empty()
-    for name in names:
-        evaluator.update(name, read_depth(pairs.gt[name]), read_depth(pairs.pred[name]))
-    return evaluator
+    nothing = "name the frames to evaluate with frames (--frames FILE) to evaluate fewer"
+    pairs = paired_files(gt_dir, pred_dir, suffixes=SUFFIXES, frames=frames, missing="error", nothing=nothing)
+    like = DepthEvaluator() if like is None else like
+    return collect_pairs(like, pairs, read_depth, read_depth, processes=processes, progress=progress)

@@ -116,6 +116,16 @@ PROTOCOLS: Final = {
 }
 
 
+def cap_name(cap_m: float) -> str:
+    """Return "80 m", or "all" without a cap.
+
+    Example:
+        >>> cap_name(80.0), cap_name(float("inf"))
+        ('80 m', 'all')
+    """
+    return "all" if cap_m == float("inf") else f"{cap_m:g} m"
+
+
 def metric(name: str) -> DepthMetric:
     """Return the figure of that name.
 

@@ -11,15 +11,16 @@ from jaxtyping import Float64
 from evaluators._page import Section
 from evaluators._report import JsonValue, finite_json
 from evaluators._validation import require_choice
+from evaluators.depth import _text
 from evaluators.depth._sums import COLUMNS, NONPOSITIVE, N, figures, pooled
-from evaluators.depth.protocol import Aggregate, DepthProtocol
+from evaluators.depth.protocol import Aggregate, DepthProtocol, cap_name
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DepthCounts:
     """How much was evaluated, and what was set aside. Per cap where it is a tuple."""
 
-    n_images: int
+    n_frames: int
     n_pixels: tuple[int, ...]
     """Pixels with true depth that count."""
     n_empty: tuple[int, ...]
@@ -52,7 +53,7 @@ class DepthResult:
 
     protocol: DepthProtocol
     caps_m: tuple[float, ...]
-    image_ids: tuple[str, ...]
+    frames: tuple[str, ...]
     """In sorted order, the order of the rows of `per_image` and `stripes_per_image`."""
     per_image: Mapping[float, Float64[np.ndarray, "images metrics"]]
     """By cap, columns as in `protocol.metrics`; NaN for an image without counted pixels."""
@@ -96,21 +97,15 @@ class DepthResult:
 
     def notes(self) -> list[str]:
         """Return what a reader must know before believing the figures, one sentence each."""
-        from evaluators.depth._text import notes
-
-        return notes(self)
+        return _text.notes(self)
 
     def table(self) -> str:
         """Return the figures as text in the units of the KITTI leaderboard, the range table and the notes."""
-        from evaluators.depth._text import table
-
-        return table(self)
+        return _text.table(self)
 
     def sections(self) -> list[Section]:
         """Return the figures as tables and a chart for a page."""
-        from evaluators.depth._text import sections
-
-        return sections(self)
+        return _text.sections(self)
 
     def to_json(self) -> dict[str, JsonValue]:
         """Return everything as built-in types that `json.dumps` takes; what is not a number is None."""
@@ -135,12 +130,12 @@ class DepthResult:
         report: dict[str, JsonValue] = {
             "protocol": {"name": self.protocol.name, "version": self.protocol.version},
             "counts": {
-                "n_images": self.counts.n_images,
+                "n_frames": self.counts.n_frames,
                 "n_filled": self.counts.n_filled,
                 "n_dropped": self.counts.n_dropped,
             },
             "notes": list(self.notes()),
-            "image_ids": list(self.image_ids),
+            "frames": list(self.frames),
             "caps": caps,
             "ranges": ranges,
             "stripes": {
@@ -153,20 +148,10 @@ class DepthResult:
         return {name: finite_json(value) for name, value in report.items()}
 
 
-def cap_name(cap_m: float) -> str:
-    """Return "80 m", or "all" without a cap.
-
-    Example:
-        >>> cap_name(80.0), cap_name(float("inf"))
-        ('80 m', 'all')
-    """
-    return "all" if cap_m == float("inf") else f"{cap_m:g} m"
-
-
 def summarize(
     protocol: DepthProtocol,
     *,
-    image_ids: tuple[str, ...],
+    frames: tuple[str, ...],
     caps_m: tuple[float, ...],
     range_edges_m: tuple[float, ...],
     edges_m: Float64[np.ndarray, " bands"],
@@ -193,7 +178,7 @@ def summarize(
     return DepthResult(
         protocol=protocol,
         caps_m=caps_m,
-        image_ids=image_ids,
+        frames=frames,
         per_image=per_image,
         image_mean=image_mean,
         pixel_mean=pixel_mean,
@@ -202,7 +187,7 @@ def summarize(
         beam_contrast=_known_mean(np.abs(stripes[:, 1])),
         stripes_per_image=stripes,
         counts=DepthCounts(
-            n_images=len(image_ids),
+            n_frames=len(frames),
             n_pixels=tuple(int(total[N]) for total in totals),
             n_empty=tuple(int(total[-1]) for total in totals),
             n_nonpositive=tuple(int(total[NONPOSITIVE]) for total in totals),

@@ -2,7 +2,7 @@
 
 from evaluators.indoor.boxes import IndoorBoxes
 from evaluators.indoor.evaluator import IndoorEvaluator, evaluate
-from evaluators.indoor.files import read_ground_truth, read_predictions, write_scene
+from evaluators.indoor.files import read_ground_truth, read_predictions, write_boxes
 from evaluators.indoor.folders import collect_folders, evaluate_folders
 from evaluators.indoor.protocol import (
     SCANNET,
@@ -39,5 +39,5 @@ __all__ = [
     "evaluate_folders",
     "read_ground_truth",
     "read_predictions",
-    "write_scene",
+    "write_boxes",
 ]

@@ -1,43 +1,46 @@
-"""What is kept of a scene, and how scenes become curves."""
+"""What is kept of a frame, and how frames become curves."""
 
 # The compiled kernels carry no types.
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from evaluators._columns import count_ties
+from evaluators._evaluator import Layout
 from evaluators._validation import OnInvalid
 from evaluators.indoor.boxes import IndoorBoxes, valid_rows
 from evaluators.indoor.protocol import ClassTable, Protocol
 from evaluators.indoor.result import CurveKey, IndoorCounts, IndoorCurve
 from evaluators.state import State
 
-_TYPES = {"i": np.int64, "f": np.float64}
-_SCENE_COLUMNS = ("n_gt", "n_det", "n_dropped_gt", "n_dropped_det", "missing")
-_DET_COLUMNS = {"det_codes": "i", "scores": "f", "best_gt": "i", "overlaps": "f"}
-COLUMNS = {"scenes": "U", "gt_codes": "i", **dict.fromkeys(_SCENE_COLUMNS, "i"), **_DET_COLUMNS}
-"""Arrays of a state and their kinds."""
+_FRAME_COLUMNS = ("n_gt", "n_pred", "n_dropped_gt", "n_dropped_pred", "missing")
+_ROW_COLUMNS = {"gt_codes": "i", "pred_codes": "i", "scores": "f", "best_gt": "i", "overlaps": "f"}
+LAYOUT: Layout = {
+    **dict.fromkeys(_FRAME_COLUMNS, ("i", ("frames",))),
+    **{name: (kind, ("gt" if name == "gt_codes" else "pred",)) for name, kind in _ROW_COLUMNS.items()},
+}
+"""Arrays of a state."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scene:
-    """One scene after matching: enough for every threshold, since a prediction looks at one object only."""
+    """One frame after matching: enough for every threshold, since a prediction looks at one object only."""
 
     gt_codes: np.ndarray
     """int64 [g]: class number of every object."""
-    det_codes: np.ndarray
+    pred_codes: np.ndarray
     scores: np.ndarray
     best_gt: np.ndarray
     """int64 [d]: the object of the same class that overlaps most, the first on ties; -1 if none does."""
     overlaps: np.ndarray
     """float64 [d]: its intersection over union."""
     n_dropped_gt: int
-    n_dropped_det: int
+    n_dropped_pred: int
     missing: bool
 
 
@@ -50,7 +53,7 @@ def match_scene(
     protocol: Protocol,
     on_invalid: OnInvalid,
 ) -> Scene:
-    """Return what is kept of a scene.
+    """Return what is kept of a frame.
 
     Raises:
         ValueError: A label outside the table, an invalid row, or a failure of VoteNet's overlap.
@@ -59,45 +62,45 @@ def match_scene(
 
     found = IndoorBoxes.empty() if pred is None else pred
     assert found.scores is not None
-    in_gt, in_pred = f"scene {name!r}, ground truth", f"scene {name!r}, predictions"
+    in_gt, in_pred = f"frame {name!r}, ground truth", f"frame {name!r}, predictions"
     gt_kept = valid_rows(gt, on_invalid, where=in_gt)
-    det_kept = valid_rows(found, on_invalid, where=in_pred)
+    pred_kept = valid_rows(found, on_invalid, where=in_pred)
     gt_codes = gt.codes(table, where=in_gt)[gt_kept]
-    det_codes = found.codes(table, where=in_pred)[det_kept]
+    pred_codes = found.codes(table, where=in_pred)[pred_kept]
     best_gt, overlaps = _kernels.best_matches(
-        found.boxes[det_kept], det_codes, gt.boxes[gt_kept], gt_codes, protocol == "votenet"
+        found.boxes[pred_kept], pred_codes, gt.boxes[gt_kept], gt_codes, protocol == "votenet"
     )
     failed = np.isnan(overlaps)
     if failed.any():
         row = int(np.argmax(failed))
         raise ValueError(
-            f"{in_pred}, row {np.flatnonzero(det_kept)[row] + 1}: VoteNet's overlap with ground truth row"
+            f"{in_pred}, row {np.flatnonzero(pred_kept)[row] + 1}: VoteNet's overlap with ground truth row"
             f" {np.flatnonzero(gt_kept)[best_gt[row]] + 1} is not a number, because edges of the boxes"
             " coincide (VoteNet stops here); use protocol='mmdet3d', whose overlaps are exact"
         )
     return Scene(
         gt_codes=gt_codes,
-        det_codes=det_codes,
-        scores=found.scores[det_kept],
+        pred_codes=pred_codes,
+        scores=found.scores[pred_kept],
         best_gt=best_gt,
         overlaps=overlaps,
         n_dropped_gt=int(np.count_nonzero(~gt_kept)),
-        n_dropped_det=int(np.count_nonzero(~det_kept)),
+        n_dropped_pred=int(np.count_nonzero(~pred_kept)),
         missing=pred is None,
     )
 
 
 def pooled_curves(
-    scenes: Sequence[Scene], table: ClassTable, thresholds: Sequence[float]
+    frames: Sequence[Scene], table: ClassTable, thresholds: Sequence[float]
 ) -> tuple[dict[CurveKey, IndoorCurve], IndoorCounts]:
-    """Return the curve of every class and threshold, and the counts, of scenes in their final order."""
-    gt_codes = np.concatenate([scene.gt_codes for scene in scenes])
-    codes = np.concatenate([scene.det_codes for scene in scenes])
-    scores = np.concatenate([scene.scores for scene in scenes])
-    overlaps = np.concatenate([scene.overlaps for scene in scenes])
-    firsts = np.cumsum([0, *(len(scene.gt_codes) for scene in scenes[:-1])])
-    best_gt = np.concatenate([s.best_gt + first for s, first in zip(scenes, firsts, strict=True)])
-    # Stable: by class, then descending score, then scene and row.
+    """Return the curve of every class and threshold, and the counts, of frames in their final order."""
+    gt_codes = np.concatenate([frame.gt_codes for frame in frames])
+    codes = np.concatenate([frame.pred_codes for frame in frames])
+    scores = np.concatenate([frame.scores for frame in frames])
+    overlaps = np.concatenate([frame.overlaps for frame in frames])
+    firsts = np.cumsum([0, *(len(frame.gt_codes) for frame in frames[:-1])])
+    best_gt = np.concatenate([s.best_gt + first for s, first in zip(frames, firsts, strict=True)])
+    # Stable: by class, then descending score, then frame and row.
     order = np.lexsort((-scores, codes))
     codes, scores, overlaps, best_gt = codes[order], scores[order], overlaps[order], best_gt[order]
     n_gt = np.bincount(gt_codes, minlength=len(table.classes))
@@ -111,12 +114,12 @@ def pooled_curves(
                 n_gt=int(n_gt[code]), scores=scores[rows], tp=np.cumsum(hit[rows], dtype=np.int64)
             )
     counts = IndoorCounts(
-        n_scenes=len(scenes),
+        n_frames=len(frames),
         n_gt=len(gt_codes),
-        n_det=len(codes),
-        n_dropped_gt=sum(scene.n_dropped_gt for scene in scenes),
-        n_dropped_det=sum(scene.n_dropped_det for scene in scenes),
-        n_missing=sum(scene.missing for scene in scenes),
+        n_pred=len(codes),
+        n_dropped_gt=sum(frame.n_dropped_gt for frame in frames),
+        n_dropped_pred=sum(frame.n_dropped_pred for frame in frames),
+        n_missing=sum(frame.missing for frame in frames),
         n_tied_scores=count_ties(scores, codes),
     )
     return curves, counts
@@ -133,72 +136,64 @@ def _first_takers(good: np.ndarray, best_gt: np.ndarray, n_gt: int) -> np.ndarra
     return hit
 
 
-def join(scenes: Mapping[str, Scene]) -> dict[str, np.ndarray]:
-    """Return scenes as flat arrays, in the order of their names."""
-    names = sorted(scenes)
-    ordered = [scenes[name] for name in names]
+def join(frames: Mapping[str, Scene]) -> dict[str, np.ndarray]:
+    """Return frames as flat arrays, in the order of their names."""
+    names = sorted(frames)
+    ordered = [frames[name] for name in names]
 
     def flat(column: str, kind: str) -> np.ndarray:
-        return np.concatenate([np.zeros(0, _TYPES[kind]), *(getattr(scene, column) for scene in ordered)])
+        nothing = np.zeros(0, np.int64 if kind == "i" else np.float64)
+        return np.concatenate([nothing, *(getattr(frame, column) for frame in ordered)])
+
+    def counted(values: Iterable[int]) -> np.ndarray:
+        return np.array(list(values), dtype=np.int64)
 
     return {
-        "scenes": np.array(names, dtype=np.str_),
-        "n_gt": np.array([len(scene.gt_codes) for scene in ordered], dtype=np.int64),
-        "n_det": np.array([len(scene.det_codes) for scene in ordered], dtype=np.int64),
-        "n_dropped_gt": np.array([scene.n_dropped_gt for scene in ordered], dtype=np.int64),
-        "n_dropped_det": np.array([scene.n_dropped_det for scene in ordered], dtype=np.int64),
-        "missing": np.array([scene.missing for scene in ordered], dtype=np.int64),
-        "gt_codes": flat("gt_codes", "i"),
-        **{name: flat(name, kind) for name, kind in _DET_COLUMNS.items()},
+        "frames": np.array(names, dtype=np.str_),
+        "n_gt": counted(len(frame.gt_codes) for frame in ordered),
+        "n_pred": counted(len(frame.pred_codes) for frame in ordered),
+        "n_dropped_gt": counted(frame.n_dropped_gt for frame in ordered),
+        "n_dropped_pred": counted(frame.n_dropped_pred for frame in ordered),
+        "missing": counted(frame.missing for frame in ordered),
+        **{name: flat(name, kind) for name, kind in _ROW_COLUMNS.items()},
     }
 
 
 def split(state: State, *, n_classes: int) -> dict[str, Scene]:
-    """Return the scenes of flat arrays.
+    """Return the frames of flat arrays.
 
     Raises:
-        ValueError: An array is missing, or they do not fit together.
+        ValueError: Their numbers do not fit together.
     """
-    _require_sound(state, n_classes)
-    names: list[str] = state["scenes"].tolist()
-    gt_ends, det_ends = np.cumsum(state["n_gt"]), np.cumsum(state["n_det"])
-    scenes: dict[str, Scene] = {}
-    for at, name in enumerate(names):
-        gt = slice(gt_ends[at] - state["n_gt"][at], gt_ends[at])
-        det = slice(det_ends[at] - state["n_det"][at], det_ends[at])
-        scenes[name] = Scene(
-            gt_codes=state["gt_codes"][gt].copy(),
-            det_codes=state["det_codes"][det].copy(),
-            scores=state["scores"][det].copy(),
-            best_gt=state["best_gt"][det].copy(),
-            overlaps=state["overlaps"][det].copy(),
-            n_dropped_gt=int(state["n_dropped_gt"][at]),
-            n_dropped_det=int(state["n_dropped_det"][at]),
-            missing=bool(state["missing"][at]),
-        )
-    return scenes
-
-
-def _require_sound(state: State, n_classes: int) -> None:
-    for name, kind in COLUMNS.items():
-        if state[name].ndim != 1 or state[name].dtype.kind != kind:
-            raise ValueError(f"not what IndoorEvaluator.state() returned: {name} has another shape or type")
-    n_scenes, n_gt, n_det = len(state["scenes"]), len(state["gt_codes"]), len(state["scores"])
-    lengths_fit = (
-        len(set(state["scenes"].tolist())) == n_scenes
-        and all(len(state[name]) == n_scenes and (state[name] >= 0).all() for name in _SCENE_COLUMNS)
-        and all(len(state[name]) == n_det for name in _DET_COLUMNS)
-        and (int(state["n_gt"].sum()), int(state["n_det"].sum())) == (n_gt, n_det)
-    )
-    if not lengths_fit or not _values_fit(state, n_classes):
+    sums = int(state["n_gt"].sum()), int(state["n_pred"].sum())
+    counts_fit = sums == (len(state["gt_codes"]), len(state["scores"]))
+    negative = any((state[name] < 0).any() for name in _FRAME_COLUMNS)
+    if negative or not counts_fit or not _values_fit(state, n_classes):
         raise ValueError(
             "the arrays of the state do not fit together; pass what IndoorEvaluator.state() returned"
         )
+    names: list[str] = state["frames"].tolist()
+    gt_ends, pred_ends = np.cumsum(state["n_gt"]), np.cumsum(state["n_pred"])
+    frames: dict[str, Scene] = {}
+    for at, name in enumerate(names):
+        gt = slice(gt_ends[at] - state["n_gt"][at], gt_ends[at])
+        pred = slice(pred_ends[at] - state["n_pred"][at], pred_ends[at])
+        frames[name] = Scene(
+            gt_codes=state["gt_codes"][gt].copy(),
+            pred_codes=state["pred_codes"][pred].copy(),
+            scores=state["scores"][pred].copy(),
+            best_gt=state["best_gt"][pred].copy(),
+            overlaps=state["overlaps"][pred].copy(),
+            n_dropped_gt=int(state["n_dropped_gt"][at]),
+            n_dropped_pred=int(state["n_dropped_pred"][at]),
+            missing=bool(state["missing"][at]),
+        )
+    return frames
 
 
 def _values_fit(state: State, n_classes: int) -> bool:
-    codes = np.concatenate([state["gt_codes"], state["det_codes"]])
-    available = np.repeat(state["n_gt"], state["n_det"])
+    codes = np.concatenate([state["gt_codes"], state["pred_codes"]])
+    available = np.repeat(state["n_gt"], state["n_pred"])
     best, overlaps = state["best_gt"], state["overlaps"]
     return bool(
         ((codes >= 0) & (codes < n_classes)).all()

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from evaluators._page import LineChart, Section, Table
-from evaluators.indoor.result import IndoorResult
+
+if TYPE_CHECKING:
+    from evaluators.indoor.result import IndoorResult
 
 _LINES_A_CHART = 9
 _POINTS_A_LINE = 200
@@ -17,8 +20,8 @@ def table(result: IndoorResult) -> str:
     """Return the result as text: one line per class and mean, AP and recall per threshold."""
     counts = result.counts
     lines = [
-        f"Indoor detection, {result.classes.name}, {result.protocol} overlaps: {counts.n_scenes} scenes,"
-        f" {counts.n_gt} objects, {counts.n_det} predictions. Shares from 0 to 1.",
+        f"Indoor detection, {result.classes.name}, {result.protocol} overlaps: {counts.n_frames} frames,"
+        f" {counts.n_gt} objects, {counts.n_pred} predictions. Shares from 0 to 1.",
         "",
     ]
     header, *rows = [_header(result), *_class_rows(result), *_mean_rows(result)]
@@ -35,15 +38,15 @@ def notes(result: IndoorResult) -> list[str]:
     if result.protocol == "votenet":
         found.append("overlaps are VoteNet's, which are wrong where edges of boxes coincide.")
     if counts.n_missing:
-        found.append(f"{counts.n_missing} scenes had no predictions and were taken as empty.")
-    if counts.n_dropped_gt or counts.n_dropped_det:
+        found.append(f"{counts.n_missing} frames had no predictions and were taken as empty.")
+    if counts.n_dropped_gt or counts.n_dropped_pred:
         found.append(
-            f"{counts.n_dropped_gt} invalid ground truth boxes and {counts.n_dropped_det} invalid predictions"
-            " were dropped."
+            f"{counts.n_dropped_gt} invalid ground truth boxes and {counts.n_dropped_pred} invalid"
+            " predictions were dropped."
         )
     firsts = {name: result.curves[name, result.thresholds[0]] for name in result.classes.classes}
     unfounded = [
-        f"{name} ({curve.n_det})" for name, curve in firsts.items() if curve.n_det and not curve.n_gt
+        f"{name} ({curve.n_pred})" for name, curve in firsts.items() if curve.n_pred and not curve.n_gt
     ]
     if unfounded:
         effect = {
@@ -52,13 +55,13 @@ def notes(result: IndoorResult) -> list[str]:
             "reference": "they make the mean NaN, as in the reference tools",
         }[result.mean_over]
         found.append(f"predicted, but without any ground truth: {', '.join(unfounded)}; {effect}.")
-    absent = [name for name, curve in firsts.items() if not curve.n_det and not curve.n_gt]
+    absent = [name for name, curve in firsts.items() if not curve.n_pred and not curve.n_gt]
     if absent:
         effect = "enter the means as 0" if result.mean_over == "listed" else "enter no mean"
         found.append(f"neither in the ground truth nor predicted: {', '.join(absent)}; they {effect}.")
     if counts.n_tied_scores:
         found.append(
-            f"{counts.n_tied_scores} predictions share their score with another one of their class; the scene"
+            f"{counts.n_tied_scores} predictions share their score with another one of their class; the frame"
             " that comes first by name goes first, then the earlier row."
         )
     return found
@@ -99,7 +102,7 @@ def _class_rows(result: IndoorResult) -> list[list[str]]:
     for name in result.classes.classes:
         curves = [result.curves[name, threshold] for threshold in result.thresholds]
         figures = [figure for curve in curves for figure in (curve.ap(), curve.final_recall())]
-        rows.append([name, *_cells(figures), str(curves[0].n_gt), str(curves[0].n_det)])
+        rows.append([name, *_cells(figures), str(curves[0].n_gt), str(curves[0].n_pred)])
     return rows
 
 

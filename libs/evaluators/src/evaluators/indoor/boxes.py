@@ -1,4 +1,4 @@
-"""The boxes of one scene as arrays."""
+"""The boxes of one frame as arrays."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Values: TypeAlias = "np.ndarray | Sequence[Any]"
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False, init=False)
 class IndoorBoxes:
-    """Boxes of one scene, with scores if they were predicted.
+    """Boxes of one frame, with scores if they were predicted.
 
     Numbers of any type are stored as float64, never rounded.
 
@@ -75,7 +75,7 @@ class IndoorBoxes:
 
     @classmethod
     def empty(cls) -> IndoorBoxes:
-        """Return a scene without boxes, usable as ground truth and as predictions."""
+        """Return a frame without boxes, usable as ground truth and as predictions."""
         return cls(np.zeros((0, 7)), np.zeros(0, np.int64), np.zeros(0))
 
     def codes(self, table: ClassTable, *, where: str) -> np.ndarray:
@@ -100,19 +100,19 @@ class IndoorBoxes:
         return codes
 
 
-def valid_rows(scene: IndoorBoxes, on_invalid: OnInvalid, *, where: str) -> np.ndarray:
+def valid_rows(frame: IndoorBoxes, on_invalid: OnInvalid, *, where: str) -> np.ndarray:
     """Return which rows can be evaluated, bool [n]: finite numbers and positive sizes.
 
     Raises:
         ValueError: A row cannot and the policy is "error"; names `where`, row (from 1) and reason.
     """
-    numbers = scene.boxes if scene.scores is None else np.column_stack([scene.boxes, scene.scores])
+    numbers = frame.boxes if frame.scores is None else np.column_stack([frame.boxes, frame.scores])
     finite = np.all(np.isfinite(numbers), axis=1)
-    valid = finite & np.all(scene.boxes[:, 3:6] > 0, axis=1)
+    valid = finite & np.all(frame.boxes[:, 3:6] > 0, axis=1)
     if on_invalid == "drop" or valid.all():
         return valid
     row = int(np.argmin(valid))
-    dx, dy, dz = scene.boxes[row, 3:6].tolist()
+    dx, dy, dz = frame.boxes[row, 3:6].tolist()
     reason = (
         f"expected positive sizes in metres, got {dx:g} {dy:g} {dz:g}"
         if finite[row]

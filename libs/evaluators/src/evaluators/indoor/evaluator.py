@@ -1,4 +1,4 @@
-"""The evaluation itself: one call on arrays, or a class that collects scenes."""
+"""The evaluation itself: one call on arrays, or a class that collects frames."""
 
 from __future__ import annotations
 
@@ -7,16 +7,10 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from evaluators._pairs import require_pairs
-from evaluators._validation import (
-    Missing,
-    OnInvalid,
-    require_choice,
-    require_disjoint,
-    require_settings,
-    require_state,
-)
-from evaluators.indoor._matching import COLUMNS, Scene, join, match_scene, pooled_curves, split
+from evaluators._evaluator import FrameEvaluator
+from evaluators._pairs import update_all
+from evaluators._validation import Missing, OnInvalid, require_choice
+from evaluators.indoor._matching import LAYOUT, Scene, join, match_scene, pooled_curves, split
 from evaluators.indoor.boxes import IndoorBoxes
 from evaluators.indoor.protocol import (
     PROTOCOL_VERSION,
@@ -42,13 +36,13 @@ def evaluate(
     missing: Missing = "error",
     on_invalid: OnInvalid = "error",
 ) -> IndoorResult:
-    """Return average precision and recall of `pred` against `gt`, both by scene name.
+    """Return average precision and recall of `pred` against `gt`, both by frame name.
 
-    Per class, all scenes together: predictions go by descending score (ties: scene name, then row). Each
-    looks at the object of its scene and class that it overlaps most (the first on ties), taken or not; it is
+    Per class, all frames together: predictions go by descending score (ties: frame name, then row). Each
+    looks at the object of its frame and class that it overlaps most (the first on ties), taken or not; it is
     a hit if that overlap exceeds the threshold (strictly) and the object is still free. Average precision is
     the area under the precision envelope over recall, all points. float64 throughout. Cost: about a tenth of
-    a second for 312 scenes with 600 predictions each.
+    a second for 312 frames with 600 predictions each.
 
     Args:
         classes: "scannet" (18), "sunrgbd" (10), "scannet-md40" (22), "to-scene" (70), or a table of your own.
@@ -56,11 +50,11 @@ def evaluate(
         mean_over: Which classes enter the means: "gt" those with ground truth, "listed" all, "reference" as
             VoteNet and mmdet3d (NaN if a class is predicted that has no ground truth).
         protocol: "mmdet3d", exact overlaps, or "votenet", VoteNet's own, faulty where edges coincide.
-        missing: What to do with scenes of `gt` that `pred` lacks.
+        missing: What to do with frames of `gt` that `pred` lacks.
         on_invalid: What to do with a row that holds a NaN or a size that is not positive.
 
     Raises:
-        ValueError: No scenes; scenes that `gt` lacks; missing scenes; labels outside the table; invalid rows;
+        ValueError: No frames; frames that `gt` lacks; missing frames; labels outside the table; invalid rows;
             predictions without scores.
 
     Example:
@@ -71,23 +65,16 @@ def evaluate(
         >>> result.ap("chair", 0.25), result.ap("bed", 0.25), result.mean_ap(0.25)
         (1.0, None, 0.5)
     """
-    require_pairs(
-        gt.keys(),
-        pred.keys(),
-        missing=missing,
-        kind="scenes",
-        nothing="give IndoorBoxes.empty() where nothing was found",
-    )
     evaluator = IndoorEvaluator(classes=classes, protocol=protocol, on_invalid=on_invalid)
-    for name, boxes in gt.items():
-        evaluator.update(name, boxes, pred.get(name))
+    nothing = "give IndoorBoxes.empty() where nothing was found"
+    update_all(evaluator, gt, pred, missing=missing, nothing=nothing)
     return evaluator.compute(thresholds=thresholds, mean_over=mean_over)
 
 
-class IndoorEvaluator:
-    """Collects scenes, on one process or many, and evaluates them together.
+class IndoorEvaluator(FrameEvaluator):
+    """Collects frames, on one process or many, and evaluates them together.
 
-    A scene is matched when it comes in; what stays are label, score, best object and overlap of every
+    A frame is matched when it comes in; what stays are label, score, best object and overlap of every
     prediction (32 bytes each) and the labels of the ground truth. Scenes are put in the order of their names
     before anything is counted: neither the order of updates nor the split over processes changes a digit.
     Instances can be pickled.
@@ -111,65 +98,51 @@ class IndoorEvaluator:
         self._classes = class_table(classes)
         self._protocol: Protocol = protocol
         self._on_invalid: OnInvalid = on_invalid
-        self._scenes: dict[str, Scene] = {}
+        self.reset()
 
-    def __len__(self) -> int:
-        return len(self._scenes)
-
-    def update(self, scene: str, gt: IndoorBoxes, pred: IndoorBoxes | None) -> None:
-        """Add one scene; `pred` None is a scene without predictions, counted as missing and taken as empty.
+    def update(self, frame_id: str, gt: IndoorBoxes, pred: IndoorBoxes | None) -> None:
+        """Add one frame; `pred` None is a frame without predictions, counted as missing and taken as empty.
 
         Raises:
-            ValueError: The scene is there already; predictions without scores; a label outside the class
+            ValueError: The frame is there already; predictions without scores; a label outside the class
                 table; an invalid row (policy "error"); VoteNet's overlap fails (protocol "votenet").
         """
-        if scene in self._scenes:
-            raise ValueError(f"scene {scene!r} was added before; every scene counts once (see reset)")
+        self._require_new(frame_id)
         if pred is not None and pred.scores is None:
-            raise ValueError(f"scene {scene!r}: predictions have no scores; give IndoorBoxes scores=...")
-        self._scenes[scene] = match_scene(
-            scene, gt, pred, table=self._classes, protocol=self._protocol, on_invalid=self._on_invalid
+            raise ValueError(f"frame {frame_id!r}: predictions have no scores; give IndoorBoxes scores=...")
+        self._frames[frame_id] = match_scene(
+            frame_id, gt, pred, table=self._classes, protocol=self._protocol, on_invalid=self._on_invalid
         )
 
-    def merge(self, other: IndoorEvaluator) -> None:
-        """Add all scenes of `other`, for example from another process; `other` is left as it is.
-
-        Raises:
-            ValueError: Other classes, protocol or policy; both hold the same scene.
-        """
-        require_settings(other._settings(), self._settings())
-        self._add(other._scenes)
-
     def reset(self) -> None:
-        """Forget all scenes."""
-        self._scenes.clear()
+        """Forget all frames."""
+        self._frames: dict[str, Scene] = {}
 
     def state(self) -> dict[str, np.ndarray]:
         """Return everything gathered so far, as arrays of numbers and text."""
-        return {"settings": np.array(self._settings()), **join(self._scenes)}
+        return {"settings": np.array(self._settings()), **join(self._frames)}
 
     def merge_state(self, state: State) -> None:
         """Add what the `state()` of an evaluator with the same settings holds.
 
         Raises:
-            ValueError: Not such a state, other settings, or a scene that is there already.
+            ValueError: Not such a state, other settings, or a frame that is there already.
         """
-        require_state(state, owner="IndoorEvaluator", settings=self._settings(), arrays=COLUMNS)
-        self._add(split(state, n_classes=len(self._classes.classes)))
+        self._checked_frames(state, LAYOUT)
+        self._frames.update(split(state, n_classes=len(self._classes.classes)))
 
     def compute(
         self, *, thresholds: Sequence[float] = THRESHOLDS, mean_over: MeanOver = "gt"
     ) -> IndoorResult:
-        """Return the figures of all scenes so far, at any thresholds.
+        """Return the figures of all frames so far, at any thresholds.
 
         Raises:
-            ValueError: No scenes, a threshold outside [0, 1), or an unknown rule for means.
+            ValueError: No frames, a threshold outside [0, 1), or an unknown rule for means.
         """
         require_choice(mean_over, MeanOver, name="mean_over")
         values = checked_thresholds(thresholds)
-        if not self._scenes:
-            raise ValueError("no scenes to evaluate; add some with update(scene, gt, pred)")
-        ordered = [self._scenes[name] for name in sorted(self._scenes)]
+        self._require_frames()
+        ordered = [self._frames[name] for name in sorted(self._frames)]
         curves, counts = pooled_curves(ordered, self._classes, values)
         return IndoorResult(
             classes=self._classes,
@@ -186,7 +159,3 @@ class IndoorEvaluator:
         return json.dumps(
             [PROTOCOL_VERSION, self._protocol, self._on_invalid, table.name, table.classes, subsets]
         )
-
-    def _add(self, scenes: Mapping[str, Scene]) -> None:
-        require_disjoint(self._scenes, scenes, kind="scenes")
-        self._scenes.update(scenes)

@@ -1,6 +1,6 @@
-"""Read and write the boxes of one scene; refuse every file that does not say what it must.
+"""Read and write the boxes of one frame; refuse every file that does not say what it must.
 
-A scene is one file, `<scene>.npz` or `<scene>.json`, with these entries:
+A frame is one file, `<frame>.npz` or `<frame>.json`, with these entries:
 
 | entry | shape | content |
 | --- | --- | --- |
@@ -9,7 +9,7 @@ A scene is one file, `<scene>.npz` or `<scene>.json`, with these entries:
 | scores | [n] | predictions only; higher is better |
 
 z points up, the centre is the middle of the box, yaw turns counter-clockwise from x to y seen from above.
-Other entries are left alone. A scene in which nothing was found has three empty arrays.
+Other entries are left alone. A frame in which nothing was found has three empty arrays.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ SUFFIXES: Final = (".npz", ".json")
 
 
 def read_ground_truth(path: str | Path) -> IndoorBoxes:
-    """Return the objects of one scene, in file order; see the module for the format.
+    """Return the objects of one frame, in file order; see the module for the format.
 
     Raises:
         FileNotFoundError: There is no such file.
@@ -41,12 +41,12 @@ def read_ground_truth(path: str | Path) -> IndoorBoxes:
 
 
 def read_predictions(path: str | Path) -> IndoorBoxes:
-    """Return the predictions of one scene, in file order; as `read_ground_truth`, with scores."""
+    """Return the predictions of one frame, in file order; as `read_ground_truth`, with scores."""
     entries = _entries(Path(path), ("boxes", "labels", "scores"))
     return _boxes(Path(path), entries["boxes"], entries["labels"], entries["scores"])
 
 
-def write_scene(path: str | Path, boxes: IndoorBoxes) -> None:
+def write_boxes(path: str | Path, boxes: IndoorBoxes) -> None:
     """Write ground truth or predictions as .npz, complete or not at all.
 
     Raises:

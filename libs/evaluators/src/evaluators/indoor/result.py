@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Float64, Int64
 
 from evaluators._report import JsonValue, finite_json
+from evaluators.indoor import _text
 from evaluators.indoor.protocol import PROTOCOL_NAME, PROTOCOL_VERSION, ClassTable, MeanOver, Protocol
 
 if TYPE_CHECKING:
@@ -35,24 +36,24 @@ class IndoorCurve:
         return self.n_gt > 0
 
     @property
-    def n_det(self) -> int:
+    def n_pred(self) -> int:
         """Predictions of the class."""
         return len(self.scores)
 
     @property
     def fp(self) -> Int64[np.ndarray, " k"]:
         """False alarms among the first 1, 2, ... k predictions."""
-        return np.arange(1, self.n_det + 1) - self.tp
+        return np.arange(1, self.n_pred + 1) - self.tp
 
     @property
     def recall(self) -> Float64[np.ndarray, " k"]:
         """Share of the ground truth that was found; NaN without ground truth."""
-        return self.tp / self.n_gt if self.n_gt else np.full(self.n_det, np.nan)
+        return self.tp / self.n_gt if self.n_gt else np.full(self.n_pred, np.nan)
 
     @property
     def precision(self) -> Float64[np.ndarray, " k"]:
         """Share of the predictions that are hits."""
-        return self.tp / np.arange(1, self.n_det + 1)
+        return self.tp / np.arange(1, self.n_pred + 1)
 
     @property
     def envelope(self) -> Float64[np.ndarray, " k"]:
@@ -75,22 +76,22 @@ class IndoorCurve:
         """Return the recall of all predictions ("AR"), 0 to 1; None without ground truth."""
         if not self.evaluated:
             return None
-        return float(self.tp[-1]) / self.n_gt if self.n_det else 0.0
+        return float(self.tp[-1]) / self.n_gt if self.n_pred else 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IndoorCounts:
     """What was evaluated and what was set aside."""
 
-    n_scenes: int
+    n_frames: int
     n_gt: int
-    n_det: int
+    n_pred: int
     n_dropped_gt: int
-    n_dropped_det: int
+    n_dropped_pred: int
     n_missing: int
     """Scenes without predictions that were taken as empty."""
     n_tied_scores: int
-    """Predictions that share their score with another one of their class, in any scene."""
+    """Predictions that share their score with another one of their class, in any frame."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -138,21 +139,15 @@ class IndoorResult:
 
     def notes(self) -> list[str]:
         """Return what a reader must know before believing the figures, one sentence each."""
-        from evaluators.indoor._text import notes
-
-        return notes(self)
+        return _text.notes(self)
 
     def table(self) -> str:
         """Return the figures as text: one line per class, then the means, then the notes."""
-        from evaluators.indoor._text import table
-
-        return table(self)
+        return _text.table(self)
 
     def sections(self) -> list[Section]:
         """Return the figures and the precision-recall curves for a page."""
-        from evaluators.indoor._text import sections
-
-        return sections(self)
+        return _text.sections(self)
 
     def to_json(self) -> dict[str, JsonValue]:
         """Return everything as built-in types that `json.dumps` takes; what is not a number is None.
@@ -205,7 +200,7 @@ class IndoorResult:
             if not curves:
                 return None
         elif self.mean_over == "reference":
-            curves = [curve for curve in curves if curve.n_gt or curve.n_det]
+            curves = [curve for curve in curves if curve.n_gt or curve.n_pred]
             if not all(curve.n_gt for curve in curves) or not curves:
                 return math.nan
         return math.fsum(figure(curve) or 0.0 for curve in curves) / len(curves)
@@ -227,7 +222,7 @@ def _curve_json(curve: IndoorCurve) -> dict[str, JsonValue]:
         "ap": curve.ap(),
         "recall": curve.final_recall(),
         "n_gt": curve.n_gt,
-        "n_det": curve.n_det,
+        "n_pred": curve.n_pred,
         "n_tp": len(hits),
         "curve": {
             "score": curve.scores[hits].tolist(),

@@ -2,7 +2,7 @@
 
 from evaluators._files import read_frame_list
 from evaluators.kitti.evaluator import KittiEvaluator, evaluate
-from evaluators.kitti.files import read_detections, read_labels
+from evaluators.kitti.files import read_ground_truth, read_predictions
 from evaluators.kitti.folders import collect_folders, evaluate_folders
 from evaluators.kitti.objects import KittiObjects
 from evaluators.kitti.protocol import (
@@ -66,7 +66,7 @@ __all__ = [
     "collect_folders",
     "evaluate",
     "evaluate_folders",
-    "read_detections",
     "read_frame_list",
-    "read_labels",
+    "read_ground_truth",
+    "read_predictions",
 ]

@@ -53,21 +53,21 @@ def overlaps_in_space(a, b):
 
 @njit(cache=True)
 @no_type_check
-def overlapping_pairs(gt_starts, det_starts, gt_image, det_image, gt_space, det_space):
-    """Return (gt [p], det [p], overlaps [p, 3]) of all pairs inside a frame that overlap at all.
+def overlapping_pairs(gt_starts, pred_starts, gt_image, pred_image, gt_space, pred_space):
+    """Return (gt [p], pred [p], overlaps [p, 3]) of all pairs inside a frame that overlap at all.
 
     Sorted by ground truth, then detection, both in frame and file order.
     """
     capacity = 1024
     pair_gt = np.empty(capacity, np.int64)
-    pair_det = np.empty(capacity, np.int64)
+    pair_pred = np.empty(capacity, np.int64)
     overlaps = np.empty((capacity, 3), np.float64)
     count = 0
     for frame in range(gt_starts.size - 1):
         for gt in range(gt_starts[frame], gt_starts[frame + 1]):
             a_image, a = gt_image[gt], gt_space[gt]
-            for det in range(det_starts[frame], det_starts[frame + 1]):
-                b_image, b = det_image[det], det_space[det]
+            for pred in range(pred_starts[frame], pred_starts[frame + 1]):
+                b_image, b = pred_image[pred], pred_space[pred]
                 shared = image_intersection(a_image, b_image)
                 bev, volume = overlaps_in_space(a, b)
                 if shared <= 0.0 and bev <= 0.0:
@@ -75,38 +75,38 @@ def overlapping_pairs(gt_starts, det_starts, gt_image, det_image, gt_space, det_
                 if count == capacity:
                     capacity *= 2
                     pair_gt = np.concatenate((pair_gt, np.empty_like(pair_gt)))
-                    pair_det = np.concatenate((pair_det, np.empty_like(pair_det)))
+                    pair_pred = np.concatenate((pair_pred, np.empty_like(pair_pred)))
                     overlaps = np.concatenate((overlaps, np.empty_like(overlaps)))
                 image = 0.0
                 if shared > 0.0:
                     image = shared / (image_area(a_image) + image_area(b_image) - shared)
                 pair_gt[count] = gt
-                pair_det[count] = det
+                pair_pred[count] = pred
                 overlaps[count] = (image, bev, volume)
                 count += 1
-    return pair_gt[:count].copy(), pair_det[:count].copy(), overlaps[:count].copy()
+    return pair_gt[:count].copy(), pair_pred[:count].copy(), overlaps[:count].copy()
 
 
 @njit(cache=True)
 @no_type_check
-def covered_shares(gt_starts, det_starts, gt_image, det_image, gt_is_region):
+def covered_shares(gt_starts, pred_starts, gt_image, pred_image, gt_is_region):
     """Return, per detection, the largest share of its image box inside one DontCare region [d]."""
-    shares = np.zeros(det_image.shape[0], np.float64)
+    shares = np.zeros(pred_image.shape[0], np.float64)
     for frame in range(gt_starts.size - 1):
         for gt in range(gt_starts[frame], gt_starts[frame + 1]):
             if not gt_is_region[gt]:
                 continue
-            for det in range(det_starts[frame], det_starts[frame + 1]):
-                box = det_image[det]
+            for pred in range(pred_starts[frame], pred_starts[frame + 1]):
+                box = pred_image[pred]
                 shared = image_intersection(gt_image[gt], box)
                 if shared > 0.0:
-                    shares[det] = max(shares[det], shared / image_area(box))
+                    shares[pred] = max(shares[pred], shared / image_area(box))
     return shares
 
 
 @njit(cache=True)
 @no_type_check
-def matched_scores(pair_gt, pair_det, gt_flags, det_flags, scores):
+def matched_scores(pair_gt, pair_pred, gt_flags, pred_flags, scores):
     """Pass 1: return the scores at which ground truth is found.
 
     Every ground truth takes, in order, the free detection with the highest score (the first of equals); a
@@ -114,19 +114,19 @@ def matched_scores(pair_gt, pair_det, gt_flags, det_flags, scores):
     """
     found = np.empty(pair_gt.size, np.float64)
     count = 0
-    assigned = np.zeros(det_flags.size, np.bool_)
+    assigned = np.zeros(pred_flags.size, np.bool_)
     at = 0
     while at < pair_gt.size:
         gt = pair_gt[at]
         best = -1
         while at < pair_gt.size and pair_gt[at] == gt:
-            det = pair_det[at]
-            if not assigned[det] and (best < 0 or scores[det] > scores[best]):
-                best = det
+            pred = pair_pred[at]
+            if not assigned[pred] and (best < 0 or scores[pred] > scores[best]):
+                best = pred
             at += 1
         if best >= 0:
             assigned[best] = True
-            if gt_flags[gt] == 0 and det_flags[best] == 0:
+            if gt_flags[gt] == 0 and pred_flags[best] == 0:
                 found[count] = scores[best]
                 count += 1
     return found[:count].copy()
@@ -155,7 +155,7 @@ def sampled_thresholds(descending, gt_count):
 @njit(cache=True)
 @no_type_check
 def count_matches(  # noqa: C901, PLR0913 - one loop nest over plain arrays; split, its rule is harder to check
-    pair_gt, pair_det, overlaps, gt_flags, det_flags, scores, alpha_gaps, forgiven, thresholds
+    pair_gt, pair_pred, overlaps, gt_flags, pred_flags, scores, alpha_gaps, forgiven, thresholds
 ):
     """Pass 2: count, at every threshold, what is found.
 
@@ -172,7 +172,7 @@ def count_matches(  # noqa: C901, PLR0913 - one loop nest over plain arrays; spl
     """
     counts = np.zeros((thresholds.size, 3), np.int64)
     similarity = np.zeros(thresholds.size, np.float64)
-    taken_at = np.full(det_flags.size, -1, np.int64)
+    taken_at = np.full(pred_flags.size, -1, np.int64)
     for k in range(thresholds.size):
         at = 0
         while at < pair_gt.size:
@@ -180,9 +180,9 @@ def count_matches(  # noqa: C901, PLR0913 - one loop nest over plain arrays; spl
             best = -1
             best_overlap = 0.0
             while at < pair_gt.size and pair_gt[at] == gt:
-                det = pair_det[at]
-                if taken_at[det] != k and scores[det] >= thresholds[k]:
-                    if det_flags[det] == 0:
+                pred = pair_pred[at]
+                if taken_at[pred] != k and scores[pred] >= thresholds[k]:
+                    if pred_flags[pred] == 0:
                         # Still 0 behind an ignored candidate, so that a counting one always replaces it.
                         if overlaps[at] > best_overlap:
                             best = at
@@ -192,12 +192,12 @@ def count_matches(  # noqa: C901, PLR0913 - one loop nest over plain arrays; spl
                 at += 1
             if best < 0:
                 continue
-            det = pair_det[best]
-            taken_at[det] = k
-            if det_flags[det] == 0 and not forgiven[det]:
+            pred = pair_pred[best]
+            taken_at[pred] = k
+            if pred_flags[pred] == 0 and not forgiven[pred]:
                 counts[k, 2] += 1
             if gt_flags[gt] == 0:
-                if det_flags[det] == 0:
+                if pred_flags[pred] == 0:
                     counts[k, 0] += 1
                     similarity[k] += 0.5 * (1.0 + np.cos(alpha_gaps[best]))
                 else:

@@ -30,20 +30,20 @@ def is_evaluated(packed: Packed, rule: ClassRule, metric: Metric, evaluated: Eva
     """Return whether `metric` is scored for the class, which depends on what its detections have."""
     if evaluated == "always":
         return True
-    of_class = packed.det.codes == packed.code(rule.name)
+    of_class = packed.pred.codes == packed.code(rule.name)
     if metric not in ("bev", "3d"):
-        return bool(np.any(packed.det.image[of_class, 0] >= 0))
-    x, y, _ = packed.det.location[of_class].T
+        return bool(np.any(packed.pred.image[of_class, 0] >= 0))
+    x, y, _ = packed.pred.location[of_class].T
     if evaluated == "location":
         return bool(np.any((y if metric == "3d" else x) != ABSENT_LOCATION))
     # Length and height of what has no complete ground box, or no complete 3D box, are 0 there.
-    _, _, length, _, _, _, height = packed.det.space[of_class].T
+    _, _, length, _, _, _, height = packed.pred.space[of_class].T
     return bool(np.any((height if metric == "3d" else length) > 0))
 
 
 def orientation_is_given(packed: Packed, rule: OrientationRule) -> bool:
     """Return whether orientation is scored, which depends on the alphas of all classes."""
-    given = packed.det.alpha_rad != ABSENT_ANGLE
+    given = packed.pred.alpha_rad != ABSENT_ANGLE
     if rule == "all detections":
         return bool(given.all())
     if rule == "first detection":
@@ -59,7 +59,7 @@ class Flags:
 
     gt: np.ndarray
     """int8 [ground truth]."""
-    det: np.ndarray
+    pred: np.ndarray
     """int8 [detections]; one that is too small is ignored whatever its class."""
 
     def curve(self, thresholds: np.ndarray, counts: np.ndarray, curve: np.ndarray) -> KittiCurve:
@@ -69,8 +69,8 @@ class Flags:
             evaluated=True,
             n_gt=self.n_gt,
             n_gt_ignored=int(np.count_nonzero(self.gt == 1)),
-            n_det=int(np.count_nonzero(self.det == 0)),
-            n_det_ignored=int(np.count_nonzero(self.det == 1)),
+            n_pred=int(np.count_nonzero(self.pred == 0)),
+            n_pred_ignored=int(np.count_nonzero(self.pred == 1)),
             thresholds=thresholds,
             tp=tp,
             fp=fp,
@@ -90,7 +90,7 @@ class Flags:
 
 def flags(packed: Packed, rule: ClassRule, level: Difficulty, protocol: Protocol = KITTI_DEVKIT) -> Flags:
     """Return what counts for the class at the level."""
-    gt, det = packed.gt, packed.det
+    gt, pred = packed.gt, packed.pred
     is_class = gt.codes == packed.code(rule.name)
     is_neighbour = np.isin(gt.codes, [packed.code(name) for name in rule.neighbours])
     high_enough = gt.heights_px > level.min_height_px
@@ -102,10 +102,10 @@ def flags(packed: Packed, rule: ClassRule, level: Difficulty, protocol: Protocol
         & high_enough
         & _in_range(gt.location[:, 2], level)
     )
-    ignored = (det.heights_px < level.min_height_px) | ~_in_range(det.location[:, 2], level)
+    ignored = (pred.heights_px < level.min_height_px) | ~_in_range(pred.location[:, 2], level)
     return Flags(
         gt=np.where(is_class, np.where(fits, 0, 1), np.where(is_neighbour, 1, -1)).astype(np.int8),
-        det=np.where(ignored, 1, np.where(det.codes == packed.code(rule.name), 0, -1)).astype(np.int8),
+        pred=np.where(ignored, 1, np.where(pred.codes == packed.code(rule.name), 0, -1)).astype(np.int8),
     )
 
 
@@ -119,7 +119,7 @@ class Candidates:
     """The pairs that overlap enough for one class in one metric, sorted by ground truth, then detection."""
 
     gt: np.ndarray
-    det: np.ndarray
+    pred: np.ndarray
     overlaps: np.ndarray
     forgiven: np.ndarray
     """bool [detections]: never a false positive."""
@@ -133,7 +133,7 @@ def candidates(packed: Packed, rule: ClassRule, metric: Metric) -> Candidates:
     # A false positive inside a DontCare region is forgiven in the image only: the regions have no 3D box.
     forgiven = packed.covered > minimum if metric == "2d" else np.zeros(len(packed.scores), dtype=np.bool_)
     return Candidates(
-        gt=packed.pair_gt[at], det=packed.pair_det[at], overlaps=overlaps[at], forgiven=forgiven
+        gt=packed.pair_gt[at], pred=packed.pair_pred[at], overlaps=overlaps[at], forgiven=forgiven
     )
 
 
@@ -144,17 +144,17 @@ def match(packed: Packed, pairs: Candidates, flagged: Flags) -> tuple[KittiCurve
     """
     from evaluators.kitti import _kernels
 
-    kept = (flagged.gt[pairs.gt] >= 0) & (flagged.det[pairs.det] >= 0)
-    gt, det = pairs.gt[kept], pairs.det[kept]
+    kept = (flagged.gt[pairs.gt] >= 0) & (flagged.pred[pairs.pred] >= 0)
+    gt, pred = pairs.gt[kept], pairs.pred[kept]
     scores, forgiven = packed.scores, pairs.forgiven
-    found = _kernels.matched_scores(gt, det, flagged.gt, flagged.det, scores)
+    found = _kernels.matched_scores(gt, pred, flagged.gt, flagged.pred, scores)
     thresholds = _kernels.sampled_thresholds(np.sort(found)[::-1].copy(), flagged.n_gt)
-    alpha_gaps = packed.gt.alpha_rad[gt] - packed.det.alpha_rad[det]
+    alpha_gaps = packed.gt.alpha_rad[gt] - packed.pred.alpha_rad[pred]
     counts, similarity = _kernels.count_matches(
-        gt, det, pairs.overlaps[kept], flagged.gt, flagged.det, scores, alpha_gaps, forgiven, thresholds
+        gt, pred, pairs.overlaps[kept], flagged.gt, flagged.pred, scores, alpha_gaps, forgiven, thresholds
     )
     hits, absorbed, taken = counts.T
-    alarms = np.sort(scores[(flagged.det == 0) & ~forgiven])
+    alarms = np.sort(scores[(flagged.pred == 0) & ~forgiven])
     above = len(alarms) - np.searchsorted(alarms, thresholds, side="left")
     tp_fp_fn = np.stack([hits, above - taken, flagged.n_gt - hits - absorbed])
     positives = tp_fp_fn[0] + tp_fp_fn[1]

@@ -73,12 +73,12 @@ class Packed:
     codes: dict[str, int]
     """Class number of each lower-case name that occurs."""
     gt: FlatObjects
-    det: FlatObjects
+    pred: FlatObjects
     scores: np.ndarray
     """float64 [detections]."""
     pair_gt: np.ndarray
     """int64 [p]: ground truth row of each pair with any overlap, sorted."""
-    pair_det: np.ndarray
+    pair_pred: np.ndarray
     overlaps: np.ndarray
     """float64 [3, p]: intersection over union 2d, bev, 3d."""
     covered: np.ndarray
@@ -89,15 +89,15 @@ class Packed:
         return self.codes.get(name.lower(), -2)
 
 
-def pack(gt_rows: Rows, det_rows: Rows, dont_care: DontCareRule = "any case") -> Packed:
+def pack(gt_rows: Rows, pred_rows: Rows, dont_care: DontCareRule = "any case") -> Packed:
     """Return the columns of both, frame by frame the same, and compute their overlaps once."""
     from evaluators.kitti import _kernels
 
     codes: dict[str, int] = {}
     gt = _flat(gt_rows, codes)
-    det = _flat(det_rows, codes)
-    pair_gt, pair_det, overlaps = _kernels.overlapping_pairs(
-        gt.starts, det.starts, gt.image, det.image, gt.space, det.space
+    pred = _flat(pred_rows, codes)
+    pair_gt, pair_pred, overlaps = _kernels.overlapping_pairs(
+        gt.starts, pred.starts, gt.image, pred.image, gt.space, pred.space
     )
     regions = [
         name == "DontCare" if dont_care == "exact" else name.lower() == "dontcare" for name in gt_rows.names
@@ -106,12 +106,12 @@ def pack(gt_rows: Rows, det_rows: Rows, dont_care: DontCareRule = "any case") ->
     return Packed(
         codes=codes,
         gt=gt,
-        det=det,
-        scores=np.ascontiguousarray(det.values[:, SCORE]),
+        pred=pred,
+        scores=np.ascontiguousarray(pred.values[:, SCORE]),
         pair_gt=pair_gt,
-        pair_det=pair_det,
+        pair_pred=pair_pred,
         overlaps=np.ascontiguousarray(overlaps.T),
-        covered=_kernels.covered_shares(gt.starts, det.starts, gt.image, det.image, is_region),
+        covered=_kernels.covered_shares(gt.starts, pred.starts, gt.image, pred.image, is_region),
     )
 
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from evaluators._page import LineChart, Section, Table
 from evaluators.kitti.protocol import KITTI_DEVKIT, METRICS, RECALL_POSITIONS, ClassRule, Metric
-from evaluators.kitti.result import KittiResult, Recall
+
+if TYPE_CHECKING:
+    from evaluators.kitti.result import KittiResult, Recall
 
 _ENOUGH_GT = 41
 
@@ -18,7 +22,7 @@ def table(result: KittiResult) -> str:
     counts = result.counts
     head = (
         f"KITTI objects, {result.protocol.name}, {result.overlaps.name} overlaps: {counts.n_frames} frames,"
-        f" {counts.n_gt} objects, {counts.n_det} detections. Average precision in percent."
+        f" {counts.n_gt} objects, {counts.n_pred} detections. Average precision in percent."
     )
     group = width * len(levels)
     names = "".join(f"{name:>{width}}" for name in levels)
@@ -52,9 +56,9 @@ def sections(result: KittiResult) -> list[Section]:
         ("frames", counts.n_frames),
         ("objects", counts.n_gt),
         ("DontCare regions", counts.n_dont_care),
-        ("detections", counts.n_det),
+        ("detections", counts.n_pred),
         ("frames without predictions", counts.n_missing),
-        ("invalid rows dropped", counts.n_dropped_gt + counts.n_dropped_det),
+        ("invalid rows dropped", counts.n_dropped_gt + counts.n_dropped_pred),
     ]
     recalls = np.arange(RECALL_POSITIONS) / (RECALL_POSITIONS - 1)
     charts: list[Section] = []
@@ -108,9 +112,9 @@ def notes(result: KittiResult) -> list[str]:
         )
     if counts.n_missing:
         found.append(f"{counts.n_missing} frames had no predictions and were taken as empty.")
-    if counts.n_dropped_gt or counts.n_dropped_det:
+    if counts.n_dropped_gt or counts.n_dropped_pred:
         found.append(
-            f"{counts.n_dropped_gt} invalid ground truth rows and {counts.n_dropped_det} invalid detections"
+            f"{counts.n_dropped_gt} invalid ground truth rows and {counts.n_dropped_pred} invalid detections"
             " were dropped."
         )
     missing = [
@@ -148,7 +152,7 @@ def explain(result: KittiResult, cls: str, metric: Metric, level: str) -> str:
     curve = result.curves[cls, metric, level]
     lines = [
         f"{cls} {metric} {level}: {curve.n_gt} objects count, {curve.n_gt_ignored} are ignored;"
-        f" {curve.n_det} detections count, {curve.n_det_ignored} are ignored.",
+        f" {curve.n_pred} detections count, {curve.n_pred_ignored} are ignored.",
         "A threshold is the score at which recall comes closest to the position; all detections at or",
         "above it are matched again. The last column is the best value at that recall or beyond; its mean",
         f"over positions 1 to 40 is R40 = {curve.ap(40):.4f}, over 0, 4, ... 40 is R11 = {curve.ap(11):.4f}.",

@@ -8,8 +8,9 @@ from typing import Literal, TypeAlias
 import numpy as np
 
 from evaluators._columns import count_ties
-from evaluators._pairs import require_pairs
-from evaluators._validation import Missing, OnInvalid, require_choice, require_disjoint
+from evaluators._evaluator import FrameEvaluator
+from evaluators._pairs import update_all
+from evaluators._validation import Missing, OnInvalid, require_choice, require_disjoint, require_settings
 from evaluators.kitti import _saved
 from evaluators.kitti._checks import checked
 from evaluators.kitti._matching import candidates, flags, is_evaluated, match, orientation_is_given
@@ -35,7 +36,7 @@ AosMode: TypeAlias = Literal["auto", "always", "never"]
 
 def evaluate(
     gt: Mapping[str, KittiObjects],
-    det: Mapping[str, KittiObjects],
+    pred: Mapping[str, KittiObjects],
     *,
     protocol: str | Protocol = "kitti-devkit",
     overlaps: str | OverlapTable = "strict",
@@ -44,7 +45,7 @@ def evaluate(
     aos: AosMode = "auto",
     on_invalid: OnInvalid = "error",
 ) -> KittiResult:
-    """Return the KITTI object scores of `det` against `gt`, both by frame name.
+    """Return the KITTI object scores of `pred` against `gt`, both by frame name.
 
     Follows the official development kit exactly (see README), or another tool: 2D, orientation, bird's eye
     view and 3D, per class and level. float64 throughout; ties go to the earlier row. Cost: less than a
@@ -54,7 +55,7 @@ def evaluate(
         protocol: "kitti-devkit" (official), or the rules of another tool: "prclibo", "openpcdet", "mmdet3d".
             See `Protocol` for what they do differently; overlaps are exact under all of them.
         overlaps: "strict" (official), "loose", "strict-extended", "loose-extended", or a table of your own.
-        missing: What to do with frames of `gt` that `det` lacks.
+        missing: What to do with frames of `gt` that `pred` lacks.
         on_invalid: What to do with a row that holds a NaN, a size that is not positive (-1 stands for
             absent), or an inverted image box.
 
@@ -62,7 +63,7 @@ def evaluate(
         ValueError: No frames; frames that `gt` lacks; missing frames; invalid rows; detections without score.
 
     Example:
-        >>> found = KittiObjects.detections(
+        >>> found = KittiObjects.predictions(
         ...     ["Car"], alpha=[0.1], bbox=[[0, 0, 100, 60]], size_hwl=[[1.5, 1.6, 4.0]],
         ...     location=[[0, 1.6, 20]], rotation_y=[0.1], score=[0.9],
         ... )
@@ -70,20 +71,13 @@ def evaluate(
         >>> round(evaluate(frames, frames).ap("Car", "3d", "easy"), 6)
         100.0
     """
-    require_pairs(
-        gt.keys(),
-        det.keys(),
-        missing=missing,
-        kind="frames",
-        nothing="give KittiObjects.empty() where nothing was found",
-    )
     evaluator = KittiEvaluator(on_invalid=on_invalid)
-    for frame_id, objects in gt.items():
-        evaluator.update(frame_id, objects, det.get(frame_id))
+    nothing = "give KittiObjects.empty() where nothing was found"
+    update_all(evaluator, gt, pred, missing=missing, nothing=nothing)
     return evaluator.compute(protocol=protocol, overlaps=overlaps, difficulties=difficulties, aos=aos)
 
 
-class KittiEvaluator:
+class KittiEvaluator(FrameEvaluator):
     """Collects frames, on one process or many, and evaluates them together.
 
     The protocol picks its thresholds from all scores at once, so the objects themselves are the state (about
@@ -107,8 +101,10 @@ class KittiEvaluator:
         self._on_invalid: OnInvalid = on_invalid
         self.reset()
 
-    def __len__(self) -> int:
-        return len(self._frames)
+    @property
+    def on_invalid(self) -> OnInvalid:
+        """What becomes of invalid rows."""
+        return self._on_invalid
 
     def reset(self) -> None:
         """Forget all frames."""
@@ -118,23 +114,22 @@ class KittiEvaluator:
         self._dropped = np.zeros(2, dtype=np.int64)
         self._packed: dict[DontCareRule, Packed] = {}
 
-    def update(self, frame_id: str, gt: KittiObjects, det: KittiObjects | None) -> None:
-        """Add one frame; `det` None is a frame without predictions, counted as missing and taken as empty.
+    def update(self, frame_id: str, gt: KittiObjects, pred: KittiObjects | None) -> None:
+        """Add one frame; `pred` None is a frame without predictions, counted as missing and taken as empty.
 
         Raises:
             ValueError: The frame is there already; detections without score; an invalid row (policy "error").
         """
-        if frame_id in self._frames:
-            raise ValueError(f"frame {frame_id!r} was added before; every frame counts once (see reset)")
-        if det is not None and det.score is None:
+        self._require_new(frame_id)
+        if pred is not None and pred.score is None:
             raise ValueError(f"frame {frame_id!r}: detections have no score; build them with score=...")
         self.update_rows(
-            {frame_id: det is None},
+            {frame_id: pred is None},
             Rows.of_objects([gt], LABEL_COLUMNS),
-            Rows.of_objects([KittiObjects.empty() if det is None else det], DETECTION_COLUMNS),
+            Rows.of_objects([KittiObjects.empty() if pred is None else pred], DETECTION_COLUMNS),
         )
 
-    def update_rows(self, frames: Mapping[str, bool], gt: Rows, det: Rows) -> None:
+    def update_rows(self, frames: Mapping[str, bool], gt: Rows, pred: Rows) -> None:
         """Add new frames as rows, as the folder reader has them; `frames` tells which lack predictions.
 
         Raises:
@@ -142,9 +137,9 @@ class KittiEvaluator:
         """
         frame_ids = list(frames)
         kept_gt = checked(gt, self._on_invalid, frame_ids=frame_ids, what="ground truth")
-        kept_det = checked(det, self._on_invalid, frame_ids=frame_ids, what="detections")
-        dropped = [len(gt.codes) - len(kept_gt.codes), len(det.codes) - len(kept_det.codes)]
-        self._add(frames, [(kept_gt, kept_det)], np.array(dropped))
+        kept_pred = checked(pred, self._on_invalid, frame_ids=frame_ids, what="detections")
+        dropped = [len(gt.codes) - len(kept_gt.codes), len(pred.codes) - len(kept_pred.codes)]
+        self._add(frames, [(kept_gt, kept_pred)], np.array(dropped))
 
     def merge(self, other: KittiEvaluator) -> None:
         """Add all frames of `other`, for example from another process; `other` is left as it is.
@@ -152,19 +147,20 @@ class KittiEvaluator:
         Raises:
             ValueError: Both hold the same frame, or `other` treats invalid rows in another way.
         """
-        if other._on_invalid != self._on_invalid:
-            raise ValueError(
-                f"cannot merge: on_invalid is {self._on_invalid!r} here and {other._on_invalid!r} there;"
-                " make both evaluators with the same settings"
-            )
+        require_settings(other._settings(), self._settings())
         self._add(other._frames, other._blocks, other._dropped)
 
     def state(self) -> dict[str, np.ndarray]:
         """Return everything gathered so far as plain arrays; how the frames came in leaves no trace."""
-        if not self._frames:
-            return _saved.empty_state(self._on_invalid)
-        gt, det = self._sorted_rows()
-        return _saved.state(self._on_invalid, self._frames, gt, det, self._dropped)
+        gt, pred = self._sorted_rows()
+        return {
+            "settings": np.array(self._settings()),
+            "frames": np.array(list(self._frames), dtype=np.str_),
+            "missing": np.array(list(self._frames.values()), dtype=np.bool_),
+            "dropped": self._dropped.copy(),
+            **_saved.arrays_of(gt, "gt"),
+            **_saved.arrays_of(pred, "pred"),
+        }
 
     def merge_state(self, state: State) -> None:
         """Add what the `state()` of another evaluator holds.
@@ -172,11 +168,17 @@ class KittiEvaluator:
         Raises:
             ValueError: Both hold the same frame; invalid rows are treated in another way; not such a state.
         """
-        loaded = _saved.load(state)
-        other = KittiEvaluator(on_invalid=loaded.on_invalid)
+        frames = self._checked_frames(state, _saved.LAYOUT)
+        if (state["dropped"] < 0).any():
+            raise ValueError("not what KittiEvaluator.state() returned: dropped holds a negative count")
+        other = self.empty()
         # The rows were checked when they came in; a file from elsewhere may hold anything.
-        other.update_rows(loaded.frames, loaded.gt, loaded.det)
-        other._dropped = other._dropped + loaded.dropped
+        other.update_rows(
+            dict(zip(frames, state["missing"].tolist(), strict=True)),
+            _saved.rows_of(state, "gt"),
+            _saved.rows_of(state, "pred"),
+        )
+        other._dropped = other._dropped + state["dropped"]
         self.merge(other)
 
     def compute(
@@ -198,11 +200,10 @@ class KittiEvaluator:
         levels = tuple(difficulties)
         if not levels or len({level.name for level in levels}) != len(levels):
             raise ValueError(f"difficulties must be at least one level with distinct names, got {levels}")
-        if not self._frames:
-            raise ValueError("no frames to evaluate; add some with update(frame_id, gt, det)")
+        self._require_frames()
         if rules.dont_care not in self._packed:
-            gt, det = self._sorted_rows()
-            self._packed[rules.dont_care] = pack(gt, det, rules.dont_care)
+            gt, pred = self._sorted_rows()
+            self._packed[rules.dont_care] = pack(gt, pred, rules.dont_care)
         packed = self._packed[rules.dont_care]
         with_aos = aos == "always" or (aos == "auto" and orientation_is_given(packed, rules.orientation))
         curves = _curves(packed, table, levels, rules)
@@ -211,10 +212,13 @@ class KittiEvaluator:
             protocol=rules, overlaps=table, difficulties=levels, curves=kept, counts=self._counts(packed)
         )
 
+    def _settings(self) -> str:
+        return f"on_invalid={self._on_invalid}"
+
     def _add(
         self, frames: Mapping[str, bool], blocks: Sequence[tuple[Rows, Rows]], dropped: np.ndarray
     ) -> None:
-        require_disjoint(self._frames, frames, kind="frames")
+        require_disjoint(self._frames, frames)
         self._frames.update(frames)
         self._blocks += blocks
         self._dropped = self._dropped + dropped
@@ -222,11 +226,13 @@ class KittiEvaluator:
 
     def _sorted_rows(self) -> tuple[Rows, Rows]:
         """Join the blocks to one, in the order of the frame names, and return it."""
+        if not self._blocks:
+            return Rows.of([], [], LABEL_COLUMNS), Rows.of([], [], DETECTION_COLUMNS)
         names = list(self._frames)
         order = np.array(sorted(range(len(names)), key=names.__getitem__), dtype=np.int64)
         if len(self._blocks) > 1 or np.any(np.diff(order) < 0):
-            gt, det = (Rows.joined(parts, order) for parts in zip(*self._blocks, strict=True))
-            self._blocks = [(gt, det)]
+            gt, pred = (Rows.joined(parts, order) for parts in zip(*self._blocks, strict=True))
+            self._blocks = [(gt, pred)]
             self._frames = dict(sorted(self._frames.items()))
         return self._blocks[0]
 
@@ -236,9 +242,9 @@ class KittiEvaluator:
             n_frames=len(self._frames),
             n_gt=len(packed.gt.codes) - n_dont_care,
             n_dont_care=n_dont_care,
-            n_det=len(packed.det.codes),
+            n_pred=len(packed.pred.codes),
             n_dropped_gt=int(self._dropped[0]),
-            n_dropped_det=int(self._dropped[1]),
+            n_dropped_pred=int(self._dropped[1]),
             n_missing=sum(self._frames.values()),
             n_tied_scores=_count_ties(packed),
         )
@@ -246,7 +252,7 @@ class KittiEvaluator:
 
 def _count_ties(packed: Packed) -> int:
     """Return how many detections share their score with another one of their frame."""
-    starts, scores = packed.det.starts, packed.scores
+    starts, scores = packed.pred.starts, packed.scores
     frame = np.repeat(np.arange(len(starts) - 1), np.diff(starts))
     return count_ties(scores, frame)
 

@@ -34,7 +34,7 @@ NonFinite: TypeAlias = Literal["error", "keep"]
 """NaN and infinities: refuse them, or hand them on to a caller that drops and counts such rows."""
 
 
-def read_labels(path: str | Path, *, non_finite: NonFinite = "error") -> KittiObjects:
+def read_ground_truth(path: str | Path, *, non_finite: NonFinite = "error") -> KittiObjects:
     """Return the ground truth of one frame, in file order.
 
     A line has 15 fields separated by white space: type, truncated, occluded, alpha, x1 y1 x2 y2, height width
@@ -59,18 +59,18 @@ def read_labels(path: str | Path, *, non_finite: NonFinite = "error") -> KittiOb
     )
 
 
-def read_detections(path: str | Path, *, non_finite: NonFinite = "error") -> KittiObjects:
+def read_predictions(path: str | Path, *, non_finite: NonFinite = "error") -> KittiObjects:
     """Return the detections of one frame, in file order.
 
     A line has the 15 fields of a label file (truncated and occluded must be numbers but are not used) and the
-    score, any real number. Otherwise as `read_labels`.
+    score, any real number. Otherwise as `read_ground_truth`.
 
     Raises:
         FileNotFoundError: There is no such file.
-        ValueError: As for `read_labels`.
+        ValueError: As for `read_ground_truth`.
     """
     names, values = _read(Path(path), _DETECTION_FIELDS, non_finite)
-    return KittiObjects.detections(
+    return KittiObjects.predictions(
         names,
         alpha=values[:, ALPHA],
         bbox=values[:, BBOX],
@@ -82,13 +82,13 @@ def read_detections(path: str | Path, *, non_finite: NonFinite = "error") -> Kit
 
 
 def read_label_rows(paths: Sequence[Path], non_finite: NonFinite) -> Rows:
-    """Return the ground truth of several frames; see `read_labels`."""
+    """Return the ground truth of several frames; see `read_ground_truth`."""
     read = [_read(path, _LABEL_FIELDS, non_finite) for path in paths]
     return Rows.of([names for names, _ in read], [values for _, values in read], len(_LABEL_FIELDS) - 1)
 
 
 def read_detection_rows(paths: Sequence[Path | None], non_finite: NonFinite) -> Rows:
-    """Return the detections of several frames, none where the path is None; see `read_detections`."""
+    """Return the detections of several frames, none where the path is None; see `read_predictions`."""
     columns = len(_DETECTION_FIELDS) - 1
     nothing: tuple[tuple[str, ...], np.ndarray] = (), np.empty((0, columns))
     read = [nothing if path is None else _read(path, _DETECTION_FIELDS, non_finite) for path in paths]

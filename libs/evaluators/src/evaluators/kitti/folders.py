@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from evaluators._pairs import FilePairs, paired_files
 from evaluators._parallel import Progress, gather
-from evaluators._validation import Missing, OnInvalid, require_choice
+from evaluators._validation import Missing, OnInvalid
 from evaluators.kitti.evaluator import AosMode, KittiEvaluator
 from evaluators.kitti.files import NonFinite, read_detection_rows, read_label_rows
 from evaluators.kitti.protocol import DIFFICULTIES, Difficulty, OverlapTable, Protocol
@@ -19,7 +19,7 @@ def evaluate_folders(  # noqa: PLR0913 - the options of collect_folders and of c
     gt_dir: str | Path,
     pred_dir: str | Path,
     *,
-    frame_ids: Sequence[str] | None = None,
+    frames: Collection[str] | None = None,
     protocol: str | Protocol = "kitti-devkit",
     overlaps: str | OverlapTable = "strict",
     difficulties: Sequence[Difficulty] = DIFFICULTIES,
@@ -37,7 +37,12 @@ def evaluate_folders(  # noqa: PLR0913 - the options of collect_folders and of c
         >>> evaluate_folders("label_2", "predictions", missing="empty")  # doctest: +SKIP
     """
     evaluator = collect_folders(
-        gt_dir, pred_dir, frame_ids=frame_ids, missing=missing, on_invalid=on_invalid, processes=processes
+        gt_dir,
+        pred_dir,
+        like=KittiEvaluator(on_invalid=on_invalid),
+        frames=frames,
+        missing=missing,
+        processes=processes,
     )
     return evaluator.compute(protocol=protocol, overlaps=overlaps, difficulties=difficulties, aos=aos)
 
@@ -46,47 +51,44 @@ def collect_folders(
     gt_dir: str | Path,
     pred_dir: str | Path,
     *,
-    frame_ids: Sequence[str] | None = None,
+    like: KittiEvaluator | None = None,
+    frames: Collection[str] | None = None,
     missing: Missing = "error",
-    on_invalid: OnInvalid = "error",
     processes: int = 1,
     progress: Progress = iter,
 ) -> KittiEvaluator:
     """Return an evaluator that holds the frames of two folders, ready to compute under several tables.
 
     Args:
-        frame_ids: The frames to evaluate; all label files if None. Prediction files of other labelled frames
-            are left alone; a prediction file without a label file is always refused.
+        like: An evaluator with the settings to use; it is left as it is.
+        frames: The frames to evaluate; all label files if None. Prediction files of other labelled frames are
+            left alone; a prediction file without a label file is always refused.
         missing: What to do with frames that have no prediction file.
         processes: How many read files; more than one pays for slow disks and beyond some ten thousand frames.
         progress: Wraps the frame names while they are read, for example `tqdm.tqdm`.
 
     Raises:
         FileNotFoundError: A folder or a label file is not there; prediction files are missing.
-        ValueError: Predictions for unknown frames; a frame listed twice; bad lines (see `read_labels`).
+        ValueError: Predictions for unknown frames; a frame listed twice; bad lines (see `read_ground_truth`).
     """
-    require_choice(on_invalid, OnInvalid, name="on_invalid")
+    nothing = "write an empty file where nothing was found, or pass missing='empty' (--missing empty)"
     pairs = paired_files(
-        gt_dir,
-        pred_dir,
-        suffixes=(".txt",),
-        names=frame_ids,
-        missing=missing,
-        kind="frames",
-        nothing="write an empty file where nothing was found, or pass missing='empty' (--missing empty)",
+        gt_dir, pred_dir, suffixes=(".txt",), frames=frames, missing=missing, nothing=nothing
     )
-    collect = functools.partial(_collect, pairs, on_invalid)
-    return gather(pairs.names, collect, processes=processes, progress=progress)
+    like = KittiEvaluator() if like is None else like.empty()
+    # Many frames at once, which is far sooner done than one by one.
+    collect = functools.partial(_collect, like, pairs)
+    return gather(pairs.frames, collect, processes=processes, progress=progress)
 
 
-def _collect(pairs: FilePairs, on_invalid: OnInvalid, frame_ids: Sequence[str]) -> KittiEvaluator:
+def _collect(like: KittiEvaluator, pairs: FilePairs, frames: Sequence[str]) -> KittiEvaluator:
     """Return an evaluator with some of the frames."""
-    non_finite: NonFinite = "error" if on_invalid == "error" else "keep"
-    found = [pairs.pred.get(frame_id) for frame_id in frame_ids]
-    evaluator = KittiEvaluator(on_invalid=on_invalid)
+    evaluator = like.empty()
+    non_finite: NonFinite = "error" if evaluator.on_invalid == "error" else "keep"
+    found = [pairs.pred.get(frame_id) for frame_id in frames]
     evaluator.update_rows(
-        {frame_id: path is None for frame_id, path in zip(frame_ids, found, strict=True)},
-        read_label_rows([pairs.gt[frame_id] for frame_id in frame_ids], non_finite),
+        {frame_id: path is None for frame_id, path in zip(frames, found, strict=True)},
+        read_label_rows([pairs.gt[frame_id] for frame_id in frames], non_finite),
         read_detection_rows(found, non_finite),
     )
     return evaluator

@@ -73,10 +73,10 @@ class KittiObjects:
     @classmethod
     def empty(cls) -> KittiObjects:
         """Return a frame without objects, usable as ground truth and as detections."""
-        return cls.detections((), alpha=(), bbox=(), size_hwl=(), location=(), rotation_y=(), score=())
+        return cls.predictions((), alpha=(), bbox=(), size_hwl=(), location=(), rotation_y=(), score=())
 
     @classmethod
-    def detections(
+    def predictions(
         cls,
         names: Sequence[str],
         *,
@@ -90,7 +90,7 @@ class KittiObjects:
         """Return detections, from arrays or lists; the columns read from ground truth only become -1.
 
         Example:
-            >>> found = KittiObjects.detections(
+            >>> found = KittiObjects.predictions(
             ...     ["Car"], alpha=[-1.6], bbox=[[100, 120, 200, 180]], size_hwl=[[1.5, 1.6, 3.9]],
             ...     location=[[1, 1.7, 20]], rotation_y=[-1.5], score=[0.9],
             ... )

@@ -11,6 +11,7 @@ from jaxtyping import Float64, Int64
 
 from evaluators._page import Section
 from evaluators._report import JsonValue, finite_json
+from evaluators.kitti import _text
 from evaluators.kitti.protocol import (
     METRICS,
     PROTOCOL_NAME,
@@ -36,9 +37,9 @@ class KittiCurve:
     n_gt: int
     """Ground truth that counts."""
     n_gt_ignored: int
-    n_det: int
+    n_pred: int
     """Detections of the class that count."""
-    n_det_ignored: int
+    n_pred_ignored: int
     """Detections of any class that are ignored at this level."""
     thresholds: Float64[np.ndarray, " k"]
     tp: Int64[np.ndarray, " k"]
@@ -55,8 +56,8 @@ class KittiCurve:
             evaluated=False,
             n_gt=n_gt,
             n_gt_ignored=n_gt_ignored,
-            n_det=0,
-            n_det_ignored=0,
+            n_pred=0,
+            n_pred_ignored=0,
             thresholds=np.zeros(0),
             tp=none,
             fp=none,
@@ -85,10 +86,10 @@ class KittiCounts:
     n_gt: int
     """Objects in the label files, DontCare regions left out."""
     n_dont_care: int
-    n_det: int
+    n_pred: int
     n_dropped_gt: int
     """Invalid rows left out because `on_invalid` was "drop"."""
-    n_dropped_det: int
+    n_dropped_pred: int
     n_missing: int
     """Frames without predictions, taken as empty."""
     n_tied_scores: int
@@ -126,21 +127,15 @@ class KittiResult:
 
     def notes(self) -> list[str]:
         """Return what a reader must know before believing the figures, one sentence each."""
-        from evaluators.kitti._text import notes
-
-        return notes(self)
+        return _text.notes(self)
 
     def table(self) -> str:
         """Return the figures as text: average precision over 40 and 11 recall positions, then the notes."""
-        from evaluators.kitti._text import table
-
-        return table(self)
+        return _text.table(self)
 
     def sections(self) -> list[Section]:
         """Return the figures as tables and charts for a page: one chart per class and metric."""
-        from evaluators.kitti._text import sections
-
-        return sections(self)
+        return _text.sections(self)
 
     def explain(self, cls: str, metric: Metric, level: str) -> str:
         """Return the thresholds and counts behind one figure, and how they lead to it.
@@ -148,13 +143,11 @@ class KittiResult:
         Raises:
             ValueError: Unknown class, metric or level, or orientation was not evaluated.
         """
-        from evaluators.kitti._text import explain
-
         if self.ap(cls, metric, level) is None:
             raise ValueError(
                 "aos was not evaluated; alphas are -10 (not given), or aos='never' was asked for"
             )
-        return explain(self, cls, metric, level)
+        return _text.explain(self, cls, metric, level)
 
     def to_json(self) -> dict[str, JsonValue]:
         """Return everything as built-in types that `json.dumps` takes; what is not a number is None."""
@@ -199,8 +192,8 @@ def _curve_json(curve: KittiCurve) -> dict[str, JsonValue]:
         "R11": curve.ap(11),
         "n_gt": curve.n_gt,
         "n_gt_ignored": curve.n_gt_ignored,
-        "n_det": curve.n_det,
-        "n_det_ignored": curve.n_det_ignored,
+        "n_pred": curve.n_pred,
+        "n_pred_ignored": curve.n_pred_ignored,
         "thresholds": curve.thresholds.tolist(),
         "tp": curve.tp.tolist(),
         "fp": curve.fp.tolist(),

@@ -8,7 +8,7 @@ from evaluators.nuscenes.protocol import (
     DETECTION_CVPR_2019,
     TP_ERRORS,
     NuscenesClass,
-    NuscenesConfig,
+    NuscenesProtocol,
 )
 from evaluators.nuscenes.result import NuscenesCounts, NuscenesCurve, NuscenesResult
 from evaluators.nuscenes.splits import SPLITS
@@ -27,11 +27,11 @@ __all__ = [
     "TP_ERRORS",
     "NuscenesBoxes",
     "NuscenesClass",
-    "NuscenesConfig",
     "NuscenesCounts",
     "NuscenesCurve",
     "NuscenesEvaluator",
     "NuscenesMeta",
+    "NuscenesProtocol",
     "NuscenesResult",
     "NuscenesSample",
     "NuscenesSubmission",

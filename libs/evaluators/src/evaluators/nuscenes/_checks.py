@@ -6,25 +6,25 @@ import numpy as np
 
 from evaluators._validation import OnInvalid
 from evaluators.nuscenes.boxes import NuscenesBoxes, NuscenesSample
-from evaluators.nuscenes.protocol import NuscenesConfig
+from evaluators.nuscenes.protocol import NuscenesProtocol
 
 _UNIT_TOLERANCE = 0.01
 """Quaternions written in float16 are this far from unit length; anything else is not a rotation."""
 
 
-def check_names(boxes: NuscenesBoxes, config: NuscenesConfig, *, where: str, is_gt: bool) -> None:
+def check_names(boxes: NuscenesBoxes, protocol: NuscenesProtocol, *, where: str, is_gt: bool) -> None:
     """Refuse unknown classes and attributes, and attributes that another class has.
 
     Classes without attributes may carry any known one: it is not scored, and common writers put one there.
     """
-    names = config.class_names
+    names = protocol.class_names
     unknown = set(boxes.names).difference(names)
     if unknown:
         row = next(row for row, name in enumerate(boxes.names) if name in unknown)
         raise ValueError(
             f"{where}, row {row + 1}: unknown class {boxes.names[row]!r}; the classes are {', '.join(names)}"
         )
-    known = config.attribute_names
+    known = protocol.attribute_names
     unknown = set(boxes.attributes).difference(known, [""])
     if unknown:
         row = next(row for row, name in enumerate(boxes.attributes) if name in unknown)
@@ -32,7 +32,7 @@ def check_names(boxes: NuscenesBoxes, config: NuscenesConfig, *, where: str, is_
             f"{where}, row {row + 1}: unknown attribute {boxes.attributes[row]!r};"
             f" the attributes are {', '.join(known)}, or '' for none"
         )
-    allowed = {rule.name: rule.attributes for rule in config.classes}
+    allowed = {rule.name: rule.attributes for rule in protocol.classes}
     pairs = set(zip(boxes.names, boxes.attributes, strict=True))
     wrong = {(name, mark) for name, mark in pairs if mark and allowed[name] and mark not in allowed[name]}
     if wrong and not is_gt:

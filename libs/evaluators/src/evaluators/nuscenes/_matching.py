@@ -12,7 +12,7 @@ import numpy as np
 
 from evaluators import _columns
 from evaluators.nuscenes._packing import VALUE_COLUMNS, PackedSample
-from evaluators.nuscenes.protocol import RECALL_POSITIONS, TP_ERRORS, NuscenesClass, NuscenesConfig, TpError
+from evaluators.nuscenes.protocol import RECALL_POSITIONS, TP_ERRORS, NuscenesClass, NuscenesProtocol, TpError
 from evaluators.nuscenes.result import CurveKey, NuscenesCurve
 
 _RECALLS = np.linspace(0.0, 1.0, RECALL_POSITIONS)
@@ -32,14 +32,14 @@ class _Matched:
     """Row of the ground truth that a detection takes, or -1 [thresholds, detections]."""
 
 
-def curves(samples: Sequence[PackedSample], config: NuscenesConfig) -> dict[CurveKey, NuscenesCurve]:
+def curves(samples: Sequence[PackedSample], protocol: NuscenesProtocol) -> dict[CurveKey, NuscenesCurve]:
     """Return the curve of every class and distance threshold; of equal scores the later row goes first."""
-    matched = _match(samples, config)
-    n_gt = np.bincount(matched.gt_codes[:, 0], minlength=len(config.classes)).tolist()
+    matched = _match(samples, protocol)
+    n_gt = np.bincount(matched.gt_codes[:, 0], minlength=len(protocol.classes)).tolist()
     found: dict[CurveKey, NuscenesCurve] = {}
-    for code, rule in enumerate(config.classes):
+    for code, rule in enumerate(protocol.classes):
         rows = slice(int(matched.pred_starts[code]), int(matched.pred_starts[code + 1]))
-        for at, threshold in enumerate(config.dist_thresholds_m):
+        for at, threshold in enumerate(protocol.dist_thresholds_m):
             # Boxes of astronomic size have no volume; their size error is then not a number.
             with np.errstate(over="ignore", invalid="ignore"):
                 curve = _curve(matched, rule, rows, matched.chosen[at, rows], n_gt[code])
@@ -53,20 +53,20 @@ def count_ties(samples: Sequence[PackedSample]) -> int:
     return _columns.count_ties(scores, codes)
 
 
-def _match(samples: Sequence[PackedSample], config: NuscenesConfig) -> _Matched:
+def _match(samples: Sequence[PackedSample], protocol: NuscenesProtocol) -> _Matched:
     from evaluators.nuscenes import _kernels
 
-    n_samples, n_classes = len(samples), len(config.classes)
+    n_frames, n_classes = len(samples), len(protocol.classes)
     gt_codes = _stack_codes([sample.gt_codes for sample in samples])
     gt_values = np.concatenate([np.empty((0, VALUE_COLUMNS)), *(sample.gt_values for sample in samples)])
-    gt_groups = gt_codes[:, 0] * n_samples + _sample_of([len(sample.gt_codes) for sample in samples])
+    gt_groups = gt_codes[:, 0] * n_frames + _sample_of([len(sample.gt_codes) for sample in samples])
     gt_order = np.argsort(gt_groups, kind="stable")
     gt_codes, gt_values = gt_codes[gt_order], gt_values[gt_order]
-    group_starts = np.searchsorted(gt_groups[gt_order], np.arange(n_samples * n_classes + 1))
+    group_starts = np.searchsorted(gt_groups[gt_order], np.arange(n_frames * n_classes + 1))
 
     pred_codes = _stack_codes([sample.pred_codes for sample in samples])
     pred_values = _stack_values(samples)
-    pred_groups = pred_codes[:, 0] * n_samples + _sample_of([len(sample.pred_codes) for sample in samples])
+    pred_groups = pred_codes[:, 0] * n_frames + _sample_of([len(sample.pred_codes) for sample in samples])
     # Reversed ascending stable order: high scores first and, of equals, the later row first, as in the kit.
     pred_order = np.lexsort((pred_values[:, 8], -pred_codes[:, 0]))[::-1]
     pred_codes, pred_values = pred_codes[pred_order], pred_values[pred_order]
@@ -75,7 +75,7 @@ def _match(samples: Sequence[PackedSample], config: NuscenesConfig) -> _Matched:
         group_starts.astype(np.int64),
         np.ascontiguousarray(pred_values[:, :2]),
         pred_groups[pred_order],
-        np.array(config.dist_thresholds_m, dtype=np.float64),
+        np.array(protocol.dist_thresholds_m, dtype=np.float64),
     )
     return _Matched(
         gt_codes=gt_codes,

@@ -9,7 +9,7 @@ from typing import Final
 import numpy as np
 
 from evaluators.nuscenes.boxes import NuscenesBoxes, NuscenesSample
-from evaluators.nuscenes.protocol import NuscenesConfig
+from evaluators.nuscenes.protocol import NuscenesProtocol
 
 COUNT_COLUMNS: Final = (
     "n_gt",
@@ -45,11 +45,11 @@ class PackedSample:
 class Packer:
     """Filters boxes in the order of the official kit and turns them into numbers."""
 
-    def __init__(self, config: NuscenesConfig) -> None:
-        self._ranges = np.array([rule.range_m for rule in config.classes])
-        self._racked = np.array([rule.dropped_in_racks for rule in config.classes])
-        self._class_codes = {name: code for code, name in enumerate(config.class_names)}
-        self._attribute_codes = {"": -1} | {name: code for code, name in enumerate(config.attribute_names)}
+    def __init__(self, protocol: NuscenesProtocol) -> None:
+        self._ranges = np.array([rule.range_m for rule in protocol.classes])
+        self._racked = np.array([rule.dropped_in_racks for rule in protocol.classes])
+        self._class_codes = {name: code for code, name in enumerate(protocol.class_names)}
+        self._attribute_codes = {"": -1} | {name: code for code, name in enumerate(protocol.attribute_names)}
 
     def pack(self, sample: NuscenesSample, gt: NuscenesBoxes, pred: NuscenesBoxes | None) -> PackedSample:
         """Return the rows of `gt` and `pred` (both checked) that count in `sample`."""

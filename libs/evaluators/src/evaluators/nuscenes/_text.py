@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from evaluators._page import LineChart, Section, Table
 from evaluators.nuscenes.protocol import MEAN_NAMES, RECALL_POSITIONS, TP_ERRORS, TpError
-from evaluators.nuscenes.result import NuscenesResult
+
+if TYPE_CHECKING:
+    from evaluators.nuscenes.result import NuscenesResult
 
 _AXIS: dict[TpError, str] = {
     "trans_err": "place error (m)",
@@ -24,7 +27,7 @@ def table(result: NuscenesResult) -> str:
     counts, header = result.counts, _class_header(result)
     means = "   ".join(f"{MEAN_NAMES[error]} {value:.4f}" for error, value in result.tp_errors.items())
     lines = [
-        f"nuScenes detection, {result.config.name}: {counts.n_samples} samples, {counts.n_gt} objects,"
+        f"nuScenes detection, {result.protocol.name}: {counts.n_frames} frames, {counts.n_gt} objects,"
         f" {counts.n_pred} detections. Fractions, not percent.",
         "",
         f"mAP {result.mean_ap:.4f}   NDS {result.nds:.4f}   {means}",
@@ -40,15 +43,15 @@ def _line(cells: Sequence[str]) -> str:
 
 
 def _class_header(result: NuscenesResult) -> list[str]:
-    distances = [f"AP {distance:g}m" for distance in result.config.dist_thresholds_m]
+    distances = [f"AP {distance:g}m" for distance in result.protocol.dist_thresholds_m]
     return ["class", "AP", *distances, *(MEAN_NAMES[error][1:] for error in TP_ERRORS), "objects", "found"]
 
 
 def _class_rows(result: NuscenesResult) -> list[list[str]]:
     rows: list[list[str]] = []
-    for name in result.config.class_names:
+    for name in result.protocol.class_names:
         curve = result.curve(name)
-        aps = [result.ap(name), *(result.ap(name, dist) for dist in result.config.dist_thresholds_m)]
+        aps = [result.ap(name), *(result.ap(name, dist) for dist in result.protocol.dist_thresholds_m)]
         errors = [result.tp_error(name, error) for error in TP_ERRORS]
         rows.append(
             [
@@ -67,13 +70,13 @@ def notes(result: NuscenesResult) -> list[str]:
     counts = result.counts
     found: list[str] = []
     if counts.n_missing:
-        found.append(f"{counts.n_missing} samples had no predictions and were taken as empty.")
+        found.append(f"{counts.n_missing} frames had no predictions and were taken as empty.")
     if counts.n_dropped_gt or counts.n_dropped_pred:
         found.append(
             f"{counts.n_dropped_gt} invalid ground truth rows and {counts.n_dropped_pred} invalid detections"
             " were dropped."
         )
-    absent = [name for name in result.config.class_names if not result.curve(name).evaluated]
+    absent = [name for name in result.protocol.class_names if not result.curve(name).evaluated]
     if absent:
         found.append(
             f"no ground truth of {', '.join(absent)}: AP 0 and errors 1 by the protocol, means included."
@@ -87,7 +90,7 @@ def notes(result: NuscenesResult) -> list[str]:
     if counts.n_tied_scores:
         found.append(
             f"{counts.n_tied_scores} detections share their score with another one of their class;"
-            " the later one goes first, so the order of the samples matters."
+            " the later one goes first, so the order of the frames matters."
         )
     return found
 
@@ -95,15 +98,15 @@ def notes(result: NuscenesResult) -> list[str]:
 def sections(result: NuscenesResult) -> list[Section]:
     """Return the tables, the precision of all classes at every distance, and the errors over recall."""
     recall = np.linspace(0.0, 1.0, RECALL_POSITIONS)
-    config = result.config
+    protocol = result.protocol
     means = [["mAP", f"{result.mean_ap:.4f}"], ["NDS", f"{result.nds:.4f}"]]
     means += [[MEAN_NAMES[error], f"{value:.4f}"] for error, value in result.tp_errors.items()]
     found: list[Section] = [
         Table(title="Means", header=["figure", "value"], rows=means),
         Table(title="Classes", header=_class_header(result), rows=_class_rows(result)),
     ]
-    for dist in config.dist_thresholds_m:
-        lines = {name: (recall, result.curve(name, dist).precision) for name in config.class_names}
+    for dist in protocol.dist_thresholds_m:
+        lines = {name: (recall, result.curve(name, dist).precision) for name in protocol.class_names}
         found.append(
             LineChart(
                 title=f"Precision, hits within {dist:g} m",
@@ -118,7 +121,7 @@ def sections(result: NuscenesResult) -> list[Section]:
         # Beyond the recall that was reached there is nothing to show.
         curves = {
             rule.name: (recall[reached], result.curve(rule.name).errors[error][reached])
-            for rule in config.classes
+            for rule in protocol.classes
             if error not in rule.unscored
             and len(reached := np.flatnonzero(result.curve(rule.name).confidence)) > 0
         }

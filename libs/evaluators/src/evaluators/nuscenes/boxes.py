@@ -18,7 +18,7 @@ _WIDTHS = {"translation": 3, "size_wlh": 3, "rotation": 4, "velocity": 2, "num_p
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class NuscenesBoxes:
-    """Boxes of one sample, row by row in file order; use `detections` or `ground_truth` to build them.
+    """Boxes of one sample, row by row in file order; use `predictions` or `ground_truth` to build them.
 
     Numbers of any type are stored as float64 (`num_pts` as int64). All samples may share the global frame of
     the data set, or each may use the frame of its vehicle: only distances inside a sample matter.
@@ -64,10 +64,10 @@ class NuscenesBoxes:
     @classmethod
     def empty(cls) -> NuscenesBoxes:
         """Return no boxes, usable as ground truth and as detections."""
-        return cls.detections((), translation=(), size_wlh=(), rotation=(), velocity=(), score=())
+        return cls.predictions((), translation=(), size_wlh=(), rotation=(), velocity=(), score=())
 
     @classmethod
-    def detections(
+    def predictions(
         cls,
         names: Sequence[str],
         *,
@@ -81,7 +81,7 @@ class NuscenesBoxes:
         """Return detections, from arrays or lists; without `attributes` all are "".
 
         Example:
-            >>> found = NuscenesBoxes.detections(
+            >>> found = NuscenesBoxes.predictions(
             ...     ["car"], translation=[[10, 2, 1]], size_wlh=[[1.9, 4.5, 1.6]],
             ...     rotation=rotation_from_yaw([0.1]), velocity=[[0, 0]], score=[0.8],
             ...     attributes=["vehicle.parked"],

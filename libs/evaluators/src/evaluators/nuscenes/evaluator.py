@@ -8,21 +8,31 @@ from dataclasses import asdict, replace
 
 import numpy as np
 
-from evaluators._pairs import require_pairs
-from evaluators._validation import Missing, OnInvalid, require_choice, require_disjoint, require_state
+from evaluators._evaluator import FrameEvaluator, Layout
+from evaluators._pairs import update_all
+from evaluators._validation import Missing, OnInvalid, require_choice
 from evaluators.nuscenes._checks import check_names, check_surroundings, checked
 from evaluators.nuscenes._packing import COUNT_COLUMNS, VALUE_COLUMNS, PackedSample, Packer
 from evaluators.nuscenes.boxes import NuscenesBoxes, NuscenesSample
-from evaluators.nuscenes.protocol import DETECTION_CVPR_2019, NuscenesConfig
+from evaluators.nuscenes.protocol import DETECTION_CVPR_2019, NuscenesProtocol
 from evaluators.nuscenes.result import NuscenesCounts, NuscenesResult
 from evaluators.state import State
+
+_SIDES = ("gt", "pred")
+_ROWS = tuple(f"{side}_{kind}" for side in _SIDES for kind in ("codes", "values"))
+_LAYOUT: Layout = {
+    "lengths": ("i", ("frames", 2)),
+    "counts": ("i", ("frames", len(COUNT_COLUMNS))),
+    **{f"{side}_codes": ("i", (side, 2)) for side in _SIDES},
+    **{f"{side}_values": ("f", (side, VALUE_COLUMNS)) for side in _SIDES},
+}
 
 
 def evaluate(
     gt: Mapping[str, NuscenesSample],
     pred: Mapping[str, NuscenesBoxes],
     *,
-    config: NuscenesConfig = DETECTION_CVPR_2019,
+    protocol: NuscenesProtocol = DETECTION_CVPR_2019,
     missing: Missing = "error",
     on_invalid: OnInvalid = "error",
 ) -> NuscenesResult:
@@ -43,7 +53,7 @@ def evaluate(
 
     Example:
         >>> from evaluators.nuscenes import NuscenesBoxes, NuscenesSample, rotation_from_yaw
-        >>> car = NuscenesBoxes.detections(
+        >>> car = NuscenesBoxes.predictions(
         ...     ["car"], translation=[[10, 2, 1]], size_wlh=[[1.9, 4.5, 1.6]],
         ...     rotation=rotation_from_yaw([0.1]), velocity=[[0, 0]], score=[0.8],
         ...     attributes=["vehicle.parked"],
@@ -53,20 +63,13 @@ def evaluate(
         >>> round(result.ap("car"), 6), round(result.mean_ap, 6), result.tp_error("car", "trans_err")
         (1.0, 0.1, 0.0)
     """
-    require_pairs(
-        gt.keys(),
-        pred.keys(),
-        missing=missing,
-        kind="samples",
-        nothing="give NuscenesBoxes.empty() where nothing was found",
-    )
-    evaluator = NuscenesEvaluator(config=config, on_invalid=on_invalid)
-    for token, sample in gt.items():
-        evaluator.update(token, sample, pred.get(token))
+    evaluator = NuscenesEvaluator(protocol=protocol, on_invalid=on_invalid)
+    nothing = "give NuscenesBoxes.empty() where nothing was found"
+    update_all(evaluator, gt, pred, missing=missing, nothing=nothing)
     return evaluator.compute(order=[*pred, *(token for token in gt if token not in pred)])
 
 
-class NuscenesEvaluator:
+class NuscenesEvaluator(FrameEvaluator):
     """Collects samples, on one process or many, and evaluates them together.
 
     Only the rows that count are kept, about 90 bytes each. Samples are put in the order of their tokens
@@ -81,31 +84,27 @@ class NuscenesEvaluator:
     """
 
     def __init__(
-        self, *, config: NuscenesConfig = DETECTION_CVPR_2019, on_invalid: OnInvalid = "error"
+        self, *, protocol: NuscenesProtocol = DETECTION_CVPR_2019, on_invalid: OnInvalid = "error"
     ) -> None:
         require_choice(on_invalid, OnInvalid, name="on_invalid")
-        self._config = config
+        self._protocol = protocol
         self._on_invalid: OnInvalid = on_invalid
-        self._packer = Packer(config)
-        self._samples: dict[str, PackedSample] = {}
+        self._packer = Packer(protocol)
+        self.reset()
 
-    def __len__(self) -> int:
-        return len(self._samples)
-
-    def update(self, sample_token: str, gt: NuscenesSample, pred: NuscenesBoxes | None) -> None:
+    def update(self, frame_id: str, gt: NuscenesSample, pred: NuscenesBoxes | None) -> None:
         """Add one sample; `pred` None is a sample without predictions, counted as missing, taken as empty.
 
         Raises:
             ValueError: The sample is there already; detections without score or too many of them; unknown
                 names; an invalid row (policy "error").
         """
-        where = f"sample {sample_token!r}"
-        if sample_token in self._samples:
-            raise ValueError(f"{where} was added before; every sample counts once (see reset)")
+        self._require_new(frame_id)
+        where = f"frame {frame_id!r}"
         check_surroundings(gt, where=where)
         # Scores of ground truth mean nothing; with them its velocities could not be unknown.
         true = gt.boxes if gt.boxes.score is None else replace(gt.boxes, score=None)
-        check_names(true, self._config, where=f"{where}, ground truth", is_gt=True)
+        check_names(true, self._protocol, where=f"{where}, ground truth", is_gt=True)
         kept_gt = checked(true, self._on_invalid, where=f"{where}, ground truth")
         kept_pred = None if pred is None else self._checked_predictions(pred, where=f"{where}, predictions")
         # What is too far away to be squared is out of range.
@@ -113,31 +112,18 @@ class NuscenesEvaluator:
             packed = self._packer.pack(gt, kept_gt, kept_pred)
         packed.counts[COUNT_COLUMNS.index("n_dropped_gt")] = len(true) - len(kept_gt)
         packed.counts[COUNT_COLUMNS.index("n_dropped_pred")] = len(pred or ()) - len(kept_pred or ())
-        self._samples[sample_token] = packed
+        self._frames[frame_id] = packed
 
     def _checked_predictions(self, pred: NuscenesBoxes, *, where: str) -> NuscenesBoxes:
         if pred.score is None:
-            raise ValueError(f"{where} have no score; build them with NuscenesBoxes.detections")
-        check_count(pred, self._config, where=where)
-        check_names(pred, self._config, where=where, is_gt=False)
+            raise ValueError(f"{where} have no score; build them with NuscenesBoxes.predictions")
+        check_count(pred, self._protocol, where=where)
+        check_names(pred, self._protocol, where=where, is_gt=False)
         return checked(pred, self._on_invalid, where=where)
-
-    def merge(self, other: NuscenesEvaluator) -> None:
-        """Add all samples of `other`, for example from another process; `other` is left as it is.
-
-        Raises:
-            ValueError: Both hold the same sample, or follow different configurations.
-        """
-        if other._config != self._config:
-            raise ValueError(
-                f"cannot merge configuration {other._config.name!r} into {self._config.name!r}:"
-                " make both evaluators with the same one"
-            )
-        self._add(other._samples)
 
     def reset(self) -> None:
         """Forget all samples."""
-        self._samples.clear()
+        self._frames: dict[str, PackedSample] = {}
 
     def compute(self, *, order: Sequence[str] | None = None) -> NuscenesResult:
         """Return the scores of all samples so far. Cost: about two seconds for the validation split.
@@ -151,31 +137,30 @@ class NuscenesEvaluator:
         """
         from evaluators.nuscenes._matching import count_ties, curves
 
-        if not self._samples:
-            raise ValueError("no samples to evaluate; add some with update(sample_token, gt, pred)")
-        tokens = sorted(self._samples) if order is None else list(order)
-        if len(tokens) != len(self._samples) or set(tokens) != self._samples.keys():
+        self._require_frames()
+        tokens = sorted(self._frames) if order is None else list(order)
+        if len(tokens) != len(self._frames) or set(tokens) != self._frames.keys():
             raise ValueError(
-                f"order must name each of the {len(self._samples)} samples once, got {len(tokens)} names"
+                f"order must name each of the {len(self._frames)} frames once, got {len(tokens)} names"
             )
-        samples = [self._samples[token] for token in tokens]
+        samples = [self._frames[token] for token in tokens]
         totals = np.sum([sample.counts for sample in samples], axis=0).tolist()
         counts = dict(zip(COUNT_COLUMNS, totals, strict=True))
         return NuscenesResult(
-            config=self._config,
-            curves=curves(samples, self._config),
-            counts=NuscenesCounts(n_samples=len(samples), n_tied_scores=count_ties(samples), **counts),
+            protocol=self._protocol,
+            curves=curves(samples, self._protocol),
+            counts=NuscenesCounts(n_frames=len(samples), n_tied_scores=count_ties(samples), **counts),
         )
 
     def state(self) -> dict[str, np.ndarray]:
         """Return everything gathered so far, for `merge_state` of one with the same configuration."""
-        tokens = sorted(self._samples)
-        samples = [self._samples[token] for token in tokens]
+        tokens = sorted(self._frames)
+        samples = [self._frames[token] for token in tokens]
         lengths = [[len(sample.gt_codes), len(sample.pred_codes)] for sample in samples]
         no_codes, no_values = np.empty((0, 2), dtype=np.int64), np.empty((0, VALUE_COLUMNS))
         return {
-            "settings": np.array(_settings(self._config)),
-            "sample_tokens": np.array(tokens, dtype=np.str_),
+            "settings": np.array(self._settings()),
+            "frames": np.array(tokens, dtype=np.str_),
             "lengths": np.array(lengths, dtype=np.int64).reshape(len(samples), 2),
             "counts": np.array([s.counts for s in samples], dtype=np.int64).reshape(-1, len(COUNT_COLUMNS)),
             "gt_codes": np.concatenate([no_codes, *(sample.gt_codes for sample in samples)]),
@@ -190,50 +175,24 @@ class NuscenesEvaluator:
         Raises:
             ValueError: It is not such a state, has another configuration, or holds a sample that is here too.
         """
-        self._add(_unpacked(state, self._config))
+        tokens = self._checked_frames(state, _LAYOUT)
+        lengths = state["lengths"]
+        if (lengths < 0).any() or lengths.sum(axis=0).tolist() != [len(state[f"{s}_codes"]) for s in _SIDES]:
+            raise ValueError("the arrays of the state do not belong together; save it anew")
+        ends = np.cumsum(lengths, axis=0)[:-1]
+        rows = {name: np.split(state[name], ends[:, name.startswith("pred") * 1]) for name in _ROWS}
+        for at, token in enumerate(tokens):
+            columns = {name: rows[name][at] for name in _ROWS}
+            self._frames[token] = PackedSample(counts=state["counts"][at], **columns)
 
-    def _add(self, samples: Mapping[str, PackedSample]) -> None:
-        require_disjoint(self._samples, samples, kind="samples")
-        self._samples.update(samples)
+    def _settings(self) -> str:
+        return json.dumps(asdict(self._protocol), sort_keys=True)
 
 
-def check_count(pred: NuscenesBoxes, config: NuscenesConfig, *, where: str) -> None:
+def check_count(pred: NuscenesBoxes, protocol: NuscenesProtocol, *, where: str) -> None:
     """Refuse more boxes than the protocol lets into one sample."""
-    if len(pred) > config.max_boxes_per_sample:
+    if len(pred) > protocol.max_boxes_per_sample:
         raise ValueError(
-            f"{where}: {len(pred)} boxes, at most {config.max_boxes_per_sample} are allowed;"
+            f"{where}: {len(pred)} boxes, at most {protocol.max_boxes_per_sample} are allowed;"
             " keep those with the highest scores"
         )
-
-
-def _settings(config: NuscenesConfig) -> str:
-    return json.dumps(asdict(config), sort_keys=True)
-
-
-def _unpacked(state: State, config: NuscenesConfig) -> dict[str, PackedSample]:
-    _check_state(state, config)
-    ends = np.cumsum(state["lengths"], axis=0)
-    rows = {kind: np.split(state[kind], ends[:-1, kind.startswith("pred") * 1]) for kind in _ROWS}
-    tokens: list[str] = state["sample_tokens"].tolist()
-    return {
-        token: PackedSample(counts=state["counts"][at], **{kind: rows[kind][at] for kind in _ROWS})
-        for at, token in enumerate(tokens)
-    }
-
-
-_ROWS = ("gt_codes", "gt_values", "pred_codes", "pred_values")
-
-
-def _check_state(state: State, config: NuscenesConfig) -> None:
-    arrays = ("sample_tokens", "lengths", "counts", *_ROWS)
-    require_state(state, owner="NuscenesEvaluator", settings=_settings(config), arrays=arrays)
-    count = len(state["sample_tokens"])
-    lengths = state["lengths"]
-    fits = lengths.shape == (count, 2) and state["counts"].shape == (count, len(COUNT_COLUMNS))
-    fits = fits and bool((lengths >= 0).all())
-    if fits:
-        n_gt, n_pred = lengths.sum(axis=0).tolist()
-        shapes = ((n_gt, 2), (n_gt, VALUE_COLUMNS), (n_pred, 2), (n_pred, VALUE_COLUMNS))
-        fits = all(state[kind].shape == shape for kind, shape in zip(_ROWS, shapes, strict=True))
-    if not fits or len(set(state["sample_tokens"].tolist())) != count:
-        raise ValueError("the arrays of the state do not belong together; save it anew")

@@ -61,7 +61,7 @@ class NuscenesClass:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class NuscenesConfig:
+class NuscenesProtocol:
     """A named set of classes and thresholds. Make one for other ranges, distances or classes.
 
     Example:
@@ -87,19 +87,19 @@ class NuscenesConfig:
 
     def __post_init__(self) -> None:
         if not self.classes or len(set(self.class_names)) != len(self.classes):
-            raise ValueError(f"NuscenesConfig needs at least one class, each once; got {self.class_names}")
+            raise ValueError(f"NuscenesProtocol needs at least one class, each once; got {self.class_names}")
         if self.tp_threshold_m not in self.dist_thresholds_m:
             raise ValueError(
-                f"NuscenesConfig.tp_threshold_m {self.tp_threshold_m} must be one of dist_thresholds_m"
+                f"NuscenesProtocol.tp_threshold_m {self.tp_threshold_m} must be one of dist_thresholds_m"
                 f" {self.dist_thresholds_m}"
             )
         if len(set(self.dist_thresholds_m)) != len(self.dist_thresholds_m):
             raise ValueError(
-                f"NuscenesConfig.dist_thresholds_m holds a value twice: {self.dist_thresholds_m}"
+                f"NuscenesProtocol.dist_thresholds_m holds a value twice: {self.dist_thresholds_m}"
             )
         if not (0.0 <= self.min_recall <= 0.99 and 0.0 <= self.min_precision < 1.0):
             raise ValueError(
-                "NuscenesConfig needs min_recall in [0, 0.99] and min_precision in [0, 1), got"
+                "NuscenesProtocol needs min_recall in [0, 0.99] and min_precision in [0, 1), got"
                 f" {self.min_recall} and {self.min_precision}"
             )
 
@@ -123,7 +123,7 @@ def _cycle(name: str) -> NuscenesClass:
     return NuscenesClass(name=name, range_m=40.0, attributes=_CYCLE, dropped_in_racks=True)
 
 
-DETECTION_CVPR_2019: Final = NuscenesConfig(
+DETECTION_CVPR_2019: Final = NuscenesProtocol(
     name="detection_cvpr_2019",
     classes=(
         *(

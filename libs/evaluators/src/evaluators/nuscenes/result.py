@@ -11,12 +11,13 @@ from jaxtyping import Float64
 from evaluators._page import Section
 from evaluators._report import JsonValue, finite_json
 from evaluators._validation import require_choice
+from evaluators.nuscenes import _text
 from evaluators.nuscenes.protocol import (
     PROTOCOL_NAME,
     PROTOCOL_VERSION,
     RECALL_POSITIONS,
     TP_ERRORS,
-    NuscenesConfig,
+    NuscenesProtocol,
     TpError,
 )
 
@@ -68,7 +69,7 @@ class NuscenesCurve:
 class NuscenesCounts:
     """How much was evaluated, and what was set aside; the filters work in this order."""
 
-    n_samples: int
+    n_frames: int
     n_gt: int
     """Ground truth boxes of the classes, before filtering."""
     n_gt_out_of_range: int
@@ -93,7 +94,7 @@ class NuscenesCounts:
 class NuscenesResult:
     """The evaluation of one set of samples. Everything is a fraction; nothing is in percent."""
 
-    config: NuscenesConfig
+    protocol: NuscenesProtocol
     curves: Mapping[CurveKey, NuscenesCurve]
     counts: NuscenesCounts
 
@@ -103,11 +104,12 @@ class NuscenesResult:
         Raises:
             ValueError: Unknown class or threshold.
         """
-        threshold = self.config.tp_threshold_m if dist_m is None else dist_m
+        threshold = self.protocol.tp_threshold_m if dist_m is None else dist_m
         if (cls, threshold) not in self.curves:
             raise ValueError(
-                f"no curve of class {cls!r} at {threshold} m; there are {', '.join(self.config.class_names)}"
-                f" at {', '.join(map(str, self.config.dist_thresholds_m))} m"
+                f"no curve of class {cls!r} at {threshold} m; there are"
+                f" {', '.join(self.protocol.class_names)}"
+                f" at {', '.join(map(str, self.protocol.dist_thresholds_m))} m"
             )
         return self.curves[cls, threshold]
 
@@ -117,14 +119,14 @@ class NuscenesResult:
         Raises:
             ValueError: Unknown class or threshold.
         """
-        thresholds = self.config.dist_thresholds_m if dist_m is None else (dist_m,)
-        options = {"min_recall": self.config.min_recall, "min_precision": self.config.min_precision}
+        thresholds = self.protocol.dist_thresholds_m if dist_m is None else (dist_m,)
+        options = {"min_recall": self.protocol.min_recall, "min_precision": self.protocol.min_precision}
         return float(np.mean([self.curve(cls, threshold).ap(**options) for threshold in thresholds]))
 
     @property
     def mean_ap(self) -> float:
         """mAP: mean over all classes, also those without ground truth, and distances."""
-        return float(np.mean([self.ap(name) for name in self.config.class_names]))
+        return float(np.mean([self.ap(name) for name in self.protocol.class_names]))
 
     def tp_error(self, cls: str, error: TpError) -> float | None:
         """Return a mean error of the hits of a class; None if it is not scored for the class.
@@ -134,17 +136,17 @@ class NuscenesResult:
         """
         require_choice(error, TpError, name="error")
         curve = self.curve(cls)
-        rule = next(rule for rule in self.config.classes if rule.name == cls)
+        rule = next(rule for rule in self.protocol.classes if rule.name == cls)
         if error in rule.unscored:
             return None
-        return curve.mean_error(error, min_recall=self.config.min_recall)
+        return curve.mean_error(error, min_recall=self.protocol.min_recall)
 
     @property
     def tp_errors(self) -> dict[TpError, float]:
         """Mean over classes of each error that any class scores (mATE, mASE, mAOE, mAVE, mAAE)."""
         means: dict[TpError, float] = {}
         for error in TP_ERRORS:
-            values = [self.tp_error(name, error) for name in self.config.class_names]
+            values = [self.tp_error(name, error) for name in self.protocol.class_names]
             known = [value for value in values if value is not None]
             if known:
                 means[error] = float(np.mean(known))
@@ -154,26 +156,20 @@ class NuscenesResult:
     def nds(self) -> float:
         """NDS: weighted mean of mAP and of 1 - error (at least 0) for each error."""
         scores = [max(0.0, 1.0 - error) for error in self.tp_errors.values()]
-        weight = self.config.mean_ap_weight
+        weight = self.protocol.mean_ap_weight
         return float(weight * self.mean_ap + np.sum(scores)) / float(weight + len(scores))
 
     def notes(self) -> list[str]:
         """Return what a reader must know before believing the figures, one sentence each."""
-        from evaluators.nuscenes._text import notes
-
-        return notes(self)
+        return _text.notes(self)
 
     def table(self) -> str:
         """Return the figures as text: the means, one line per class, then the notes."""
-        from evaluators.nuscenes._text import table
-
-        return table(self)
+        return _text.table(self)
 
     def sections(self) -> list[Section]:
         """Return the figures as tables and charts for a page."""
-        from evaluators.nuscenes._text import sections
-
-        return sections(self)
+        return _text.sections(self)
 
     def to_json(self) -> dict[str, JsonValue]:
         """Return everything as built-in types that `json.dumps` takes; what is not a number is None.
@@ -181,18 +177,19 @@ class NuscenesResult:
         The figures have the names that the official kit gives them in `metrics_summary.json`, the curves
         those of `metrics_details.json`.
         """
-        config, names, counts = self.config, self.config.class_names, self.counts
+        protocol, names, counts = self.protocol, self.protocol.class_names, self.counts
+        distances = protocol.dist_thresholds_m
         report: dict[str, JsonValue] = {
-            "protocol": {"name": PROTOCOL_NAME, "version": PROTOCOL_VERSION, "config": config.name},
+            "protocol": {"name": PROTOCOL_NAME, "version": PROTOCOL_VERSION, "config": protocol.name},
             "cfg": {
-                "class_range": {rule.name: rule.range_m for rule in config.classes},
+                "class_range": {rule.name: rule.range_m for rule in protocol.classes},
                 "dist_fcn": "center_distance",
-                "dist_ths": list(config.dist_thresholds_m),
-                "dist_th_tp": config.tp_threshold_m,
-                "min_recall": config.min_recall,
-                "min_precision": config.min_precision,
-                "max_boxes_per_sample": config.max_boxes_per_sample,
-                "mean_ap_weight": config.mean_ap_weight,
+                "dist_ths": list(distances),
+                "dist_th_tp": protocol.tp_threshold_m,
+                "min_recall": protocol.min_recall,
+                "min_precision": protocol.min_precision,
+                "max_boxes_per_sample": protocol.max_boxes_per_sample,
+                "mean_ap_weight": protocol.mean_ap_weight,
             },
             "counts": {name: getattr(counts, name) for name in NuscenesCounts.__dataclass_fields__},
             "notes": list(self.notes()),
@@ -202,7 +199,8 @@ class NuscenesResult:
             "tp_scores": {error: max(0.0, 1.0 - value) for error, value in self.tp_errors.items()},
             "mean_dist_aps": {name: self.ap(name) for name in names},
             "label_aps": {
-                name: {str(dist): self.ap(name, dist) for dist in config.dist_thresholds_m} for name in names
+                name: {str(dist): self.ap(name, dist) for dist in protocol.dist_thresholds_m}
+                for name in names
             },
             "label_tp_errors": {
                 name: {error: self.tp_error(name, error) for error in TP_ERRORS} for name in names

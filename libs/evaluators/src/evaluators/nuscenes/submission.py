@@ -26,7 +26,7 @@ from evaluators._validation import first_names
 from evaluators.nuscenes._checks import check_names, checked
 from evaluators.nuscenes.boxes import NuscenesBoxes
 from evaluators.nuscenes.evaluator import check_count
-from evaluators.nuscenes.protocol import DETECTION_CVPR_2019, NuscenesConfig
+from evaluators.nuscenes.protocol import DETECTION_CVPR_2019, NuscenesProtocol
 
 Invalid: TypeAlias = Literal["error", "keep"]
 """Rows with bad numbers: refuse them, or hand them on to a caller that drops and counts them."""
@@ -62,8 +62,8 @@ class NuscenesSubmission:
 def read_submission(
     path: str | Path,
     *,
-    config: NuscenesConfig = DETECTION_CVPR_2019,
-    samples: Collection[str] | None = None,
+    protocol: NuscenesProtocol = DETECTION_CVPR_2019,
+    frames: Collection[str] | None = None,
     invalid: Invalid = "error",
 ) -> NuscenesSubmission:
     """Return the boxes of a submission, checked as strictly as the format is described.
@@ -75,7 +75,7 @@ def read_submission(
     ten seconds for the validation split, most of it parsing.
 
     Args:
-        samples: Tokens, or ground truth by token; the samples of the file must then be exactly these.
+        frames: Sample tokens, or ground truth by token; the samples of the file must then be exactly these.
 
     Raises:
         FileNotFoundError: There is no such file.
@@ -94,15 +94,14 @@ def read_submission(
     for token, rows in cast("dict[str, Any]", results).items():
         where = f"{path}, sample {token!r}"
         found = _boxes(rows, token, where=where)
-        check_count(found, config, where=where)
-        check_names(found, config, where=where, is_gt=False)
+        check_count(found, protocol, where=where)
+        check_names(found, protocol, where=where, is_gt=False)
         boxes[token] = checked(found, "error", where=where) if invalid == "error" else found
-    if samples is not None:
+    if frames is not None:
         require_pairs(
-            set(samples),
+            set(frames),
             boxes.keys(),
             missing="error",
-            kind="samples",
             nothing="give an empty list where nothing was found",
             what=f"{path} must hold the samples of the split: its results",
         )
@@ -114,7 +113,7 @@ def write_submission(
     boxes: Mapping[str, NuscenesBoxes],
     *,
     meta: NuscenesMeta,
-    config: NuscenesConfig = DETECTION_CVPR_2019,
+    protocol: NuscenesProtocol = DETECTION_CVPR_2019,
 ) -> None:
     """Write a submission, complete or not at all; what `read_submission` would refuse is not written.
 
@@ -131,9 +130,9 @@ def write_submission(
         for at, (token, found) in enumerate(boxes.items()):
             where = f"sample {token!r}"
             if found.score is None:
-                raise ValueError(f"{where}: boxes have no score; build them with NuscenesBoxes.detections")
-            check_count(found, config, where=where)
-            check_names(found, config, where=where, is_gt=False)
+                raise ValueError(f"{where}: boxes have no score; build them with NuscenesBoxes.predictions")
+            check_count(found, protocol, where=where)
+            check_names(found, protocol, where=where, is_gt=False)
             checked(found, "error", where=where)
             file.write(f"{',' if at else ''}\n{json.dumps(token)}: {json.dumps(_records(token, found))}")
         file.write("}}\n")

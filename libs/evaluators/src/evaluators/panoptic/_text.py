@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from typing import get_args
+from typing import TYPE_CHECKING, get_args
 
 from evaluators._page import Heatmap, Section, Table
-from evaluators.panoptic.result import Figure, Group, PanopticResult
+from evaluators.panoptic.protocol import Figure, Group
+
+if TYPE_CHECKING:
+    from evaluators.panoptic.result import PanopticResult
 
 _HEADER = ("class", "kind", "PQ", "SQ", "RQ", "IoU", "tp", "fp", "fn", "small gt", "small pred")
 
@@ -16,7 +19,7 @@ def table(result: PanopticResult) -> str:
     names = result.protocol.label_map.evaluated_names
     width = max(15, *(len(name) + 2 for name in names))
     head = (
-        f"Panoptic segmentation, {result.protocol.name}: {counts.n_frames} scans, {counts.n_points} points."
+        f"Panoptic segmentation, {result.protocol.name}: {counts.n_frames} frames, {counts.n_points} points."
         f" Percent. Unmatched segments under {result.protocol.min_points} points are no error."
     )
     lines = [head, "", f"PQ dagger {100 * result.pq_dagger:.4f}", "", _line(_HEADER, width)]
@@ -62,7 +65,7 @@ def notes(result: PanopticResult) -> list[str]:
     counts, label_map = result.counts, result.protocol.label_map
     found: list[str] = []
     if counts.n_missing:
-        found.append(f"{counts.n_missing} scans had no predictions and were taken as unlabeled.")
+        found.append(f"{counts.n_missing} frames had no predictions and were taken as unlabeled.")
     if counts.n_unknown_labels:
         found.append(
             f"{counts.n_unknown_labels} labels are not in the label map and were taken as unlabeled."
@@ -77,15 +80,15 @@ def notes(result: PanopticResult) -> list[str]:
     split_gt = [f"{label_map.classes[at]} ({result.split_gt[at]})" for at in stuff if result.split_gt[at]]
     if split_gt:
         found.append(
-            "scans whose ground truth has several segments of a stuff class, because several raw ids are this"
-            f" class or the stuff has instance ids: {', '.join(split_gt)}."
+            "frames whose ground truth has several segments of a stuff class, because several raw ids are"
+            f" this class or the stuff has instance ids: {', '.join(split_gt)}."
         )
     split_pred = [
         f"{label_map.classes[at]} ({result.split_pred[at]})" for at in stuff if result.split_pred[at]
     ]
     if split_pred:
         found.append(
-            "scans whose predictions have several segments of a stuff class (instance id not constant?):"
+            "frames whose predictions have several segments of a stuff class (instance id not constant?):"
             f" {', '.join(split_pred)}."
         )
     others = [label_map.classes[at] for at in label_map.evaluated if result.kind(at) == "other"]

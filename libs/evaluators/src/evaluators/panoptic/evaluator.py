@@ -8,8 +8,9 @@ from collections.abc import Mapping
 import numpy as np
 from jaxtyping import Float64
 
-from evaluators._pairs import require_pairs
-from evaluators._validation import Missing, require_choice, require_disjoint, require_state
+from evaluators._evaluator import FrameEvaluator, Layout
+from evaluators._pairs import update_all
+from evaluators._validation import Missing, require_choice
 from evaluators.panoptic._matching import COLUMNS
 from evaluators.panoptic.labels import Labels, count_labels
 from evaluators.panoptic.protocol import PanopticProtocol, panoptic_protocol
@@ -44,15 +45,12 @@ def evaluate(
         (1.0, 0.0, 1.0)
     """
     evaluator = PanopticEvaluator(protocol=protocol, min_points=min_points, unknown=unknown)
-    require_pairs(
-        gt.keys(), pred.keys(), missing=missing, kind="scans", nothing="write class 0 where nothing is known"
-    )
-    for frame_id, labels in gt.items():
-        evaluator.update(frame_id, labels, pred.get(frame_id))
+    nothing = "write class 0 where nothing is known"
+    update_all(evaluator, gt, pred, missing=missing, nothing=nothing)
     return evaluator.compute()
 
 
-class PanopticEvaluator:
+class PanopticEvaluator(FrameEvaluator):
     """Counts segments scan by scan, on one process or many.
 
     Follows PanopticEval of the official tools. Points with ignored ground truth vanish first. A segment is
@@ -88,13 +86,15 @@ class PanopticEvaluator:
         self._unknown: Unknown = unknown
         self.reset()
 
-    def __len__(self) -> int:
-        return len(self._iou_sums)
+    @property
+    def protocol(self) -> PanopticProtocol:
+        """The rules, with their `min_points`."""
+        return self._protocol
 
     def reset(self) -> None:
         """Forget all scans."""
         n_classes = len(self._protocol.label_map.classes)
-        self._iou_sums: dict[str, Float64[np.ndarray, " c"]] = {}
+        self._frames: dict[str, Float64[np.ndarray, " c"]] = {}
         self._counts = np.zeros((len(COLUMNS), n_classes), dtype=np.int64)
         self._confusion = np.zeros((n_classes, n_classes), dtype=np.int64)
         self._missing: set[str] = set()
@@ -109,34 +109,25 @@ class PanopticEvaluator:
             ValueError: The scan is there already; different numbers of points; unknown categories or classes;
                 numbers that do not fit into 32 bits.
         """
-        if frame_id in self._iou_sums:
-            raise ValueError(f"scan {frame_id!r} was added before; every scan counts once (see reset)")
+        self._require_new(frame_id)
         added, n_unknown = count_labels(
-            gt, pred, self._protocol, unknown=self._unknown, where=f"scan {frame_id!r}"
+            gt, pred, self._protocol, unknown=self._unknown, where=f"frame {frame_id!r}"
         )
-        self._iou_sums[frame_id] = added.iou_sum
+        self._frames[frame_id] = added.iou_sum
         self._counts += added.counts
         self._confusion += added.confusion
         self._n_unknown += n_unknown
         if pred is None:
             self._missing.add(frame_id)
 
-    def merge(self, other: PanopticEvaluator) -> None:
-        """Add all scans of `other`, for example from another process; `other` is left as it is.
-
-        Raises:
-            ValueError: Both hold the same scan, or the settings differ.
-        """
-        self.merge_state(other.state())
-
     def state(self) -> dict[str, np.ndarray]:
         """Return everything gathered so far as arrays; see `evaluators.state`."""
-        frames = sorted(self._iou_sums)
+        frames = sorted(self._frames)
         n_classes = len(self._protocol.label_map.classes)
         return {
             "settings": np.array(self._settings()),
             "frames": np.array(frames, dtype=np.str_),
-            "iou_sums": np.array([self._iou_sums[name] for name in frames]).reshape(-1, n_classes),
+            "iou_sums": np.array([self._frames[name] for name in frames]).reshape(-1, n_classes),
             "missing": np.array([name in self._missing for name in frames], dtype=bool),
             "counts": self._counts.copy(),
             "confusion": self._confusion.copy(),
@@ -149,10 +140,16 @@ class PanopticEvaluator:
         Raises:
             ValueError: Scans that are here already, other settings, or not such a state.
         """
-        self._require_fitting(state)
-        frames: list[str] = state["frames"].tolist()
-        require_disjoint(self._iou_sums, frames, kind="scans")
-        self._iou_sums.update(zip(frames, state["iou_sums"].astype(np.float64), strict=True))
+        n_classes = len(self._protocol.label_map.classes)
+        layout: Layout = {
+            "iou_sums": ("f", ("frames", n_classes)),
+            "missing": ("b", ("frames",)),
+            "counts": ("i", (len(COLUMNS), n_classes)),
+            "confusion": ("i", (n_classes, n_classes)),
+            "n_unknown": ("i", ()),
+        }
+        frames = self._checked_frames(state, layout)
+        self._frames.update(zip(frames, state["iou_sums"].astype(np.float64), strict=True))
         self._missing.update(name for name, absent in zip(frames, state["missing"], strict=True) if absent)
         self._counts += state["counts"]
         self._confusion += state["confusion"]
@@ -164,15 +161,14 @@ class PanopticEvaluator:
         Raises:
             ValueError: No scans.
         """
-        if not self._iou_sums:
-            raise ValueError("no scans to evaluate; add some with update(frame_id, gt, pred)")
-        per_class = np.array(list(self._iou_sums.values())).T
+        self._require_frames()
+        per_class = np.array(list(self._frames.values())).T
         ignored = list(self._protocol.label_map.ignored)
         n_points = int(self._confusion.sum())
         return PanopticResult(
             protocol=self._protocol,
             counts=PanopticCounts(
-                n_frames=len(self._iou_sums),
+                n_frames=len(self._frames),
                 n_points=n_points,
                 n_ignored_points=int(self._confusion[:, ignored].sum()),
                 n_missing=len(self._missing),
@@ -185,16 +181,3 @@ class PanopticEvaluator:
 
     def _settings(self) -> str:
         return f"unknown={self._unknown}, {self._protocol!r}"
-
-    def _require_fitting(self, state: State) -> None:
-        expected = self.state()
-        arrays = expected.keys() - {"settings"}
-        require_state(state, owner="PanopticEvaluator", settings=self._settings(), arrays=arrays)
-        for name in arrays:
-            shape = expected[name].shape
-            if name in ("frames", "iou_sums", "missing"):
-                shape = (state["frames"].size, *shape[1:])
-            if state[name].shape != shape or state[name].dtype.kind != expected[name].dtype.kind:
-                raise ValueError(
-                    f"not what PanopticEvaluator.state() returned: {name} has another shape or type"
-                )

@@ -16,6 +16,10 @@ from evaluators.semantickitti.protocol import MULTI_SCAN, SINGLE_SCAN, LabelMap,
 Packing: TypeAlias = Literal["low-16-bits", "thousands"]
 """Where a label holds its category: label & 0xFFFF (SemanticKITTI), or label // 1000 (nuScenes)."""
 
+Figure: TypeAlias = Literal["pq", "sq", "rq", "iou"]
+Group: TypeAlias = Literal["all", "things", "stuff"]
+"""The classes that a mean is over."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PanopticProtocol:

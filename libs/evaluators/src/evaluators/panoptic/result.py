@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, TypeAlias, get_args
+from typing import get_args
 
 import numpy as np
 from jaxtyping import Bool, Float64, Int64
@@ -11,11 +11,10 @@ from jaxtyping import Bool, Float64, Int64
 from evaluators._page import Section
 from evaluators._report import JsonValue
 from evaluators._validation import require_choice
+from evaluators.panoptic import _text
 from evaluators.panoptic._matching import COLUMNS
-from evaluators.panoptic.protocol import PanopticProtocol
+from evaluators.panoptic.protocol import Figure, Group, PanopticProtocol
 
-Figure: TypeAlias = Literal["pq", "sq", "rq", "iou"]
-Group: TypeAlias = Literal["all", "things", "stuff"]
 _TINY = 1e-15
 
 
@@ -126,21 +125,15 @@ class PanopticResult:
 
     def notes(self) -> list[str]:
         """Return what a reader must know before believing the figures, one sentence each."""
-        from evaluators.panoptic._text import notes
-
-        return notes(self)
+        return _text.notes(self)
 
     def table(self) -> str:
         """Return the figures in percent as text, then the notes."""
-        from evaluators.panoptic._text import table
-
-        return table(self)
+        return _text.table(self)
 
     def sections(self) -> list[Section]:
         """Return the means, the classes and the confusion matrix for a page."""
-        from evaluators.panoptic._text import sections
-
-        return sections(self)
+        return _text.sections(self)
 
     def to_json(self) -> dict[str, JsonValue]:
         """Return everything as built-in types that `json.dumps` takes; figures are fractions, 0 to 1."""

@@ -40,7 +40,7 @@ def notes(result: SemanticKittiResult) -> list[str]:
             " official accuracy leaves them out."
         )
     if counts.n_missing:
-        said.append(f"{counts.n_missing} scans had no predictions; all their points count as unlabeled.")
+        said.append(f"{counts.n_missing} frames had no predictions; all their points count as unlabeled.")
     if counts.n_unknown_gt or counts.n_unknown_pred:
         said.append(
             f"Unknown raw ids were taken as unlabeled: {counts.n_unknown_gt} points of the ground truth,"
@@ -55,7 +55,7 @@ def table(result: SemanticKittiResult) -> str:
     """Return the figures in percent as text."""
     shown = result.counts
     lines = [
-        f"SemanticKITTI, {result.label_map.name}: {shown.n_frames} scans, {shown.n_points} points",
+        f"SemanticKITTI, {result.label_map.name}: {shown.n_frames} frames, {shown.n_points} points",
         *_aligned(_class_table(result)),
         "",
         *(f"{name}  {value}" for name, value in _summary(result)),

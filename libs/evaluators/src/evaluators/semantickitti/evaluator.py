@@ -12,8 +12,9 @@ from dataclasses import astuple
 import numpy as np
 from jaxtyping import Float, Integer, UInt32
 
+from evaluators._evaluator import FrameEvaluator, Layout
 from evaluators._pairs import require_pairs
-from evaluators._validation import Missing, require_choice, require_disjoint, require_settings, require_state
+from evaluators._validation import Missing, require_choice
 from evaluators.semantickitti.protocol import RANGES_M, LabelMap, Unknown, absent_rule, label_map
 from evaluators.semantickitti.result import SemanticKittiCounts, SemanticKittiResult
 from evaluators.state import State
@@ -57,9 +58,7 @@ def evaluate(
         >>> result.scores.miou, result.counts.n_points
         (1.0, 5)
     """
-    require_pairs(
-        gt.keys(), pred.keys(), missing=missing, kind="scans", nothing="write class 0 where nothing is known"
-    )
+    require_pairs(gt.keys(), pred.keys(), missing=missing, nothing="write class 0 where nothing is known")
     ranges_m = () if points is None else RANGES_M
     evaluator = SemanticKittiEvaluator(task, ranges_m=ranges_m, limit=limit, unknown=unknown)
     for frame_id, labels in gt.items():
@@ -69,7 +68,7 @@ def evaluate(
     return evaluator.compute(protocol=protocol)
 
 
-class SemanticKittiEvaluator:
+class SemanticKittiEvaluator(FrameEvaluator):
     """Counts pairs of classes scan by scan, on one process or many; keeps counts and scan names only.
 
     Args:
@@ -119,12 +118,6 @@ class SemanticKittiEvaluator:
         self._train_ids = self._map.lookup.copy()
         self.reset()
 
-    def empty(self) -> SemanticKittiEvaluator:
-        """Return a new evaluator with the same settings and no scans."""
-        return SemanticKittiEvaluator(
-            self._map, ranges_m=self._ranges_m, limit=self._limit, unknown=self._unknown
-        )
-
     @property
     def ranges_m(self) -> tuple[tuple[float, float], ...]:
         """The range bins; if there are any, `update` needs points."""
@@ -138,9 +131,6 @@ class SemanticKittiEvaluator:
         self._scratch = np.zeros((4, side, side), dtype=np.uint32)
         self._frames: set[str] = set()
         self._missing: set[str] = set()
-
-    def __len__(self) -> int:
-        return len(self._frames)
 
     def update(
         self,
@@ -162,9 +152,8 @@ class SemanticKittiEvaluator:
                 ids (names them, with the number of points); no points for the range bins, or not finite.
                 Nothing of the scan was counted then.
         """
-        if frame_id in self._frames:
-            raise ValueError(f"scan {frame_id!r} was counted before; every scan counts once (see reset)")
-        where = where or (f"scan {frame_id!r}, ground truth", f"scan {frame_id!r}, prediction")
+        self._require_new(frame_id)
+        where = where or (f"frame {frame_id!r}, ground truth", f"frame {frame_id!r}, prediction")
         true = _labels(gt, where[0])[: self._limit]
         found = self._unlabeled(len(true)) if pred is None else _labels(pred, where[1])[: self._limit]
         if len(found) != len(true):
@@ -205,7 +194,7 @@ class SemanticKittiEvaluator:
             points = points[: self._limit]
         if points is None or points.ndim != 2 or len(points) != len(gt) or points.shape[1] < 3:
             raise ValueError(
-                f"scan {frame_id!r}: range bins need the points [{len(gt)}, 3 or more] of the scan,"
+                f"frame {frame_id!r}: range bins need the points [{len(gt)}, 3 or more] of the scan,"
                 f" got {None if points is None else points.shape}"
             )
         counts = np.zeros_like(self._counts)
@@ -213,20 +202,11 @@ class SemanticKittiEvaluator:
         limits = np.array(self._ranges_m, dtype=points.dtype)
         bad = count_ranges(pred, gt, points, self._train_ids, limits, counts)
         if bad >= 0:
-            raise ValueError(f"scan {frame_id!r}: point {bad} is not finite: {points[bad, :3].tolist()}")
+            raise ValueError(f"frame {frame_id!r}: point {bad} is not finite: {points[bad, :3].tolist()}")
         return counts[:-1]
 
     def _unlabeled(self, n: int) -> UInt32[np.ndarray, " n"]:
         return np.full(n, self._map.train_to_raw[self._map.unlabeled], dtype=np.uint32)
-
-    def merge(self, other: SemanticKittiEvaluator) -> None:
-        """Add all scans of `other`, for example from another process; `other` is left as it is.
-
-        Raises:
-            ValueError: Both hold the same scan, or their settings differ.
-        """
-        require_settings(other._settings(), self._settings())
-        self._add(other._frames, other._missing, other._counts)
 
     def state(self) -> dict[str, np.ndarray]:
         """Return everything counted so far: settings, scan names, matrices."""
@@ -243,24 +223,14 @@ class SemanticKittiEvaluator:
         Raises:
             ValueError: No such state, other settings, or a scan that was counted before.
         """
-        self._add(*self._checked(state))
-
-    def _add(self, frames: set[str], missing: set[str], counts: np.ndarray) -> None:
-        require_disjoint(self._frames, frames, kind="scans")
-        self._frames |= frames
-        self._missing |= missing
-        self._counts += counts
-
-    def _checked(self, state: State) -> tuple[set[str], set[str], np.ndarray]:
-        arrays = ("frames", "missing", "counts")
-        require_state(state, owner="SemanticKittiEvaluator", settings=self._settings(), arrays=arrays)
-        frames = {str(name) for name in state["frames"].tolist()}
-        missing = {str(name) for name in state["missing"].tolist()}
-        counts = state["counts"]
-        wrong = counts.shape != self._counts.shape or counts.dtype != np.int64
-        if wrong or (counts < 0).any() or not missing <= frames or len(frames) != len(state["frames"]):
+        layout: Layout = {"missing": ("U", ("missing",)), "counts": ("i", self._counts.shape)}
+        frames = self._checked_frames(state, layout)
+        missing: set[str] = set(state["missing"].tolist())
+        if (state["counts"] < 0).any() or not missing <= set(frames):
             raise ValueError("the state of a SemanticKittiEvaluator is damaged; gather it anew")
-        return frames, missing, counts
+        self._frames.update(frames)
+        self._missing |= missing
+        self._counts += state["counts"]
 
     def _settings(self) -> str:
         return json.dumps([astuple(self._map), self._ranges_m, self._limit, self._unknown])
@@ -272,8 +242,7 @@ class SemanticKittiEvaluator:
             ValueError: No scans, or an unknown protocol.
         """
         absent_rule(protocol)
-        if not self._frames:
-            raise ValueError("no scans to evaluate; add some with update(frame_id, gt, pred)")
+        self._require_frames()
         known = self._counts[:, :-1, :-1].copy()
         if self._unknown == "unlabeled":
             known[:, self._map.unlabeled] += self._counts[:, -1, :-1]

@@ -113,7 +113,7 @@ def list_frames(root: str | Path, sequences: Sequence[str], kind: Kind) -> list[
 
 
 def pair_frames(
-    gt_root: str | Path, pred_root: str | Path, sequences: Sequence[str], *, missing: Missing = "error"
+    gt_dir: str | Path, pred_dir: str | Path, sequences: Sequence[str], *, missing: Missing = "error"
 ) -> tuple[list[str], frozenset[str]]:
     """Return the labelled frames of `sequences`, sorted, and which of them have no prediction file.
 
@@ -124,24 +124,24 @@ def pair_frames(
         ValueError: Predictions for scans without labels.
     """
     require_choice(missing, Missing, name="missing")
-    labelled = list_frames(gt_root, sequences, "labels")
-    predicted = set(list_frames(pred_root, sequences, "predictions"))
+    labelled = list_frames(gt_dir, sequences, "labels")
+    predicted = set(list_frames(pred_dir, sequences, "predictions"))
     bare = set(sequences) - {frame.split("/")[0] for frame in labelled}
     if bare or not labelled:
         raise FileNotFoundError(
-            f"{gt_root} has no labels for sequence {first_names(bare) or '(none given)'};"
+            f"{gt_dir} has no labels for sequence {first_names(bare) or '(none given)'};"
             " expected sequences/SS/labels/FFFFFF.label under it"
         )
     unknown = predicted - set(labelled)
     if unknown:
         raise ValueError(
-            f"{pred_root} holds predictions for {len(unknown)} scans without labels in {gt_root}:"
+            f"{pred_dir} holds predictions for {len(unknown)} frames without labels in {gt_dir}:"
             f" {first_names(unknown)}; wrong folder, or left over from another run?"
         )
     absent = frozenset(labelled) - predicted
     if absent and missing == "error":
         raise FileNotFoundError(
-            f"{pred_root} lacks predictions for {len(absent)} of {len(labelled)} scans:"
+            f"{pred_dir} lacks predictions for {len(absent)} of {len(labelled)} frames:"
             f" {first_names(absent)}; expected sequences/SS/predictions/FFFFFF.label, or pass"
             " missing='empty' (--missing empty) to take them as unlabeled"
         )

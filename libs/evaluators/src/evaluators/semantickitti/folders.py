@@ -17,8 +17,8 @@ from evaluators.semantickitti.result import SemanticKittiResult
 
 
 def evaluate_folders(  # noqa: PLR0913 - the options of the evaluator and of collect_folders
-    gt_root: str | Path,
-    pred_root: str | Path,
+    gt_dir: str | Path,
+    pred_dir: str | Path,
     *,
     task: str | LabelMap = "single-scan",
     sequences: Sequence[str] = SPLITS["valid"],
@@ -37,14 +37,14 @@ def evaluate_folders(  # noqa: PLR0913 - the options of the evaluator and of col
     """
     like = SemanticKittiEvaluator(task, limit=limit, unknown=unknown)
     evaluator = collect_folders(
-        gt_root, pred_root, like=like, sequences=sequences, missing=missing, processes=processes
+        gt_dir, pred_dir, like=like, sequences=sequences, missing=missing, processes=processes
     )
     return evaluator.compute(protocol=protocol)
 
 
 def collect_folders(
-    gt_root: str | Path,
-    pred_root: str | Path,
+    gt_dir: str | Path,
+    pred_dir: str | Path,
     *,
     like: SemanticKittiEvaluator | None = None,
     sequences: Sequence[str] = SPLITS["valid"],
@@ -55,8 +55,8 @@ def collect_folders(
     """Return an evaluator that has counted the scans of two folders, paired by name.
 
     Args:
-        gt_root: Holds sequences/SS/labels/FFFFFF.label, and sequences/SS/velodyne/FFFFFF.bin for range bins.
-        pred_root: Holds sequences/SS/predictions/FFFFFF.label; may be the same folder.
+        gt_dir: Holds sequences/SS/labels/FFFFFF.label, and sequences/SS/velodyne/FFFFFF.bin for range bins.
+        pred_dir: Holds sequences/SS/predictions/FFFFFF.label; may be the same folder.
         like: An evaluator with the settings to use; it is left as it is. Default: single scan, no bins.
         processes: One works with two threads and keeps pace with a loop that only reads the files; more of
             them pay for the seconds they take to start only with range bins or on a slow file system.
@@ -65,9 +65,9 @@ def collect_folders(
         FileNotFoundError: A folder, labels, predictions or points are not there.
         ValueError: Predictions without labels, or bad files (see `SemanticKittiEvaluator.update`).
     """
-    frames, absent = pair_frames(gt_root, pred_root, sequences, missing=missing)
+    frames, absent = pair_frames(gt_dir, pred_dir, sequences, missing=missing)
     like = SemanticKittiEvaluator() if like is None else like.empty()
-    count = functools.partial(_count, str(gt_root), str(pred_root), like, absent)
+    count = functools.partial(_count, str(gt_dir), str(pred_dir), like, absent)
     if processes != 1:
         return gather(frames, count, processes=processes, progress=progress)
     return _on_threads(count, progress(frames))
@@ -118,16 +118,16 @@ def _on_threads(
 
 
 def _count(
-    gt_root: str, pred_root: str, like: SemanticKittiEvaluator, absent: frozenset[str], frames: Iterable[str]
+    gt_dir: str, pred_dir: str, like: SemanticKittiEvaluator, absent: frozenset[str], frames: Iterable[str]
 ) -> SemanticKittiEvaluator:
     evaluator = like.empty()
     gt_reader, pred_reader, point_reader = ScanReader(), ScanReader(), ScanReader()
     for frame_id in frames:
-        gt_file = frame_file(gt_root, frame_id, "labels")
-        pred_file = frame_file(pred_root, frame_id, "predictions")
+        gt_file = frame_file(gt_dir, frame_id, "labels")
+        pred_file = frame_file(pred_dir, frame_id, "predictions")
         pred = None if frame_id in absent else pred_reader.labels(pred_file)
         points = None
         if evaluator.ranges_m:
-            points = point_reader.points(frame_file(gt_root, frame_id, "velodyne"))
+            points = point_reader.points(frame_file(gt_dir, frame_id, "velodyne"))
         evaluator.update(frame_id, gt_reader.labels(gt_file), pred, points, where=(gt_file, pred_file))
     return evaluator

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from jaxtyping import Int64
 
-from evaluators._report import JsonValue
+from evaluators._report import JsonValue, finite_json
+from evaluators.semantickitti import _text
 from evaluators.semantickitti.confusion import SegmentationScores, segmentation_scores
 from evaluators.semantickitti.protocol import PROTOCOL_NAME, PROTOCOL_VERSION, LabelMap, absent_rule
 
@@ -73,26 +74,18 @@ class SemanticKittiResult:
 
     def notes(self) -> list[str]:
         """Return what a reader must know before believing the figures, one sentence each."""
-        from evaluators.semantickitti._text import notes
-
-        return notes(self)
+        return _text.notes(self)
 
     def table(self) -> str:
         """Return the figures in percent as text: classes, means, ranges, then the notes."""
-        from evaluators.semantickitti._text import table
-
-        return table(self)
+        return _text.table(self)
 
     def sections(self) -> list[Section]:
         """Return the figures as tables, and the confusion matrix as a heat map, for a page."""
-        from evaluators.semantickitti._text import sections
-
-        return sections(self)
+        return _text.sections(self)
 
     def to_json(self) -> dict[str, JsonValue]:
         """Return everything as built-in types that `json.dumps` takes; what is not a number is None."""
-        from evaluators._report import finite_json
-
         names = self.label_map.classes
         ranges: list[JsonValue] = [
             {"near_m": near, "far_m": far, **_json(scores, names), "confusion": matrix.tolist()}

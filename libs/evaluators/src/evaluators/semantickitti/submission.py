@@ -68,8 +68,8 @@ def expected_scans(dataset: str | Path | None = None) -> dict[str, int | None]:
     return scans
 
 
-def zip_submission(pred_root: str | Path, zip_path: str | Path) -> int:
-    """Pack the test predictions under `pred_root`, and description.txt if it is there; return their number.
+def zip_submission(pred_dir: str | Path, zip_path: str | Path) -> int:
+    """Pack the test predictions under `pred_dir`, and description.txt if it is there; return their number.
 
     The archive has the folder entries that the official validator insists on. It is complete or absent, and
     the same predictions give the same bytes. Check it with `check_submission`.
@@ -80,19 +80,19 @@ def zip_submission(pred_root: str | Path, zip_path: str | Path) -> int:
     """
     if Path(zip_path).suffix != ".zip":
         raise ValueError(f"the server wants a name that ends in .zip, got {Path(zip_path).name}")
-    frames = list_frames(pred_root, SPLITS["test"], "predictions")
+    frames = list_frames(pred_dir, SPLITS["test"], "predictions")
     if not frames:
-        raise FileNotFoundError(f"{pred_root} holds no sequences/11..21/predictions/FFFFFF.label")
+        raise FileNotFoundError(f"{pred_dir} holds no sequences/11..21/predictions/FFFFFF.label")
     with replacing(zip_path) as temporary, zipfile.ZipFile(temporary, "w") as archive:
         for name in required_folders():
             archive.writestr(_entry(name), b"")
-        description = Path(pred_root, "description.txt")
+        description = Path(pred_dir, "description.txt")
         if description.is_file():
             archive.writestr(_entry(description.name), description.read_bytes())
         for frame_id in frames:
-            path = frame_path(pred_root, frame_id, "predictions")
+            path = frame_path(pred_dir, frame_id, "predictions")
             archive.writestr(
-                _entry(path.relative_to(pred_root).as_posix()), path.read_bytes(), compresslevel=1
+                _entry(path.relative_to(pred_dir).as_posix()), path.read_bytes(), compresslevel=1
             )
     return len(frames)
 

@@ -1,8 +1,8 @@
 """Waymo Open Dataset 3D detection: AP and APH per type, level and range, on arrays."""
 
 from evaluators.waymo.evaluator import WaymoEvaluator, evaluate
-from evaluators.waymo.folders import collect_folders, evaluate_folders, read_detections, read_ground_truth
-from evaluators.waymo.objects import WaymoDetections, WaymoGroundTruth
+from evaluators.waymo.folders import collect_folders, evaluate_folders, read_ground_truth, read_predictions
+from evaluators.waymo.objects import WaymoGroundTruth, WaymoPredictions
 from evaluators.waymo.protocol import LEVELS, RANGES, SCORE_CUTOFFS, TYPE_NAMES, TYPES, ObjectType
 from evaluators.waymo.result import WaymoCounts, WaymoCurve, WaymoResult, average_precision
 
@@ -15,14 +15,14 @@ __all__ = [
     "ObjectType",
     "WaymoCounts",
     "WaymoCurve",
-    "WaymoDetections",
     "WaymoEvaluator",
     "WaymoGroundTruth",
+    "WaymoPredictions",
     "WaymoResult",
     "average_precision",
     "collect_folders",
     "evaluate",
     "evaluate_folders",
-    "read_detections",
     "read_ground_truth",
+    "read_predictions",
 ]

@@ -9,10 +9,11 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from evaluators._pairs import require_pairs
-from evaluators._validation import Missing, OnInvalid, require_choice, require_disjoint, require_state
+from evaluators._evaluator import FrameEvaluator, Layout
+from evaluators._pairs import update_all
+from evaluators._validation import Missing, OnInvalid, require_choice
 from evaluators.state import State
-from evaluators.waymo.objects import WaymoDetections, WaymoGroundTruth, checked_rows
+from evaluators.waymo.objects import WaymoGroundTruth, WaymoPredictions, checked_rows
 from evaluators.waymo.protocol import (
     MIN_SIZE_M,
     PROTOCOL_VERSION,
@@ -25,17 +26,22 @@ from evaluators.waymo.result import WaymoResult, summarize
 
 _COUNTS_SHAPE = (len(TYPES), len(RANGES), len(SCORE_CUTOFFS), 5)
 _N_GT_SHAPE = (len(TYPES), len(RANGES), 2)
-_TALLIES: tuple[str, ...] = ("n_det", "n_gt_without_points", "n_dropped_gt", "n_dropped_det", "n_missing")
+_TALLIES: tuple[str, ...] = ("n_pred", "n_gt_without_points", "n_dropped_gt", "n_dropped_pred", "n_missing")
+_LAYOUT: Layout = {
+    "counts": ("i", _COUNTS_SHAPE),
+    "n_gt": ("i", _N_GT_SHAPE),
+    "tallies": ("i", (len(_TALLIES),)),
+}
 
 
 def evaluate(
     gt: Mapping[str, WaymoGroundTruth],
-    det: Mapping[str, WaymoDetections],
+    pred: Mapping[str, WaymoPredictions],
     *,
     missing: Missing = "error",
     on_invalid: OnInvalid = "error",
 ) -> WaymoResult:
-    """Return Waymo's AP and APH of `det` against `gt`, both by frame name.
+    """Return Waymo's AP and APH of `pred` against `gt`, both by frame name.
 
     Follows the official metrics library at the 101 score cut-offs 0, 0.01, ..., 1 of its example tool; the
     figures were compared with its compiled operation. Per type, range and cut-off, detections are assigned to
@@ -44,7 +50,7 @@ def evaluate(
     Cost: about a millisecond a frame.
 
     Args:
-        missing: What to do with frames of `gt` that `det` lacks.
+        missing: What to do with frames of `gt` that `pred` lacks.
         on_invalid: What to do with a row that holds a NaN, a size that is not positive, or a score outside 0
             to 1.
 
@@ -54,24 +60,17 @@ def evaluate(
     Example:
         >>> boxes = np.array([[10.0, 0.0, 1.0, 4.5, 2.0, 1.6, 0.1]])
         >>> gt = WaymoGroundTruth(boxes=boxes, types=np.array([1]), difficulty=np.array([1]))
-        >>> det = WaymoDetections(boxes=boxes, types=np.array([1]), scores=np.array([0.9]))
-        >>> evaluate({"a": gt}, {"a": det}).value("VEHICLE", "aph", "LEVEL_2")
+        >>> pred = WaymoPredictions(boxes=boxes, types=np.array([1]), scores=np.array([0.9]))
+        >>> evaluate({"a": gt}, {"a": pred}).value("VEHICLE", "aph", "LEVEL_2")
         1.0
     """
-    require_pairs(
-        gt.keys(),
-        det.keys(),
-        missing=missing,
-        kind="frames",
-        nothing="give WaymoDetections.empty() where nothing was found",
-    )
     evaluator = WaymoEvaluator(on_invalid=on_invalid)
-    for frame_id, objects in gt.items():
-        evaluator.update(frame_id, objects, det.get(frame_id))
+    nothing = "give WaymoPredictions.empty() where nothing was found"
+    update_all(evaluator, gt, pred, missing=missing, nothing=nothing)
     return evaluator.compute()
 
 
-class WaymoEvaluator:
+class WaymoEvaluator(FrameEvaluator):
     """Collects frames, on one process or many, and evaluates them together.
 
     Only counts are kept (64 kB in all, and the frame names), in whole numbers: neither the order of updates
@@ -91,34 +90,22 @@ class WaymoEvaluator:
         self._on_invalid: OnInvalid = on_invalid
         self.reset()
 
-    def __len__(self) -> int:
-        return len(self._frames)
-
-    def update(self, frame_id: str, gt: WaymoGroundTruth, det: WaymoDetections | None) -> None:
-        """Add one frame; `det` None is a frame without predictions, counted as missing and taken as empty.
+    def update(self, frame_id: str, gt: WaymoGroundTruth, pred: WaymoPredictions | None) -> None:
+        """Add one frame; `pred` None is a frame without predictions, counted as missing and taken as empty.
 
         Raises:
             ValueError: The frame is there already, or see `evaluate`.
         """
-        if frame_id in self._frames:
-            raise ValueError(f"frame {frame_id!r} was added before; every frame counts once (see reset)")
-        found = WaymoDetections.empty() if det is None else det
+        self._require_new(frame_id)
+        found = WaymoPredictions.empty() if pred is None else pred
         good_gt = checked_rows(gt, self._on_invalid, where=f"frame {frame_id!r}, ground truth")
-        good_det = checked_rows(found, self._on_invalid, where=f"frame {frame_id!r}, detections")
+        good_pred = checked_rows(found, self._on_invalid, where=f"frame {frame_id!r}, detections")
         levels = gt.levels()
         seen = good_gt & (levels > 0)
         self._frames.add(frame_id)
-        self._count(gt, levels, seen, found, good_det)
-        tallies = (good_det, good_gt & (levels == 0), ~good_gt, ~good_det, [det is None])
+        self._count(gt, levels, seen, found, good_pred)
+        tallies = (good_pred, good_gt & (levels == 0), ~good_gt, ~good_pred, [pred is None])
         self._tallies += np.array([np.count_nonzero(rows) for rows in tallies], dtype=np.int64)
-
-    def merge(self, other: WaymoEvaluator) -> None:
-        """Add all frames of `other`, for example from another process; `other` is left as it is.
-
-        Raises:
-            ValueError: Both hold the same frame.
-        """
-        self.merge_state(other.state())
 
     def reset(self) -> None:
         """Forget all frames."""
@@ -133,8 +120,7 @@ class WaymoEvaluator:
         Raises:
             ValueError: No frames.
         """
-        if not self._frames:
-            raise ValueError("no frames to evaluate; add some with update(frame_id, gt, det)")
+        self._require_frames()
         tallies = {name: int(self._tallies[index]) for index, name in enumerate(_TALLIES)}
         return summarize(self._counts, self._n_gt, n_frames=len(self._frames), tallies=tallies)
 
@@ -142,7 +128,7 @@ class WaymoEvaluator:
         """Return everything gathered so far: names and settings as text, the rest as whole numbers."""
         return {
             "settings": np.array(self._settings()),
-            "frame_ids": np.array(sorted(self._frames), dtype=np.str_),
+            "frames": np.array(sorted(self._frames), dtype=np.str_),
             "counts": self._counts.copy(),
             "n_gt": self._n_gt.copy(),
             "tallies": self._tallies.copy(),
@@ -154,14 +140,7 @@ class WaymoEvaluator:
         Raises:
             ValueError: Other settings, a frame that is there already, or not such a state.
         """
-        arrays = ("frame_ids", "counts", "n_gt", "tallies")
-        require_state(state, owner="WaymoEvaluator", settings=self._settings(), arrays=arrays)
-        names = [str(name) for name in state["frame_ids"]]
-        require_disjoint(self._frames, names, kind="frames")
-        shapes = {"counts": _COUNTS_SHAPE, "n_gt": _N_GT_SHAPE, "tallies": (len(_TALLIES),)}
-        if any(state[key].shape != shape or state[key].dtype != np.int64 for key, shape in shapes.items()):
-            raise ValueError("not the state of a Waymo evaluator: its arrays do not fit together")
-        self._frames.update(names)
+        self._frames.update(self._checked_frames(state, _LAYOUT))
         self._counts = self._counts + state["counts"]
         self._n_gt = self._n_gt + state["n_gt"]
         self._tallies = self._tallies + state["tallies"]
@@ -174,19 +153,19 @@ class WaymoEvaluator:
         gt: WaymoGroundTruth,
         levels: np.ndarray,
         seen: np.ndarray,
-        det: WaymoDetections,
-        good_det: np.ndarray,
+        pred: WaymoPredictions,
+        good_pred: np.ndarray,
     ) -> None:
         from evaluators.waymo import _kernels
 
-        scores = det.scores.astype(np.float32)
-        no_blame = np.zeros(len(det), np.bool_) if det.in_no_label_zone is None else det.in_no_label_zone
+        scores = pred.scores.astype(np.float32)
+        no_blame = np.zeros(len(pred), np.bool_) if pred.in_no_label_zone is None else pred.in_no_label_zone
         order = np.argsort(-scores, kind="stable")
         for index, kind in enumerate(TYPES):
             rows = np.flatnonzero(seen & (gt.types == kind.code))
-            found = order[(good_det & (det.types == kind.code))[order]]
+            found = order[(good_pred & (pred.types == kind.code))[order]]
             gt_boxes = np.array(gt.boxes[rows], dtype=np.float64, order="C")
-            det_boxes = np.array(det.boxes[found], dtype=np.float64, order="C")
+            pred_boxes = np.array(pred.boxes[found], dtype=np.float64, order="C")
             ranges = _ranges(gt_boxes)
             for column in range(len(RANGES)):
                 inside = levels[rows][(ranges == column) | (column == 0)]
@@ -195,8 +174,8 @@ class WaymoEvaluator:
                 gt_boxes,
                 ranges,
                 levels[rows],
-                det_boxes,
-                _ranges(det_boxes),
+                pred_boxes,
+                _ranges(pred_boxes),
                 scores[found],
                 no_blame[found],
                 np.array(SCORE_CUTOFFS, dtype=np.float32),

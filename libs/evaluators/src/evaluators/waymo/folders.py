@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Sequence
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from evaluators._files import read_npz
-from evaluators._pairs import FilePairs, paired_files
-from evaluators._parallel import Progress, gather
+from evaluators._pairs import collect_pairs, paired_files
+from evaluators._parallel import Progress
 from evaluators._validation import Missing, OnInvalid, first_names
 from evaluators.waymo.evaluator import WaymoEvaluator
-from evaluators.waymo.objects import WaymoDetections, WaymoGroundTruth
+from evaluators.waymo.objects import WaymoGroundTruth, WaymoPredictions
 from evaluators.waymo.result import WaymoResult
 
 
@@ -32,25 +31,25 @@ def read_ground_truth(path: str | Path) -> WaymoGroundTruth:
     return WaymoGroundTruth(**arrays)
 
 
-def read_detections(path: str | Path) -> WaymoDetections:
+def read_predictions(path: str | Path) -> WaymoPredictions:
     """Return the detections of one frame.
 
     The .npz holds boxes [n, 7], types [n], scores [n] and perhaps in_no_label_zone [n]; see
-    `WaymoDetections`.
+    `WaymoPredictions`.
 
     Raises:
         FileNotFoundError: There is no such file.
         ValueError: As for `read_ground_truth`.
     """
     arrays = _read(Path(path), required=("boxes", "types", "scores"), optional=("in_no_label_zone",))
-    return WaymoDetections(**arrays)
+    return WaymoPredictions(**arrays)
 
 
 def evaluate_folders(
     gt_dir: str | Path,
     pred_dir: str | Path,
     *,
-    frame_ids: Sequence[str] | None = None,
+    frames: Collection[str] | None = None,
     missing: Missing = "error",
     on_invalid: OnInvalid = "error",
     processes: int = 1,
@@ -60,26 +59,27 @@ def evaluate_folders(
     Example:
         >>> evaluate_folders("labels", "results", missing="empty")  # doctest: +SKIP
     """
-    evaluator = collect_folders(
-        gt_dir, pred_dir, frame_ids=frame_ids, missing=missing, on_invalid=on_invalid, processes=processes
-    )
-    return evaluator.compute()
+    like = WaymoEvaluator(on_invalid=on_invalid)
+    return collect_folders(
+        gt_dir, pred_dir, like=like, frames=frames, missing=missing, processes=processes
+    ).compute()
 
 
 def collect_folders(
     gt_dir: str | Path,
     pred_dir: str | Path,
     *,
-    frame_ids: Sequence[str] | None = None,
+    like: WaymoEvaluator | None = None,
+    frames: Collection[str] | None = None,
     missing: Missing = "error",
-    on_invalid: OnInvalid = "error",
     processes: int = 1,
     progress: Progress = iter,
 ) -> WaymoEvaluator:
     """Return an evaluator that holds the frames of two folders, one `<frame>.npz` per frame in each.
 
     Args:
-        frame_ids: The frames to evaluate; all of `gt_dir` if None.
+        like: An evaluator with the settings to use; it is left as it is.
+        frames: The frames to evaluate; all of `gt_dir` if None.
         missing: What to do with frames that have no prediction file.
         processes: Processes that read and match.
 
@@ -87,26 +87,14 @@ def collect_folders(
         FileNotFoundError: A folder or a label file is not there; prediction files are missing.
         ValueError: Predictions for unknown frames; a frame listed twice; bad files.
     """
+    nothing = "write empty arrays where nothing was found, or pass missing='empty' (--missing empty)"
     pairs = paired_files(
-        gt_dir,
-        pred_dir,
-        suffixes=(".npz",),
-        names=frame_ids,
-        missing=missing,
-        kind="frames",
-        nothing="write empty arrays where nothing was found, or pass missing='empty' (--missing empty)",
+        gt_dir, pred_dir, suffixes=(".npz",), frames=frames, missing=missing, nothing=nothing
     )
-    collect = functools.partial(_collect, pairs, on_invalid)
-    return gather(pairs.names, collect, processes=processes, progress=progress)
-
-
-def _collect(pairs: FilePairs, on_invalid: OnInvalid, names: Sequence[str]) -> WaymoEvaluator:
-    evaluator = WaymoEvaluator(on_invalid=on_invalid)
-    for name in names:
-        pred_file = pairs.pred.get(name)
-        det = None if pred_file is None else read_detections(pred_file)
-        evaluator.update(name, read_ground_truth(pairs.gt[name]), det)
-    return evaluator
+    like = WaymoEvaluator() if like is None else like
+    return collect_pairs(
+        like, pairs, read_ground_truth, read_predictions, processes=processes, progress=progress
+    )
 
 
 _KINDS = {

@@ -55,7 +55,7 @@ class WaymoGroundTruth:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class WaymoDetections:
+class WaymoPredictions:
     """The detections of one frame."""
 
     boxes: Float[np.ndarray, "_ 7"]
@@ -70,13 +70,13 @@ class WaymoDetections:
         return len(self.types)
 
     @classmethod
-    def empty(cls) -> WaymoDetections:
+    def empty(cls) -> WaymoPredictions:
         """Return no detections."""
         return cls(boxes=np.zeros((0, 7)), types=np.zeros(0, np.int64), scores=np.zeros(0))
 
 
 def checked_rows(
-    objects: WaymoGroundTruth | WaymoDetections, on_invalid: OnInvalid, *, where: str
+    objects: WaymoGroundTruth | WaymoPredictions, on_invalid: OnInvalid, *, where: str
 ) -> Bool[np.ndarray, " n"]:
     """Return which rows can be evaluated.
 
@@ -90,7 +90,7 @@ def checked_rows(
         "expected finite numbers, got a NaN or infinity": np.any(~np.isfinite(boxes), axis=1),
         "expected positive length, width and height": np.any(boxes[:, 3:6] <= 0, axis=1),
     }
-    if isinstance(objects, WaymoDetections):
+    if isinstance(objects, WaymoPredictions):
         inside = (objects.scores >= 0) & (objects.scores <= 1)
         wrong["expected a score from 0 to 1 (a sigmoid makes one of logits)"] = ~inside
     invalid: np.ndarray = np.logical_or.reduce(list(wrong.values()))
@@ -101,10 +101,10 @@ def checked_rows(
     return ~invalid
 
 
-def _check_shapes(objects: WaymoGroundTruth | WaymoDetections, where: str) -> None:
+def _check_shapes(objects: WaymoGroundTruth | WaymoPredictions, where: str) -> None:
     count = len(objects.types)
     columns: dict[str, np.ndarray | None] = {"types": objects.types}
-    if isinstance(objects, WaymoDetections):
+    if isinstance(objects, WaymoPredictions):
         columns |= {"scores": objects.scores, "in_no_label_zone": objects.in_no_label_zone}
     else:
         columns |= {"difficulty": objects.difficulty, "n_points": objects.n_points}

@@ -56,11 +56,11 @@ class WaymoCounts:
     """How much was evaluated, and what was set aside."""
 
     n_frames: int
-    n_det: int
+    n_pred: int
     n_gt_without_points: int
     """Labelled objects without a LiDAR point, left out."""
     n_dropped_gt: int
-    n_dropped_det: int
+    n_dropped_pred: int
     n_missing: int
     """Frames without predictions, taken as empty."""
 
@@ -106,8 +106,8 @@ class WaymoResult:
         found = [
             (counts.n_missing, f"{counts.n_missing} frames had no predictions and were taken as empty."),
             (
-                counts.n_dropped_gt + counts.n_dropped_det,
-                f"{counts.n_dropped_gt} invalid ground truth rows and {counts.n_dropped_det} invalid"
+                counts.n_dropped_gt + counts.n_dropped_pred,
+                f"{counts.n_dropped_gt} invalid ground truth rows and {counts.n_dropped_pred} invalid"
                 " detections were dropped.",
             ),
             (len(missing), f"no ground truth, therefore 0: {', '.join(missing)}."),
@@ -123,7 +123,7 @@ class WaymoResult:
         table = _scores(self)
         rows = [table.header, *table.rows]
         widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-        head = f"Waymo 3D detection: {self.counts.n_frames} frames, {self.counts.n_det} detections."
+        head = f"Waymo 3D detection: {self.counts.n_frames} frames, {self.counts.n_pred} detections."
         lines = ["  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]) for row in rows]
         return "\n".join([head, "", *lines, *(f"Note: {note}" for note in self.notes())])
 
