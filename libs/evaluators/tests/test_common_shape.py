@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from evaluators._page import Heatmap, LineChart, Result, Table, write_page
+from evaluators.page import Heatmap, LineChart, Result, Table, write_page
 from evaluators.state import Evaluator, read_state, write_state
 
 PACKAGE = Path(str(find_spec("evaluators").origin)).parent

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 if TYPE_CHECKING:
-    from evaluators._page import Result
     from evaluators._parallel import Progress
+    from evaluators.page import Result
 
 # argparse has no public name for what add_subparsers returns.
 Protocols: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"  # pyright: ignore[reportPrivateUsage]
@@ -104,8 +104,8 @@ def progress_bar(unit: str = "frames") -> Progress:
 
 def publish(options: argparse.Namespace, results: Mapping[str, Result], *, title: str) -> None:
     """Print the tables and write the files that were asked for; a single result is not nested by name."""
-    from evaluators._page import write_page
     from evaluators._report import write_json
+    from evaluators.page import write_page
 
     if options.json is not None:
         reports = {name: result.to_json() for name, result in results.items()}

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from evaluators._page import LineChart, Section, Table
 from evaluators.depth.protocol import Aggregate, metric
 from evaluators.depth.result import DepthResult, cap_name
+from evaluators.page import LineChart, Section, Table
 
 _AGGREGATES: tuple[tuple[Aggregate, str], ...] = (("image", "images"), ("pixel", "pixels"))
 

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from evaluators._page import LineChart, Section, Table
 from evaluators.indoor.result import IndoorResult
+from evaluators.page import LineChart, Section, Table
 
 _LINES_A_CHART = 9
 _POINTS_A_LINE = 200

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from evaluators._page import LineChart, Section, Table
 from evaluators.nuscenes.protocol import MEAN_NAMES, RECALL_POSITIONS, TP_ERRORS, TpError
 from evaluators.nuscenes.result import NuscenesResult
+from evaluators.page import LineChart, Section, Table
 
 _AXIS: dict[TpError, str] = {
     "trans_err": "place error (m)",

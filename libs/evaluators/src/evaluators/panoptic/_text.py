@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import get_args
 
-from evaluators._page import Heatmap, Section, Table
+from evaluators.page import Heatmap, Section, Table
 from evaluators.panoptic.result import Figure, Group, PanopticResult
 
 _HEADER = ("class", "kind", "PQ", "SQ", "RQ", "IoU", "tp", "fp", "fn", "small gt", "small pred")
