@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from fusion3d_appkit.weights import WeightFiles
-from fusion_models.imagepg.model import DetectorConfig
+from fusion3d_appkit.weights import Kept, WeightFiles
+from fusion_models.detection.batch import ImageInput
+from fusion_models.imagepg.model import Detector, DetectorConfig
 from fusion_models.weights import load_official
-
-WEIGHTS = WeightFiles(app="imagepg", prefix="detector.", released="model_state", load_released=load_official)
 
 
 def without_pretrained(config: DetectorConfig) -> DetectorConfig:
@@ -16,3 +15,13 @@ def without_pretrained(config: DetectorConfig) -> DetectorConfig:
     if config.image is None:
         return config
     return replace(config, image=replace(config.image, swin=replace(config.image.swin, pretrained=None)))
+
+
+WEIGHTS = WeightFiles(
+    app="imagepg",
+    model=Kept(DetectorConfig, option="model.detector", entry="detector_config"),
+    inputs=Kept(ImageInput, option="data.image", entry="image_input"),
+    build=lambda config: Detector(without_pretrained(config)),
+    released="model_state",
+    load_released=load_official,
+)
