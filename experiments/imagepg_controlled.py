@@ -29,7 +29,7 @@ from datasets3d.frame import Frame
 from datasets3d.kitti import KittiDataset
 from datasets3d.surfaces import ObjectShapes
 from datasets3d.synth import CameraConfig, LabelConfig, StreetConfig, SynthConfig, write_kitti
-from fusion3d_appkit.optim import OneCycleConfig, adam_onecycle
+from fusion3d_appkit.optim import OneCycleConfig
 from fusion3d_appkit.record import write_record
 from fusion3d_appkit.sampling import Draw
 from fusion_models.detection.batch import Batch, Detections, ImageInput, collate
@@ -175,9 +175,7 @@ def train(config: DetectorConfig, root: Path, setting: Setting, *, seed: int, la
     frames = DetectionFrames(
         source, config, seed=seed, training=TrainingConfig(min_points=5), shapes=ObjectShapes.read(root)
     )
-    optimizer, schedule = adam_onecycle(
-        model.parameters(), steps=setting.steps, config=OneCycleConfig(lr=setting.lr)
-    )
+    optimizer, schedule = OneCycleConfig(lr=setting.lr).build(model.parameters(), steps=setting.steps)
     bar = tqdm(batches(frames, setting, seed), total=setting.steps, desc=label)
     for batch in bar:
         total = model.loss(model(batch), batch).total

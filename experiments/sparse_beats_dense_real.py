@@ -35,7 +35,7 @@ from datasets3d.nuscenes import (
     write_radar,
 )
 from evaluators.depth import beam_contrast, row_ripple
-from fusion3d_appkit.optim import CosineConfig, adam_cosine
+from fusion3d_appkit.optim import CosineConfig
 from fusion3d_appkit.record import write_record
 from fusion_models.sparse_beats_dense import (
     SparseBeatsDense,
@@ -94,9 +94,8 @@ def train(sample: DepthSample, *, steps: int) -> tuple[SparseBeatsDense, list[fl
     torch.manual_seed(0)
     model = SparseBeatsDense(SparseBeatsDenseConfig(mask_decoder=False)).train()
     batch = collate_depth([sample])
-    optimizer, schedule = adam_cosine(
-        model.parameters(), steps=steps, config=CosineConfig(lr=4e-3, final_lr=1e-3, weight_decay=4e-8)
-    )
+    config = CosineConfig(lr=4e-3, final_lr=1e-3, weight_decay=4e-8)
+    optimizer, schedule = config.build(model.parameters(), steps=steps)
     losses = []
     for _ in (bar := tqdm(range(steps), desc="one real key frame")):
         total = depth_completion_loss(model(batch), batch).total

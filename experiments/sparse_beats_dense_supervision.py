@@ -44,15 +44,15 @@ from datasets3d.depth import (
 )
 from datasets3d.nuscenes import SampleRecord, build_records
 from datasets3d.synth import CameraConfig, NuscenesSynthConfig, write_nuscenes
-from evaluators.depth import row_ripple
-from fusion3d_appkit.optim import CosineConfig, adam_cosine
+from evaluators.depth import DepthResult, row_ripple
+from fusion3d_appkit.optim import CosineConfig
 from fusion3d_appkit.record import write_record
 from fusion3d_appkit.sampling import Draw
 from fusion_models.sparse_beats_dense.batch import DepthBatch, collate_depth
 from fusion_models.sparse_beats_dense.losses import depth_completion_loss
 from fusion_models.sparse_beats_dense.model import SparseBeatsDense, SparseBeatsDenseConfig
 from sparse_beats_dense.data import DepthFrames
-from sparse_beats_dense.evaluation import DepthEvaluation, DepthScores
+from sparse_beats_dense.evaluation import compute, headline, make_evaluators, update
 from tqdm import tqdm
 
 RESULTS = Path(__file__).parent / "results" / "sparse_beats_dense_supervision.json"
@@ -145,7 +145,7 @@ def train(variant: Variant, root: Path, setting: Setting, *, seed: int, label: s
         seed=seed,
     )
     config = CosineConfig(lr=setting.lr, final_lr=setting.lr / 40, weight_decay=4e-8)
-    optimizer, schedule = adam_cosine(model.parameters(), steps=setting.steps, config=config)
+    optimizer, schedule = config.build(model.parameters(), steps=setting.steps)
     bar = tqdm(batches(frames, setting, seed), total=setting.steps, desc=label)
     for batch in bar:
         total = depth_completion_loss(model(batch), batch, reduction="mean").total
@@ -157,14 +157,14 @@ def train(variant: Variant, root: Path, setting: Setting, *, seed: int, label: s
     return model.eval()
 
 
-def assess(model: SparseBeatsDense, root: Path, label: str) -> DepthScores:
-    """Return the figures on the held-out scenes."""
+def assess(model: SparseBeatsDense, root: Path, label: str) -> dict[str, DepthResult]:
+    """Return the results on the held-out scenes."""
     frames = DepthFrames(records_of(root, "val"), root, SPARSE, read=read_evaluation_sample)
-    evaluation = DepthEvaluation()
+    evaluators = make_evaluators()
     for index in tqdm(range(len(frames)), desc=f"{label}, evaluation"):
         batch = collate_depth([frames[Draw(0, index)]], max_points=NETWORK.max_points)
-        evaluation.update(batch, model.predict(batch.image, batch.radar, batch.points, batch.counts))
-    return evaluation.compute()
+        update(evaluators, batch, model.predict(batch.image, batch.radar, batch.points, batch.counts))
+    return compute(evaluators)
 
 
 def run(name: str, seed: int, work: Path, setting: Setting) -> None:
@@ -176,15 +176,15 @@ def run(name: str, seed: int, work: Path, setting: Setting) -> None:
     model = train(VARIANTS[name], work / "data", setting, seed=seed, label=label)
     trained = time.process_time()
     torch.save(model.state_dict(), target.with_suffix(".pt"))
-    scores = assess(model, work / "data", label)
+    results = assess(model, work / "data", label)
     content = {
         "variant": name,
         "seed": seed,
         "setting": asdict(setting),
         "parameters": sum(p.numel() for p in model.parameters()),
         "training_cpu_s": round(trained - started),
-        "figures": scores.headline(),
-        "ranges": scores.to_json()["lidar"]["ranges"],
+        "figures": headline(results),
+        "ranges": results["lidar"].to_json()["ranges"],
     }
     partial = target.with_suffix(".partial")
     partial.write_text(json.dumps(content, indent=1), encoding="utf-8")

@@ -1,21 +1,22 @@
-import subprocess
-import sys
-
 import pytest
-from fusion3d_appkit.commands import Command, dispatch
+from fusion3d_appkit.commands import Command, Program
 
 
-def run(words: list[str], result: int = 0) -> int:
-    def fails(arguments):
-        raise ValueError("points.bin: 17 bytes is not a multiple of 16")
+def run(words: list[str], result: int = 0, error: Exception | None = None) -> int:
+    def check(arguments):
+        raise error or ValueError("points.bin: 17 bytes is not a multiple of 16")
 
-    commands = {"fit": Command("train", lambda arguments: result), "check": Command("look", fails)}
-    return dispatch("tool", commands, about="About.", epilog="More.", arguments=words)
+    own = {"look": Command("see", lambda arguments: result), "check": Command("see again", check)}
+    return Program(name="tool", about="About.", epilog="More.", own=own).main(words)
 
 
-def test_help_lists_the_commands(capsys):
-    assert run(["--help"]) == 0
-    assert "fit    train" in capsys.readouterr().out
+@pytest.mark.parametrize("words", [[], ["--help"]])
+def test_help_lists_the_commands_the_apps_own_before_the_demo(capsys, words):
+    assert run(words) == 0
+    text = capsys.readouterr().out
+    listed = [line.split()[0] for line in text.splitlines() if line.startswith("  ")]
+    assert listed == ["fit", "validate", "test", "look", "check", "demo"]
+    assert "About." in text and "More." in text
 
 
 def test_unknown_command_names_the_nearest(capsys):
@@ -24,7 +25,7 @@ def test_unknown_command_names_the_nearest(capsys):
 
 
 def test_exit_status_of_the_command_is_returned():
-    assert run(["fit"], result=3) == 3
+    assert run(["look"], result=3) == 3
 
 
 def test_an_error_the_user_can_mend_is_one_line(capsys):
@@ -33,17 +34,9 @@ def test_an_error_the_user_can_mend_is_one_line(capsys):
 
 
 def test_an_error_in_a_reading_process_comes_without_its_traceback(capsys):
-    def fails(arguments):
-        raise FileNotFoundError(
-            "Caught FileNotFoundError in DataLoader worker process 0.\nOriginal Traceback (most recent call "
-            "last):\n  File x\nFileNotFoundError: no image_2/000001.png; expected\n  image_2/\n"
-        )
-
-    assert dispatch("tool", {"fit": Command("", fails)}, about="", epilog="", arguments=["fit"]) == 2
+    error = FileNotFoundError(
+        "Caught FileNotFoundError in DataLoader worker process 0.\nOriginal Traceback (most recent call "
+        "last):\n  File x\nFileNotFoundError: no image_2/000001.png; expected\n  image_2/\n"
+    )
+    assert run(["check"], error=error) == 2
     assert capsys.readouterr().err == "tool: no image_2/000001.png; expected\n  image_2/\n"
-
-
-@pytest.mark.parametrize("module", ["fusion3d_appkit", "fusion3d_appkit.commands"])
-def test_import_brings_neither_torch_nor_lightning(module):
-    code = f"import sys, {module}; sys.exit(any(name in sys.modules for name in ('torch', 'lightning')))"
-    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -2,12 +2,12 @@ import math
 
 import pytest
 import torch
-from fusion3d_appkit.optim import CosineConfig, OneCycleConfig, adam_cosine, adam_onecycle
+from fusion3d_appkit.optim import CosineConfig, OneCycleConfig
 
 
 def rates(steps: int) -> tuple[list[float], list[float]]:
     weight = torch.nn.Parameter(torch.zeros(1))
-    optimizer, schedule = adam_onecycle([weight], steps=steps, config=OneCycleConfig())
+    optimizer, schedule = OneCycleConfig().build([weight], steps=steps)
     lr, beta = [], []
     for _ in range(steps):
         lr.append(optimizer.param_groups[0]["lr"])
@@ -29,7 +29,7 @@ def test_the_rate_runs_from_a_tenth_over_the_peak_to_almost_nothing():
 
 def test_decay_is_decoupled_from_the_gradient():
     weight = torch.nn.Parameter(torch.ones(1))
-    optimizer, _ = adam_onecycle([weight], steps=10, config=OneCycleConfig())
+    optimizer, _ = OneCycleConfig().build([weight], steps=10)
     weight.grad = torch.zeros(1)
     optimizer.step()
     assert weight.item() == pytest.approx(1 - 0.001 * 0.01)
@@ -38,19 +38,19 @@ def test_decay_is_decoupled_from_the_gradient():
 def test_frozen_parameters_are_left_out():
     frozen = torch.nn.Parameter(torch.ones(1), requires_grad=False)
     weight = torch.nn.Parameter(torch.ones(1))
-    optimizer, _ = adam_onecycle([frozen, weight], steps=2, config=OneCycleConfig())
+    optimizer, _ = OneCycleConfig().build([frozen, weight], steps=2)
     assert optimizer.param_groups[0]["params"] == [weight]
 
 
 def test_nothing_to_train_is_an_error():
     frozen = torch.nn.Parameter(torch.ones(1), requires_grad=False)
     with pytest.raises(ValueError, match="no parameter requires a gradient"):
-        adam_onecycle([frozen], steps=2, config=OneCycleConfig())
+        OneCycleConfig().build([frozen], steps=2)
 
 
 def test_no_steps_is_an_error():
     with pytest.raises(ValueError, match="is the training split empty"):
-        adam_onecycle([torch.nn.Parameter(torch.ones(1))], steps=0, config=OneCycleConfig())
+        OneCycleConfig().build([torch.nn.Parameter(torch.ones(1))], steps=0)
 
 
 @pytest.mark.parametrize(("field", "value"), [("lr", 0.0), ("warmup", 1.0)])
@@ -62,7 +62,7 @@ def test_a_config_out_of_range_names_the_field(field, value):
 def test_the_cosine_runs_from_the_first_rate_to_the_last():
     weight = torch.nn.Parameter(torch.zeros(1))
     config = CosineConfig(lr=4e-3, final_lr=1e-3, weight_decay=4e-8)
-    optimizer, schedule = adam_cosine([weight], steps=30, config=config)
+    optimizer, schedule = config.build([weight], steps=30)
     assert optimizer.param_groups[0]["weight_decay"] == 4e-8
     found = []
     for _ in range(31):
@@ -75,8 +75,8 @@ def test_the_cosine_runs_from_the_first_rate_to_the_last():
 
 
 def test_a_cosine_without_steps_is_an_error():
-    with pytest.raises(ValueError, match="adam_cosine: steps must be at least 1"):
-        adam_cosine([torch.nn.Parameter(torch.ones(1))], steps=0, config=CosineConfig())
+    with pytest.raises(ValueError, match="steps must be at least 1"):
+        CosineConfig().build([torch.nn.Parameter(torch.ones(1))], steps=0)
 
 
 @pytest.mark.parametrize("rates", [(0.0, 0.0), (1e-3, 2e-3), (1e-3, -1e-3)])

@@ -1,42 +1,79 @@
 import base64
 import io
-from html.parser import HTMLParser
+import xml.etree.ElementTree as ET
 
 import numpy as np
 import pytest
-from fusion3d_appkit.charts import Axes, line_chart
-from fusion3d_appkit.report import Section, drawing, note, photo, row, spread, table, write_report
+from evaluators.depth import DepthEvaluator
+from evaluators.page import Table
+from fusion3d_appkit.curves import loss_charts
+from fusion3d_appkit.loggers import JsonlLogger
+from fusion3d_appkit.report import (
+    MODEL,
+    Chapter,
+    drawing,
+    loss_chapter,
+    note,
+    photo,
+    result_chapters,
+    row,
+    spread,
+    text_table,
+    write_report,
+)
 from PIL import Image
 
 
-class Sources(HTMLParser):
-    def __init__(self) -> None:
-        super().__init__()
-        self.outside: list[str] = []
-        self.tags: list[str] = []
-
-    def handle_starttag(self, tag, attrs):
-        self.tags.append(tag)
-        for name, value in attrs:
-            if name in ("src", "href") and not value.startswith(("data:", "#")):
-                self.outside.append(value)
-
-
 def test_the_page_needs_no_other_file(tmp_path):
-    chart = line_chart({"loss": ([0, 1], [2.0, 1.0])}, Axes(title="Loss", x="step", y="loss"))
-    sections = [
-        Section("Numbers", table(["class", "AP"], [["Car", 71.234]]) + note("a < b")),
-        Section("Pictures", row(photo(Image.new("RGB", (8, 8)), caption="000001"), chart)),
+    logger = JsonlLogger(str(tmp_path))
+    for step in range(2):
+        logger.log_metrics({"train/loss": 2.0 - step, "train/depth": 1.0, "train/lr": 0.1}, step=step)
+    chapters = [
+        Chapter("Pictures", row(photo(Image.new("RGB", (8, 8)), caption="000001")) + note("a < b")),
+        loss_chapter(logger.path),
     ]
-    write_report(tmp_path / "run" / "report.html", title="Run", subtitle="seed 0", sections=sections)
-    text = (tmp_path / "run" / "report.html").read_text()
-    page = Sources()
-    page.feed(text)
-    assert page.outside == []
-    assert {"table", "svg", "img"} <= set(page.tags)
-    assert "71.23" in text
-    assert "a &lt; b" in text
+    write_report(tmp_path / "run" / "report.html", title="Run", subtitle="seed 0", chapters=chapters)
+    page = ET.fromstring((tmp_path / "run" / "report.html").read_text())
+    assert [heading.text for heading in page.iter("h2")] == ["Pictures", "Training"]
+    assert [element.attrib["src"][:16] for element in page.iter("img")] == ["data:image/jpeg;"]
+    assert not {"script", "link", "iframe"} & {element.tag for element in page.iter()}
+    captions = [caption.text for caption in page.iter("figcaption")]
+    assert captions == ["000001", "Training loss", "Parts of the loss", "Learning rate"]
+    assert "a < b" in [paragraph.text for paragraph in page.iter("p")]
     assert [path.name for path in (tmp_path / "run").iterdir()] == ["report.html"]
+
+
+def test_a_run_without_a_log_says_so(tmp_path):
+    assert loss_charts(tmp_path / "metrics.jsonl") == []
+    assert "This run folder holds no training log." in loss_chapter(tmp_path / "metrics.jsonl").body
+
+
+@pytest.fixture
+def result():
+    evaluator = DepthEvaluator(protocol="sparse-beats-dense", stripes=False)
+    evaluator.update("a", np.full((4, 4), 5.0), np.full((4, 4), 6.0))
+    return evaluator.compute()
+
+
+def compare(results) -> Table:
+    rows = [[name, f"{result.value('mae_m'):.2f}"] for name, result in results.items()]
+    return Table(title="MAE m", header=["by", "m"], rows=rows)
+
+
+def test_a_result_tells_its_own_figures_and_stands_beside_others_where_there_are_any(result):
+    settings = {"titles": {"only": "On all pixels"}, "compare": compare}
+    (alone,) = result_chapters({"only": result}, others={}, **settings)
+    assert alone.title == "On all pixels" and "Errors by true depth" in alone.body
+    assert "MAE m</figcaption>" not in alone.body
+    others = {"untrained": {"only": result}, "another": {"something else": result}}
+    (beside,) = result_chapters({"only": result}, others=others, **settings)
+    assert beside.body.endswith(alone.body)
+    assert f">{MODEL}<" in beside.body and ">untrained<" in beside.body and "another" not in beside.body
+
+
+def test_a_table_as_text_is_aligned():
+    table = Table(title="MAE", header=["by", "m"], rows=[["this model", "1.00"], ["radar", "10.00"]])
+    assert text_table(table) == "MAE\nby              m\nthis model   1.00\nradar       10.00"
 
 
 @pytest.mark.parametrize("shown", [photo, drawing])
@@ -53,14 +90,6 @@ def test_a_drawing_keeps_its_colours():
     page = drawing(Image.fromarray(pixels), caption="")
     data = base64.b64decode(page.split("base64,")[1].split('"')[0])
     np.testing.assert_array_equal(np.asarray(Image.open(io.BytesIO(data)).convert("RGB")), pixels)
-
-
-def test_a_chart_says_what_it_shows_and_lines_differ_in_more_than_colour():
-    lines = {"car": ([0, 1], [2.0, 1.0]), "cyclist": ([0, 1], [1.0, 0.5])}
-    chart = line_chart(lines, Axes(title="Loss < 3", x="step", y="loss"))
-    assert chart.startswith('<svg role="img" aria-label="Loss &lt; 3: loss over step for car, cyclist"')
-    # matplotlib writes the grid and the marks of the axes with a stroke, too, but without dashes
-    assert chart.count("stroke-dasharray") == 2  # the line and its sample in the legend
 
 
 @pytest.mark.parametrize(

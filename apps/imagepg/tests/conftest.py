@@ -1,10 +1,17 @@
-import pickle
 from pathlib import Path
 
 import pytest
-from datasets3d.synth import CameraConfig, LidarConfig, SynthConfig, write_kitti
 
-TINY = Path(__file__).with_name("tiny.yaml")
+# ruff: noqa: E402  (before the module is imported)
+pytest.register_assert_rewrite("fusion3d_appkit.testing")
+
+from datasets3d.synth import CameraConfig, LidarConfig, SynthConfig, write_kitti
+from fusion3d_appkit.testing import AppUnderTest, tested, trained  # noqa: F401  (fixtures)
+from imagepg.__main__ import PROGRAM
+from imagepg.demo import DEMO
+from imagepg.train import APP
+
+SCAN = "--points a.bin --calib a.txt"
 
 
 @pytest.fixture(scope="session")
@@ -19,14 +26,40 @@ def street(tmp_path_factory) -> Path:
     return write_kitti(root, frames=6, seed=3, config=config, workers=1, progress=False)
 
 
+@pytest.fixture(scope="session")
+def under_test(street) -> AppUnderTest:
+    return AppUnderTest(
+        program=PROGRAM,
+        app=APP,
+        demo=DEMO,
+        tests=Path(__file__).parent,
+        root=street,
+        sensors=("training/image_2", "training/velodyne", "training/calib"),
+        early={
+            f"predict --ckpt v.ckpt {SCAN}": "weights v.ckpt: no such file; beside it are w.ckpt",
+            f"predict --ckpt w.safetensors {SCAN}": "safetensors hold no configuration",
+            f"predict --ckpt w.ckpt --config a.yaml {SCAN}": "configuration a.yaml: no such file",
+            f"predict --ckpt w.ckpt {SCAN}": "--points a.bin: no such file",
+            "predict --ckpt w.ckpt --points w.safetensors --calib a.txt": "w.safetensors: expected .bin",
+        },
+        misspelt={
+            "--data.batch_sise=3": "data.batch_size",
+            "--model.detector.voxles.size=[1,1,1]": "model.detector.voxels.size",
+            "--trainer.precison=32": "trainer.precision",
+        },
+        wider="--model.detector.bev.channels=[16, 24]",
+        chapters=(
+            "Pictures",
+            "Generated points",
+            "Where the image is read",
+            "Occupancy from above",
+            "Boxes after every stage",
+        ),
+        frames_evaluated=lambda results: results["strict"]["counts"]["n_frames"],
+    )
+
+
 @pytest.fixture
-def words(street, tmp_path) -> list[str]:
+def words(under_test, tmp_path) -> list[str]:
     """The arguments of a tiny run in `tmp_path / "run"`."""
-    return [f"--config={TINY}", f"--data.root={street}", f"--trainer.default_root_dir={tmp_path / 'run'}"]
-
-
-class Payload:
-    """Something that would run code if it were unpickled."""
-
-    def __reduce__(self):
-        return (pickle.loads, (b"",))
+    return under_test.words(tmp_path / "run")

@@ -1,32 +1,20 @@
 from pathlib import Path
 
-import lightning.pytorch as pl
 import pytest
 import torch
-from fusion3d_appkit.cli import AppParser, plain_defaults
-from fusion3d_appkit.commands import config_file
+from fusion3d_appkit.files import config_file
 from fusion_models.imagepg import Detector, DetectorConfig, variants
-from imagepg import demo
-from imagepg.data import KittiData
-from imagepg.task import DetectionTask
 from imagepg.weights import without_pretrained
 from jsonargparse import ArgumentParser
 
 CONFIGS = Path(__file__).parents[1] / "configs"
-OPTIONS = Path(__file__).with_name("options.txt")
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 
 
 @pytest.fixture(scope="module")
-def parser() -> AppParser:
-    parser = AppParser(prog="imagepg")
-    parser.add_argument("--seed_everything", type=int, default=0)
-    parser.add_lightning_class_args(pl.Trainer, "trainer")
-    parser.add_lightning_class_args(DetectionTask, "model")
-    parser.add_lightning_class_args(KittiData, "data")
-    parser.set_defaults(plain_defaults("model.detector", DetectorConfig()))
-    return parser
+def parser(under_test):
+    return under_test.parser()
 
 
 def detector_of(parser, name: str) -> DetectorConfig:
@@ -62,16 +50,5 @@ def test_the_detector_of_every_configuration_can_be_built(parser, path):
         assert len(list(Detector(without_pretrained(detector_of(parser, path.stem))).parameters())) > 20
 
 
-@pytest.mark.parametrize("path", sorted(CONFIGS.glob("*.yaml")), ids=lambda path: path.stem)
-def test_every_configuration_is_understood(parser, path):
-    assert parser.parse_path(path).data.root
-
-
-def test_the_options_are_the_known_ones(parser):
-    """An option that comes or goes is a change for users: tell it in the changelog and update options.txt."""
-    own = [name for name in parser._known_options() if name.startswith(("model.", "data."))]
-    assert "\n".join(own) + "\n" == OPTIONS.read_text()
-
-
 def test_the_demo_finds_its_configuration():
-    assert config_file(demo.__file__, "demo").is_file()
+    assert config_file("imagepg", "demo") == CONFIGS / "demo.yaml"

@@ -90,7 +90,7 @@ def test_dense_points_follow_the_augmentation(root):
 
 
 def loader_of(root, monkeypatch, training=TrainingConfig(), model=MODEL):  # noqa: B008
-    monkeypatch.setattr(KittiData, "model", model)
+    monkeypatch.setattr(KittiData, "model_config", model)
     return KittiData(str(root), training=training, workers=0).train_dataloader()
 
 

@@ -11,7 +11,6 @@ from fusion_models.detection.cloud_copies import CloudCopy
 from imagepg.data import DetectionFrames
 from imagepg.insight import FrameInsight, describe, look_inside
 from imagepg.pictures import frame_pictures, write_pictures
-from imagepg.train import build
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # the trainer's advice about workers and loggers
 
@@ -32,12 +31,12 @@ VOXEL_RCNN = [
 
 
 @pytest.fixture
-def make(words):
+def make(under_test, tmp_path):
     """Return a function that builds the tiny detector with further options."""
 
     def detector(*options):
         torch.manual_seed(0)
-        return build([*words, *EVERYWHERE, *options], subcommand=False).model.detector
+        return under_test.build(tmp_path / "run", *EVERYWHERE, *options).model.detector
 
     return detector
 

@@ -1,5 +1,6 @@
 import pytest
-from fusion3d_appkit.checkpoints import last_checkpoint
+import torch
+from fusion3d_appkit.testing import NO_EVALUATION
 from imagepg.__main__ import main
 from PIL import Image
 
@@ -7,9 +8,8 @@ pytestmark = pytest.mark.filterwarnings("ignore")
 
 
 @pytest.fixture
-def checkpoint(words, tmp_path):
-    main(["fit", *words, "--trainer.max_epochs=1", "--trainer.limit_val_batches=0"])
-    return last_checkpoint(tmp_path / "run")
+def checkpoint(trained):
+    return trained / "checkpoints" / "last.ckpt"
 
 
 def files(street, frame="000001") -> dict[str, str]:
@@ -66,9 +66,10 @@ def test_a_shrunk_picture_is_found_out(checkpoint, street, tmp_path, capsys):
     assert "give the picture in the size it was calibrated in" in message
 
 
-def test_a_missing_picture_is_named(checkpoint, street, tmp_path, capsys):
-    assert call(checkpoint, {**files(street), "image": str(tmp_path / "none.png")}, tmp_path / "out") == 2
-    assert "none.png" in capsys.readouterr().err
+def test_a_missing_picture_is_named_with_those_alike(checkpoint, street, tmp_path, capsys):
+    missing = files(street)["image"].replace("000001", "000091")
+    assert call(checkpoint, {**files(street), "image": missing}, tmp_path / "out") == 2
+    assert "000091.png: no such file; beside it are 000001.png" in capsys.readouterr().err
 
 
 def test_a_model_with_image_branch_asks_for_the_picture(checkpoint, street, tmp_path, capsys):
@@ -77,18 +78,15 @@ def test_a_model_with_image_branch_asks_for_the_picture(checkpoint, street, tmp_
     assert "the model looks at the image, too; pass it as --image" in capsys.readouterr().err
 
 
-def test_a_lidar_only_model_does_without_picture(words, street, tmp_path, capsys):
+def test_a_lidar_only_model_does_without_picture(under_test, street, tmp_path):
     lidar = ["--model.detector.image=null", "--model.detector.roi.image_channels=null"]
-    fit = ["fit", *words, *lidar, "--trainer.max_epochs=1", "--trainer.limit_val_batches=0"]
-    assert main(fit) == 0
+    assert under_test.call("fit", tmp_path / "run", *lidar, "--trainer.max_steps=1", NO_EVALUATION) == 0
     paths = {name: path for name, path in files(street).items() if name != "image"}
-    assert call(last_checkpoint(tmp_path / "run"), paths, tmp_path / "out") == 0
+    assert call(tmp_path / "run/checkpoints/last.ckpt", paths, tmp_path / "out") == 0
     assert {path.name for path in (tmp_path / "out").iterdir()} == {"000001.txt", "bev.png"}
 
 
 def test_a_foreign_checkpoint_is_refused(street, tmp_path, capsys):
-    import torch
-
     foreign = tmp_path / "foreign.ckpt"
     torch.save({"state_dict": {}}, foreign)
     assert call(foreign, files(street), tmp_path / "out") == 2

@@ -4,12 +4,20 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
+# ruff: noqa: E402  (before the module is imported)
+pytest.register_assert_rewrite("fusion3d_appkit.testing")
+
 from datasets3d.depth.pictures import write_depth_picture
 from datasets3d.nuscenes import Pose, SampleRecord, SensorRecord, write_lidar, write_radar, write_records
 from datasets3d.nuscenes.radar import RADAR_FIELDS
+from fusion3d_appkit.testing import AppUnderTest, tested, trained  # noqa: F401  (fixtures)
 from PIL import Image
+from sparse_beats_dense.__main__ import PROGRAM
+from sparse_beats_dense.demo import DEMO
+from sparse_beats_dense.train import APP
 
-TINY = Path(__file__).with_name("tiny.yaml")
+FILES = "--image a.jpg --radar a.pcd --calib a.json"
 WIDTH, HEIGHT = 96, 54
 INTRINSIC = ((76.0, 0.0, 48.0), (0.0, 76.0, 27.0), (0.0, 0.0, 1.0))
 STILL = Pose(translation=(0.0, 0.0, 0.0), rotation=(1.0, 0.0, 0.0, 0.0))
@@ -98,7 +106,37 @@ def street(tmp_path_factory) -> Path:
     return root
 
 
+@pytest.fixture(scope="session")
+def under_test(street) -> AppUnderTest:
+    return AppUnderTest(
+        program=PROGRAM,
+        app=APP,
+        demo=DEMO,
+        tests=Path(__file__).parent,
+        root=street,
+        sensors=("samples/CAM_FRONT", "samples/RADAR_FRONT", "samples/LIDAR_TOP", "seg_mask"),
+        early={
+            f"predict --ckpt v.ckpt {FILES}": "weights v.ckpt: no such file; beside it are w.ckpt",
+            f"predict --ckpt w.safetensors {FILES}": "safetensors hold no configuration",
+            f"predict --ckpt w.ckpt {FILES}": "--image a.jpg: no such file",
+            "predict --ckpt w.ckpt --image a.jpg": "give either --image, --radar and --calib, or --root",
+            "predict --ckpt w.ckpt --image w.ckpt --radar a --calib a": "w.ckpt: expected .jpg or .jpeg",
+            "export --ckpt u.ckpt": "weights u.ckpt: no such file",
+            "export --ckpt w.ckpt --size 0 9": "--size must be a width and a height in pixels, got 0 9",
+            "masks --root nowhere --model x": "no pictures in nowhere/samples/CAM_FRONT",
+        },
+        misspelt={
+            "--data.batch_sise=3": "data.batch_size",
+            "--model.network.base_widht=8": "model.network.base_width",
+            "--data.augmentation.disruption.zom=[1,1]": "data.augmentation.disruption.zoom",
+        },
+        wider="--model.network.base_width=8",
+        chapters=("Pictures",),
+        frames_evaluated=lambda results: results["lidar"]["counts"]["n_images"],
+    )
+
+
 @pytest.fixture
-def words(street, tmp_path) -> list[str]:
+def words(under_test, tmp_path) -> list[str]:
     """The arguments of a tiny run in `tmp_path / "run"`."""
-    return [f"--config={TINY}", f"--data.root={street}", f"--trainer.default_root_dir={tmp_path / 'run'}"]
+    return under_test.words(tmp_path / "run")

@@ -9,7 +9,7 @@ from fusion_models.sparse_beats_dense.model import SparseBeatsDense, SparseBeats
 from fusion_models.weights import save_weights
 from sparse_beats_dense.__main__ import main
 from sparse_beats_dense.export import export_network
-from sparse_beats_dense.weights import load_network_file
+from sparse_beats_dense.weights import WEIGHTS
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 NETWORK = SparseBeatsDenseConfig(base_width=4, levels=2)
@@ -113,10 +113,10 @@ def test_the_authors_checkpoint_stands_for_the_published_model(tmp_path):
     torch.manual_seed(0)
     state = SparseBeatsDense(SparseBeatsDenseConfig()).state_dict()
     torch.save({"network": state, "clock": {"epoch": 30}}, tmp_path / "model.ckpt")
-    loaded = load_network_file(tmp_path / "model.ckpt")
-    assert loaded.network.config == SparseBeatsDenseConfig()
-    assert not loaded.network.training
-    assert all(torch.equal(value, state[name]) for name, value in loaded.network.state_dict().items())
+    loaded = WEIGHTS.load_model(tmp_path / "model.ckpt")
+    assert loaded.model.config == SparseBeatsDenseConfig()
+    assert not loaded.model.training
+    assert all(torch.equal(value, state[name]) for name, value in loaded.model.state_dict().items())
 
 
 @pytest.mark.slow
@@ -134,8 +134,3 @@ def test_the_exported_file_runs_with_torch_alone_and_gives_the_same(tmp_path):
     )
     found = torch.export.load(tmp_path / "depth.pt2").module()(*inputs)
     torch.testing.assert_close(found, network.predict(*inputs), rtol=1e-4, atol=1e-4)
-
-
-def test_an_export_of_no_size_is_refused(weights, tmp_path, capsys):
-    assert main(["export", *weights, "--out", str(tmp_path / "x.pt2"), "--size", "0", "9"]) == 2
-    assert "--size must be a width and a height in pixels, got 0 9" in capsys.readouterr().err

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from evaluators import _cli
 from evaluators._cli import _common
-from evaluators._page import Heatmap, LineChart, Result, Table, write_page
+from evaluators.page import Heatmap, LineChart, Result, Table, write_page
 from evaluators.state import Evaluator, read_state, write_state
 
 PACKAGE = Path(str(find_spec("evaluators").origin)).parent

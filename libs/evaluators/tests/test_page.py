@@ -8,9 +8,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from evaluators._page import Heatmap, LineChart, Section, Table, write_page
 from evaluators._report import JsonValue
 from evaluators._svg import line_chart, plain
+from evaluators.page import (
+    Heatmap,
+    LineChart,
+    Section,
+    Table,
+    document,
+    render_result,
+    render_section,
+    write_page,
+)
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -100,6 +109,15 @@ def test_notes_come_before_figures_and_results_under_their_names(tmp_path: Path)
     body = ET.fromstring((tmp_path / "p.html").read_text())[1]
     assert [child.tag for child in body] == ["h1", "h2", "ul", "figure", "h2", "figure"]
     assert [h.text for h in body.iter("h2")] == ["strict", "loose"]
+
+
+def test_a_page_of_ones_own_holds_results_between_other_pieces() -> None:
+    table = Table(title="t", header=["a"], rows=[["1"]])
+    pieces = ["<p>before</p>", render_result(Shown(table, notes=["n"])), render_section(table)]
+    root = ET.fromstring(document("a < b", "".join(pieces), style="p { color: red; }"))
+    assert [child.tag for child in root[1]] == ["h1", "p", "ul", "figure", "figure"]
+    assert texts(root, "title") == ["a < b"]
+    assert texts(root, "style")[0].endswith("p { color: red; }")
 
 
 def test_columns_of_numbers_are_right_aligned(tmp_path: Path) -> None:

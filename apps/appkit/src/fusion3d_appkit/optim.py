@@ -5,9 +5,29 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Protocol
 
-import torch
 from torch import nn
+from torch.optim import AdamW
+from torch.optim.lr_scheduler import LambdaLR, LRScheduler, OneCycleLR
+
+
+class Schedule(Protocol):
+    """The configuration of an optimiser and of how its learning rate runs."""
+
+    def build(self, parameters: Iterable[nn.Parameter], *, steps: int) -> tuple[AdamW, LRScheduler]:
+        """Return optimiser and schedule; call the schedule once after every optimiser step.
+
+        Parameters without `requires_grad` are left out.
+
+        Args:
+            parameters: What is to be trained.
+            steps: Optimiser steps of the whole training, at least 1.
+
+        Raises:
+            ValueError: No parameter is trainable, or `steps` is below 1.
+        """
+        ...
 
 
 @dataclass(frozen=True)
@@ -35,36 +55,23 @@ class OneCycleConfig:
                 f"OneCycleConfig.warmup is a share of the steps between 0 and 1, got {self.warmup}"
             )
 
-
-def adam_onecycle(
-    parameters: Iterable[nn.Parameter], *, steps: int, config: OneCycleConfig
-) -> tuple[torch.optim.AdamW, torch.optim.lr_scheduler.OneCycleLR]:
-    """Return optimiser and schedule; call the schedule once after every optimiser step.
-
-    Parameters without `requires_grad` are left out.
-
-    Args:
-        steps: Optimiser steps of the whole training, at least 1.
-
-    Raises:
-        ValueError: No parameter is trainable, or `steps` is below 1.
-    """
-    trainable = _trainable(parameters, steps, "adam_onecycle")
-    high, low = config.momentum
-    optimizer = torch.optim.AdamW(
-        trainable, lr=config.lr, betas=(high, 0.99), weight_decay=config.weight_decay
-    )
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer,
-        max_lr=config.lr,
-        total_steps=max(steps, 2),
-        pct_start=config.warmup,
-        div_factor=config.start_div,
-        final_div_factor=config.final_div,
-        base_momentum=low,
-        max_momentum=high,
-    )
-    return optimizer, schedule
+    def build(self, parameters: Iterable[nn.Parameter], *, steps: int) -> tuple[AdamW, OneCycleLR]:
+        """Return optimiser and schedule, see `Schedule`."""
+        high, low = self.momentum
+        optimizer = AdamW(
+            _trainable(parameters, steps), lr=self.lr, betas=(high, 0.99), weight_decay=self.weight_decay
+        )
+        schedule = OneCycleLR(
+            optimizer,
+            max_lr=self.lr,
+            total_steps=max(steps, 2),
+            pct_start=self.warmup,
+            div_factor=self.start_div,
+            final_div_factor=self.final_div,
+            base_momentum=low,
+            max_momentum=high,
+        )
+        return optimizer, schedule
 
 
 @dataclass(frozen=True)
@@ -84,34 +91,21 @@ class CosineConfig:
                 f"CosineConfig: lr must be positive and not below final_lr, got {self.lr} and {self.final_lr}"
             )
 
+    def build(self, parameters: Iterable[nn.Parameter], *, steps: int) -> tuple[AdamW, LambdaLR]:
+        """Return optimiser and schedule, see `Schedule`."""
+        optimizer = AdamW(_trainable(parameters, steps), lr=self.lr, weight_decay=self.weight_decay)
+        end = self.final_lr / self.lr
 
-def adam_cosine(
-    parameters: Iterable[nn.Parameter], *, steps: int, config: CosineConfig
-) -> tuple[torch.optim.AdamW, torch.optim.lr_scheduler.LambdaLR]:
-    """Return optimiser and schedule; call the schedule once after every optimiser step.
+        def share(step: int) -> float:
+            return end + (1 - end) * (math.cos(math.pi * min(step / steps, 1.0)) + 1) / 2
 
-    Parameters without `requires_grad` are left out.
-
-    Args:
-        steps: Optimiser steps of the whole training, at least 1.
-
-    Raises:
-        ValueError: No parameter is trainable, or `steps` is below 1.
-    """
-    trainable = _trainable(parameters, steps, "adam_cosine")
-    optimizer = torch.optim.AdamW(trainable, lr=config.lr, weight_decay=config.weight_decay)
-    end = config.final_lr / config.lr
-
-    def share(step: int) -> float:
-        return end + (1 - end) * (math.cos(math.pi * min(step / steps, 1.0)) + 1) / 2
-
-    return optimizer, torch.optim.lr_scheduler.LambdaLR(optimizer, share)
+        return optimizer, LambdaLR(optimizer, share)
 
 
-def _trainable(parameters: Iterable[nn.Parameter], steps: int, function: str) -> list[nn.Parameter]:
+def _trainable(parameters: Iterable[nn.Parameter], steps: int) -> list[nn.Parameter]:
     trainable = [parameter for parameter in parameters if parameter.requires_grad]
     if not trainable:
-        raise ValueError(f"{function}: no parameter requires a gradient; nothing to train")
+        raise ValueError("optimiser: no parameter requires a gradient; nothing to train")
     if steps < 1:
-        raise ValueError(f"{function}: steps must be at least 1, got {steps}; is the training split empty?")
+        raise ValueError(f"optimiser: steps must be at least 1, got {steps}; is the training split empty?")
     return trainable

@@ -1,42 +1,42 @@
-"""One self-contained HTML page about a run: tables, charts and pictures, no outside file, no script."""
+"""The page of a run: what its evaluation says, beside others, its curves and the app's pictures.
+
+Tables, charts and the page itself are those of `evaluators.page`; here are pictures and the order of things.
+"""
 
 from __future__ import annotations
 
 import base64
 import html
 import io
-from collections.abc import Sequence
+import json
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+from evaluators.page import Result, Table, document, render_result, render_section
 from PIL import Image
 
+from fusion3d_appkit.curves import loss_charts
+from fusion3d_appkit.files import write_text
+
 STYLE = """
-:root { color-scheme: light dark;
-  --ink: #1c2330; --soft: #556; --line: #d5d9e2; --page: #fff; --band: #f4f6fa; }
-@media (prefers-color-scheme: dark) {
-  :root { --ink: #e6e9f0; --soft: #aab; --line: #343a48; --page: #14171e; --band: #1c212b; }
-  svg { background: #fff; }
-}
-body { font: 15px/1.5 system-ui, sans-serif; color: var(--ink); background: var(--page);
-  max-width: 1180px; margin: 2rem auto; padding: 0 1rem; }
-h1 { margin-bottom: .2rem; }
-h2 { margin-top: 2.2rem; border-bottom: 1px solid var(--line); }
-p.note { color: var(--soft); max-width: 80ch; }
-table { border-collapse: collapse; margin: .6rem 0; }
-th, td { padding: .25rem .8rem; border: 1px solid var(--line); }
-th { background: var(--band); text-align: left; }
-td.number { text-align: right; font-variant-numeric: tabular-nums; }
-figure { margin: .8rem 0; }
-figure { max-width: 100%; }
-figcaption { color: var(--soft); font-size: 13px; width: 0; min-width: 100%; }
+h2 { margin-top: 2.2rem; border-bottom: 1px solid var(--faint); }
+p.note { max-width: 80ch; }
 img { max-width: 100%; height: auto; }
-.row { display: flex; flex-wrap: wrap; gap: 1rem; align-items: flex-start; }
+.picture figcaption { font-weight: normal; width: 0; min-width: 100%; }
 """
+MODEL = "this model"
+"""What comparisons call the model of the run."""
+
+Others = Mapping[str, Mapping[str, Any]]
+"""Results to stand beside those of the run: by what they are of, such as "untrained", then by result."""
+Compare = Callable[[Mapping[str, Any]], Table]
+"""Makes a table of results of one kind, by what they are of, `MODEL` first."""
 
 
 @dataclass(frozen=True, slots=True)
-class Section:
+class Chapter:
     """A heading and its content, already HTML; make the content with the functions below."""
 
     title: str
@@ -48,66 +48,87 @@ def note(text: str) -> str:
     return f'<p class="note">{html.escape(text)}</p>'
 
 
-def table(header: Sequence[str], rows: Sequence[Sequence[str | float]]) -> str:
-    """Return a table; numbers are written with two decimals and aligned to the right."""
-
-    def cell(value: str | float) -> str:
-        if isinstance(value, str):
-            return f"<td>{html.escape(value)}</td>"
-        return f'<td class="number">{value:.2f}</td>'
-
-    head = "".join(f"<th>{html.escape(name)}</th>" for name in header)
-    body = "".join(f"<tr>{''.join(cell(value) for value in row)}</tr>" for row in rows)
-    return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
-
-
 def photo(image: Image.Image, *, caption: str, alt: str | None = None) -> str:
     """Return a picture with the colours of a photograph, kept inside the page as JPEG.
 
     Args:
+        image: Any mode.
+        caption: Shown below.
         alt: What there is to see, for those who do not; the caption, if left out.
     """
-    return _figure(image.convert("RGB"), "jpeg", caption=caption, alt=alt, quality=85)
+    return _picture(image.convert("RGB"), "jpeg", caption=caption, alt=alt, quality=85)
 
 
 def drawing(image: Image.Image, *, caption: str, alt: str | None = None) -> str:
     """Return a picture of lines and few colours (256 are kept), inside the page as PNG; `alt` as above."""
-    return _figure(image.convert("RGB").quantize(256), "png", caption=caption, alt=alt, optimize=True)
+    return _picture(image.convert("RGB").quantize(256), "png", caption=caption, alt=alt, optimize=True)
 
 
-def _figure(image: Image.Image, kind: str, *, caption: str, alt: str | None, **options: int) -> str:
+def _picture(image: Image.Image, kind: str, *, caption: str, alt: str | None, **options: int) -> str:
     buffer = io.BytesIO()
     image.save(buffer, format=kind, **options)
     data = base64.b64encode(buffer.getvalue()).decode("ascii")
     size = f'width="{image.width}" height="{image.height}"'
     return (
-        f'<figure><img alt="{html.escape(alt or caption)}" {size} src="data:image/{kind};base64,{data}">'
-        f"<figcaption>{html.escape(caption)}</figcaption></figure>"
+        f'<figure class="picture"><img alt="{html.escape(alt or caption)}" {size} '
+        f'src="data:image/{kind};base64,{data}"/><figcaption>{html.escape(caption)}</figcaption></figure>'
     )
 
 
 def row(*parts: str) -> str:
     """Return the parts side by side, wrapping where the window is narrow."""
-    return f'<div class="row">{"".join(parts)}</div>'
+    return f"<div>{''.join(parts)}</div>"
 
 
-def write_report(path: Path, *, title: str, subtitle: str, sections: Sequence[Section]) -> None:
-    """Write the page under a temporary name, then rename it."""
-    content = "".join(f"<h2>{html.escape(section.title)}</h2>{section.body}" for section in sections)
-    page = (
-        f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{html.escape(title)}</title>'
-        f'<meta name="viewport" content="width=device-width, initial-scale=1"><style>{STYLE}</style></head>'
-        f"<body><h1>{html.escape(title)}</h1>{note(subtitle)}{content}</body></html>\n"
-    )
-    write_text(path, page)
+def result_chapters(
+    results: Mapping[str, Result], *, titles: Mapping[str, str], compare: Compare, others: Others
+) -> list[Chapter]:
+    """Return a chapter for each result: beside others if there are any, then its own notes and figures."""
+    chapters = []
+    for name, result in results.items():
+        beside = {other: found[name] for other, found in others.items() if name in found}
+        table = render_section(compare({MODEL: result, **beside})) if beside else ""
+        chapters.append(Chapter(titles[name], table + render_result(result)))
+    return chapters
 
 
-def write_text(path: Path, text: str) -> None:
-    """Write a file under a temporary name, then rename it; its folder is made."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".partial")
-    partial.write_text(text, encoding="utf-8")
-    partial.replace(path)
+def loss_chapter(metrics_file: Path) -> Chapter:
+    """Return the loss curves of a run."""
+    charts = [render_section(chart) for chart in loss_charts(metrics_file)]
+    return Chapter("Training", "".join(charts) or note("This run folder holds no training log."))
+
+
+def write_results(path: Path, results: Mapping[str, Result], others: Others) -> None:
+    """Write every figure of the results as JSON, by name; those of others under `others`."""
+    content: dict[str, Any] = {name: result.to_json() for name, result in results.items()}
+    if others:
+        content["others"] = {
+            other: {name: result.to_json() for name, result in found.items()}
+            for other, found in others.items()
+        }
+    write_text(path, json.dumps(content, allow_nan=False) + "\n")
+
+
+def write_report(path: Path, *, title: str, subtitle: str, chapters: Sequence[Chapter]) -> None:
+    """Write one self-contained page: no outside file, no script. It is whole or not there."""
+    body = [note(subtitle)]
+    body += [f"<h2>{html.escape(chapter.title)}</h2>\n{chapter.body}" for chapter in chapters]
+    write_text(path, document(title, "\n".join(body), style=STYLE))
+
+
+def text_table(table: Table) -> str:
+    """Return a table as lines of text, its title above.
+
+    Example:
+        >>> print(text_table(Table(title="AP", header=["class", "3d"], rows=[["Car", "63.70"]])))
+        AP
+        class     3d
+        Car    63.70
+    """
+    rows = [table.header, *table.rows]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = ["  ".join([cells[0].ljust(widths[0]), *map(str.rjust, cells[1:], widths[1:])]) for cells in rows]
+    return "\n".join([table.title, *lines])
 
 
 def spread(total: int, count: int) -> list[int]:

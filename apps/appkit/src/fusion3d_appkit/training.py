@@ -8,12 +8,24 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import lightning.pytorch as pl
 from lightning.pytorch.cli import SaveConfigCallback
 
 from fusion3d_appkit.checkpoints import last_checkpoint
 from fusion3d_appkit.cli import AppCLI
-from fusion3d_appkit.weights import WeightFiles
+from fusion3d_appkit.data import TrainingData
+from fusion3d_appkit.files import read_yaml
+from fusion3d_appkit.report import (
+    MODEL,
+    Chapter,
+    Compare,
+    Others,
+    loss_chapter,
+    result_chapters,
+    text_table,
+    write_report,
+    write_results,
+)
+from fusion3d_appkit.task import TrainingTask
 
 TRAINER_DEFAULTS = {"use_distributed_sampler": False, "num_sanity_val_steps": 0, "log_every_n_steps": 10}
 
@@ -24,13 +36,17 @@ class TrainingApp:
 
     name: str
     """Of the program. Its run folder is `runs/<name>`, unless `trainer.default_root_dir` names another."""
-    task: type[pl.LightningModule]
-    """Takes `weights`, a file to start from."""
-    data: type[pl.LightningDataModule]
-    weights: WeightFiles
-    """The files of weights that `--ckpt_path` takes beside the trainer's own checkpoints."""
-    report: Callable[[Path, Any, Any], None]
-    """Write `report.html` of the evaluation that a task did last: run folder, data, task."""
+    title: str
+    """What reports call the model."""
+    task: type[TrainingTask]
+    """Its `files` say what `--ckpt_path` takes beside the trainer's own checkpoints."""
+    data: type[TrainingData]
+    results: Mapping[str, str]
+    """Titles of the task's results, by name."""
+    compare: Compare
+    """Puts results of one kind side by side."""
+    chapters: Callable[[Any], list[Chapter]]
+    """Returns what the report shows after figures and curves, of a task that has just evaluated: pictures."""
     trainer: Mapping[str, object] = field(default_factory=dict)
     """Defaults of the trainer's options."""
     defaults: Mapping[str, object] = field(default_factory=dict)
@@ -86,14 +102,37 @@ class TrainingApp:
             words += ["--weights_only", "true"]
         cli = self.build([command, *words], subcommand=True)
         if command == "test" and cli.trainer.is_global_zero:
-            run_dir = Path(cli.trainer.default_root_dir)
-            self.report(run_dir, cli.datamodule, cli.model)
-            print(f"report: {run_dir / 'report.html'}")  # noqa: T201
+            print(f"report: {self.write_report(cli.model, title=f'{self.title} evaluation')}")  # noqa: T201
         return 0
+
+    def write_report(self, task: TrainingTask, *, title: str, others: Others | None = None) -> Path:
+        """Write `results.json` and then `report.html` of what a task evaluated last; return the page's path.
+
+        Args:
+            task: It has just run `test`.
+            title: Of the page.
+            others: Results to show beside.
+        """
+        others, data = others or {}, task.data
+        write_results(task.run_dir / "results.json", task.results, others)
+        chapters = [
+            *result_chapters(task.results, titles=self.results, compare=self.compare, others=others),
+            loss_chapter(task.run_dir / "metrics.jsonl"),
+            *self.chapters(task),
+        ]
+        subtitle = f"Split {data.test_split!r} of {data.root}, data seed {data.seed}."
+        path = task.run_dir / "report.html"
+        write_report(path, title=title, subtitle=subtitle, chapters=chapters)
+        return path
+
+    def comparison(self, task: TrainingTask, result: str, others: Others) -> str:
+        """Return one of the results a task evaluated last, beside others, as lines of text."""
+        found = {other: results[result] for other, results in others.items() if result in results}
+        return text_table(self.compare({MODEL: task.results[result], **found}))
 
     def _with_weights(self, command: str, words: Sequence[str], path: Path) -> list[str]:
         """Return the arguments with what `--ckpt_path` has to become for the kind of file that it names."""
-        resumable = self.weights.is_trainer_checkpoint(path)
+        resumable = self.task.files.is_trainer_checkpoint(path)
         if command == "fit":
             if not resumable:
                 raise ValueError(
@@ -120,10 +159,7 @@ class TrainingApp:
     def _run_dir(self, config: str | None) -> str:
         if config is None:
             return self.default_run
-        import yaml
-
-        content = yaml.safe_load(Path(config).read_text(encoding="utf-8")) or {}
-        return (content.get("trainer") or {}).get("default_root_dir", self.default_run)
+        return (read_yaml(Path(config)).get("trainer") or {}).get("default_root_dir", self.default_run)
 
 
 def option(arguments: Sequence[str], name: str) -> str | None:

@@ -2,38 +2,61 @@
 
 from __future__ import annotations
 
+import argparse
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
+
+from fusion3d_appkit.files import read_yaml, require_file
 
 if TYPE_CHECKING:
     from torch import nn
+
+Model = TypeVar("Model", bound="nn.Module")
+Config = TypeVar("Config")
+Inputs = TypeVar("Inputs")
 
 OWN = "state_dict"
 """Entry of the trainer's checkpoints that holds the weights."""
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class Kept(Generic[Config]):
     """A configuration that a checkpoint of `fit` keeps, so that the file alone rebuilds the model."""
 
-    kind: type
+    kind: type[Config]
     """The dataclass."""
+    option: str
+    """In YAML: `model.detector`, an argument of the task, or `data.image`, one of the data."""
     entry: str
     """Of the checkpoint, plain values."""
-    option: str
-    """Where a YAML file has it, with dots: `model.detector`."""
+
+    @property
+    def name(self) -> str:
+        """The argument: `detector`, `image`."""
+        return self.option.partition(".")[2]
+
+
+class LoadedModel(NamedTuple, Generic[Model, Inputs]):
+    """A model from a file, in eval mode on the CPU, and what its inputs are made by."""
+
+    model: Model
+    inputs: Inputs
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class WeightFiles:
-    """The files that hold weights of one model."""
+class WeightFiles(Generic[Model, Config, Inputs]):
+    """The files that hold weights of one kind of model."""
 
     app: str
     """Name of the program that writes the trainer's checkpoints."""
-    prefix: str
-    """Of the model's names in those checkpoints: `detector.`."""
+    model: Kept[Config]
+    """The model's configuration. The task calls the model by the name of its option."""
+    inputs: Kept[Inputs]
+    """How the model's inputs are made from files."""
+    build: Callable[[Config], Model]
+    """Make a model whose weights all come from a file: nothing is to be fetched."""
     released: str
     """Entry of the authors' checkpoints that holds the weights."""
     load_released: Callable[[Any, Mapping[str, Any]], object]
@@ -45,9 +68,7 @@ class WeightFiles:
         Raises:
             FileNotFoundError, ValueError: See `fusion_models.weights.read_checkpoint`.
         """
-        if path.suffix == ".safetensors":
-            return False
-        return OWN in self._read(path)
+        return path.suffix != ".safetensors" and OWN in self._read(path)
 
     def load(self, model: nn.Module, path: Path) -> None:
         """Read the weights of a file into a model; all of the model's must be there, in its shapes.
@@ -72,14 +93,38 @@ class WeightFiles:
         except ValueError as error:
             raise ValueError(f"weights {path}: {error}") from error
 
+    def restore(self, config: Config, path: Path) -> Model:
+        """Return a new model with the weights of a file; see `load`."""
+        model = self.build(config)
+        self.load(model, path)
+        return model
+
+    def load_model(self, path: Path, *, config: Path | None = None) -> LoadedModel[Model, Inputs]:
+        """Rebuild the model of a file, configuration and weights.
+
+        Args:
+            path: A checkpoint of `fit`, which holds its configuration; the authors' checkpoint, which stands
+                for the published one; or safetensors, which need `config`.
+            config: YAML of a run or of `configs/`, taken instead.
+
+        Raises:
+            FileNotFoundError, ValueError: A file is missing or not what it should be, is another app's, holds
+                no configuration while none is given, or does not fit the configuration.
+        """
+        found = self._configurations(path, config)
+        return LoadedModel(
+            self.restore(getattr(found, self.model.name), path).eval(), found[self.inputs.name]
+        )
+
     def _read(self, path: Path) -> dict[str, Any]:
         from fusion_models.weights import read_checkpoint
 
         return read_checkpoint(path, entries=(OWN, self.released))
 
     def _load_own(self, model: nn.Module, state: Mapping[str, Any], *, source: Path) -> None:
+        prefix = f"{self.model.name}."
         try:
-            model.load_state_dict({name.removeprefix(self.prefix): value for name, value in state.items()})
+            model.load_state_dict({name.removeprefix(prefix): value for name, value in state.items()})
         except RuntimeError as error:
             first = str(error).splitlines()[1].strip()[:160]
             raise ValueError(
@@ -87,55 +132,64 @@ class WeightFiles:
                 "model with the configuration of that run (its config.yaml)"
             ) from error
 
-    def configuration(self, path: Path, parts: Mapping[str, Part], *, config: Path | None = None) -> Any:
-        """Return the configurations by name, as attributes.
-
-        Args:
-            path: A checkpoint of `fit`, which holds its configuration; the authors' checkpoint, which stands
-                for the defaults; or safetensors, which need `config`.
-            config: YAML of a run or of `configs/`, taken instead.
-
-        Raises:
-            FileNotFoundError, ValueError: See `fusion_models.weights.read_checkpoint`; also if the file
-                is another app's, or holds no configuration and none is given.
-        """
+    def _configurations(self, path: Path, config: Path | None) -> Any:
+        """Return both configurations, by their names; what is not said has its default."""
         from jsonargparse import ArgumentParser
 
         from fusion3d_appkit.cli import plain_defaults
 
-        found = self._stored(path, parts) if config is None else _of_yaml(config, parts)
+        require_weights(path, config=config)
         parser = ArgumentParser(exit_on_error=False)
-        for name, part in parts.items():
-            parser.add_argument(f"--{name}", type=part.kind)
-            parser.set_defaults(plain_defaults(name, part.kind()))
+        for part in (self.model, self.inputs):
+            parser.add_argument(f"--{part.name}", type=part.kind)
+            parser.set_defaults(plain_defaults(part.name, part.kind()))
+        found = self._stored(path) if config is None else self._of_yaml(config)
         return parser.instantiate(parser.parse_object(found))
 
-    def _stored(self, path: Path, parts: Mapping[str, Part]) -> dict[str, Any]:
-        if path.suffix == ".safetensors":
-            raise ValueError(
-                f"weights {path}: safetensors hold no configuration; name that of the run, config.yaml"
-            )
+    def _stored(self, path: Path) -> dict[str, Any]:
         content = self._read(path)
         if self.released in content:
             return {}
-        if any(part.entry not in content for part in parts.values()):
+        if self.model.entry not in content or self.inputs.entry not in content:
             raise ValueError(
                 f"checkpoint {path}: not written by `{self.app} fit` (it holds no configuration of the model)"
             )
-        return {name: content[part.entry] for name, part in parts.items()}
+        return {part.name: content[part.entry] for part in (self.model, self.inputs)}
+
+    def _of_yaml(self, path: Path) -> dict[str, Any]:
+        content = read_yaml(path)
+        found = {}
+        for part in (self.model, self.inputs):
+            section = content.get(part.option.partition(".")[0]) or {}
+            if section.get(part.name) is not None:
+                found[part.name] = section[part.name]
+        return found
 
 
-def _of_yaml(path: Path, parts: Mapping[str, Part]) -> dict[str, Any]:
-    if not path.is_file():
-        raise FileNotFoundError(f"configuration {path}: no such file; expected YAML as in configs/")
-    import yaml
+def add_weights_options(options: argparse.ArgumentParser, *, app: str) -> None:
+    """Add `--ckpt` and `--config`, what `WeightFiles.load_model` takes."""
+    options.add_argument(
+        "--ckpt",
+        type=Path,
+        required=True,
+        help=f"checkpoint of `{app} fit`, which holds its configuration; the authors', which stands for the "
+        "published one; or safetensors, with --config",
+    )
+    options.add_argument(
+        "--config", type=Path, help="YAML with the model's configuration, if not that of --ckpt"
+    )
 
-    content = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-    found = {}
-    for name, part in parts.items():
-        value: Any = content
-        for key in part.option.split("."):
-            value = (value or {}).get(key)
-        if value is not None:
-            found[name] = value
-    return found
+
+def require_weights(path: Path, *, config: Path | None) -> None:
+    """Refuse what `WeightFiles.load_model` would, as far as that can be told without loading anything.
+
+    Raises:
+        FileNotFoundError, ValueError: A file is missing, or safetensors come without a configuration.
+    """
+    require_file(path, "weights")
+    if config is not None:
+        read_yaml(config)
+    elif path.suffix == ".safetensors":
+        raise ValueError(
+            f"weights {path}: safetensors hold no configuration; name that of the run, config.yaml"
+        )

@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
-from pathlib import Path
 from typing import Any
 
-import lightning.pytorch as pl
 import numpy as np
-import torch
 from datasets3d import augment as augmentation
 from datasets3d.augment import RandomAugmentation
 from datasets3d.database import ObjectDatabase, SamplingConfig, sample_objects
 from datasets3d.frame import Frame
 from datasets3d.kitti import KITTI_CLASSES, KittiDataset
 from datasets3d.surfaces import ObjectShapes, add_dense_points
-from fusion3d_appkit.sampling import Draw, EpochSampler
+from fusion3d_appkit.data import TrainingData
+from fusion3d_appkit.sampling import Draw
 from fusion_models.detection.batch import Batch, ImageInput, collate
 from fusion_models.imagepg import DetectorConfig
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import Dataset
 
 
 @dataclass(frozen=True)
@@ -89,7 +88,7 @@ class DetectionFrames(Dataset[Any]):
         return augmentation.shuffle_points(frame, rng)
 
 
-class KittiData(pl.LightningDataModule):
+class KittiData(TrainingData[DetectorConfig, Batch]):
     """Batches of a KITTI tree (real or synthetic). Classes and range are those of the model.
 
     Args:
@@ -114,29 +113,25 @@ class KittiData(pl.LightningDataModule):
         workers: int = 2,
         seed: int = 0,
     ) -> None:
-        super().__init__()
-        self.root = Path(root)
+        super().__init__(
+            root,
+            val_split=val_split,
+            test_split=val_split,
+            batch_size=batch_size,
+            eval_batch_size=batch_size,
+            workers=workers,
+            seed=seed,
+        )
         self.training = training
         self.image = image
         self.train_split = train_split
-        self.val_split = val_split
-        self.batch_size = batch_size
-        self.workers = workers
-        self.seed = seed
-
-    @property
-    def model(self) -> DetectorConfig:
-        """The model that the batches are for."""
-        if self.trainer is None:
-            raise ValueError("KittiData: no trainer yet; batches are made for the model that a trainer runs")
-        return self.trainer.lightning_module.config  # type: ignore[return-value]
 
     def source(self, split: str) -> KittiDataset:
         """Return the frames of a split as they are on disk."""
         return KittiDataset(self.root, split)
 
-    def train_dataloader(self) -> DataLoader[Batch]:
-        """Return shuffled, augmented batches.
+    def training_frames(self) -> DetectionFrames:
+        """Return the training frames, augmented.
 
         Raises:
             FileNotFoundError: Dense targets or the object database are wanted and not there; names the cure.
@@ -144,44 +139,30 @@ class KittiData(pl.LightningDataModule):
         database = None
         if self.training.sampling is not None:
             database = ObjectDatabase.read(self.root / "gt_database")
-        frames = DetectionFrames(
+        return DetectionFrames(
             self.source(self.train_split),
-            self.model,
+            self.model_config,
             seed=self.seed,
             training=self.training,
             database=database,
             shapes=self._shapes() if self.training.dense_points else None,
         )
-        return self._loader(frames, drop_last=len(frames) >= self.batch_size)
 
-    def val_dataloader(self) -> DataLoader[Batch]:
-        """Return the frames of the validation split in order."""
-        return self._loader(DetectionFrames(self.source(self.val_split), self.model, seed=self.seed))
+    def evaluation_frames(self, split: str) -> DetectionFrames:
+        """Return the frames of a split; only objects outside the model's range are left out."""
+        return DetectionFrames(self.source(split), self.model_config, seed=self.seed)
 
-    def test_dataloader(self) -> DataLoader[Batch]:
-        """Return the same as for validation."""
-        return self.val_dataloader()
-
-    def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:
-        """Move the batch."""
-        return batch.to(device)
+    def collation(self) -> Callable[[list[Frame]], Batch]:
+        """Return what makes a batch, with images if the model looks at them."""
+        config = self.model_config
+        image = None if config.image is None else self.image
+        return partial(collate, class_names=config.class_names, image=image, seed=self.seed)
 
     def _shapes(self) -> ObjectShapes:
         try:
-            return ObjectShapes.read(self.root, classes=self.model.class_names)
+            return ObjectShapes.read(self.root, classes=self.model_config.class_names)
         except FileNotFoundError as error:
             raise FileNotFoundError(
                 f"{error}; or train without them: --data.training.dense_points false "
                 "--model.detector.roi.losses.chamfer_weight 0 --model.detector.occupancy.loss_weight 0"
             ) from None
-
-    def _loader(self, frames: DetectionFrames, *, drop_last: bool = False) -> DataLoader[Batch]:
-        image = None if self.model.image is None else self.image
-        return DataLoader(
-            frames,
-            batch_size=self.batch_size,
-            sampler=EpochSampler(len(frames), seed=self.seed, shuffle=frames.training is not None),
-            num_workers=self.workers,
-            collate_fn=partial(collate, class_names=self.model.class_names, image=image, seed=self.seed),
-            drop_last=drop_last,
-        )

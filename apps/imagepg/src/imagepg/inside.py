@@ -1,4 +1,4 @@
-"""The sections of the report that look inside the model, in words for those who see it first."""
+"""The chapters of the report that look inside the model, in words for those who see it first."""
 
 from __future__ import annotations
 
@@ -7,13 +7,12 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from datasets3d.frame import Frame
 from datasets3d.surfaces import ObjectShapes, add_dense_points
+from evaluators.page import Table, render_section
 from fusion3d_appkit import report
-from fusion3d_appkit.report import Section, spread
+from fusion3d_appkit.report import Chapter, spread
 from fusion3d_appkit.sampling import Draw
-from fusion_models.detection.batch import collate
 from PIL import Image
 
-from imagepg.data import DetectionFrames, KittiData
 from imagepg.insight import FrameInsight, look_inside
 from imagepg.pictures import MIN_SCORE, frame_pictures, stage_title
 from imagepg.task import DetectionTask
@@ -45,26 +44,25 @@ CAPTIONS = {
 PHOTOGRAPHS = ("attention",)
 
 
-def look_at_frames(data: KittiData, task: DetectionTask) -> list[tuple[FrameInsight, Frame]]:
+def look_at_frames(task: DetectionTask) -> list[tuple[FrameInsight, Frame]]:
     """Return what the detector sees in some validation frames, which get dense points if there are any."""
-    source, config = data.source(data.val_split), task.config
-    frames = DetectionFrames(source, config, seed=data.seed)
+    data = task.data
+    frames = data.evaluation_frames(data.val_split)
     try:
         shapes = ObjectShapes.read(data.root)
     except FileNotFoundError:
         shapes = None  # the pictures leave the complete surfaces out
-    image = None if config.image is None else data.image
+    collate = data.collation()
     looks = []
-    for index in spread(len(source), INSIDE_FRAMES):
+    for index in spread(len(frames), INSIDE_FRAMES):
         frame = frames[Draw(0, index)]
         if shapes is not None:
             frame = add_dense_points(frame, shapes)
-        batch = collate([frame], config.class_names, image=image, seed=data.seed)
-        looks.append((look_inside(task.detector, batch), frame))
+        looks.append((look_inside(task.detector, collate([frame])), frame))
     return looks
 
 
-def inside_sections(looks: Sequence[tuple[FrameInsight, Frame]], *, camera: str) -> list[Section]:
+def inside_chapters(looks: Sequence[tuple[FrameInsight, Frame]], *, camera: str) -> list[Chapter]:
     """Return what the model did on its way to the detections: points, image attention, occupancy, stages.
 
     Of a part that the model lacks, the section says so.
@@ -86,10 +84,10 @@ def inside_sections(looks: Sequence[tuple[FrameInsight, Frame]], *, camera: str)
     if first.occupancy is None:
         occupancy = report.note("This model has no occupancy network.")
     return [
-        Section("Generated points", points),
-        Section("Where the image is read", attention),
-        Section("Occupancy from above", occupancy),
-        Section("Boxes after every stage", stages),
+        Chapter("Generated points", points),
+        Chapter("Where the image is read", attention),
+        Chapter("Occupancy from above", occupancy),
+        Chapter("Boxes after every stage", stages),
     ]
 
 
@@ -138,8 +136,8 @@ def refinement_table(insights: Sequence[FrameInsight]) -> str:
             "No labelled object of these frames has a box near it, so there is nothing to compare."
         )
     names = [stage_title(insights[0], stage) for stage in range(len(overlaps))]
-    rows = list(zip(names, overlaps.mean(axis=1).tolist(), strict=True))
+    rows = [[name, f"{mean:.2f}"] for name, mean in zip(names, overlaps.mean(axis=1).tolist(), strict=True)]
     text = (
         f"Mean overlap (3D IoU) with the label, of the best-scored box near each of {count} labelled objects."
     )
-    return report.note(text) + report.table(["after", "mean 3D IoU"], rows)
+    return render_section(Table(title=text, header=["after", "mean 3D IoU"], rows=rows))

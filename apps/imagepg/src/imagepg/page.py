@@ -1,8 +1,7 @@
-"""What a run's report shows: average precisions, curves, pictures of detections, the model's inside."""
+"""The app's own part of a report: models side by side, pictures of detections, the model's inside."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -10,80 +9,45 @@ import numpy as np
 from datasets3d.frame import Frame
 from datasets3d.kitti import KittiDataset
 from evaluators.kitti import KittiResult, read_predictions
+from evaluators.page import Table
 from fusion3d_appkit import report
-from fusion3d_appkit.charts import Axes, line_chart
-from fusion3d_appkit.curves import loss_section
 from fusion3d_appkit.draw import BevView, draw_bev, draw_image
-from fusion3d_appkit.report import Section, spread
+from fusion3d_appkit.report import Chapter, spread
 from geom3d.kitti import boxes_lidar_from_camera
 
-from imagepg.data import KittiData
-from imagepg.inside import inside_sections, look_at_frames
+from imagepg.inside import inside_chapters, look_at_frames
 from imagepg.pictures import MIN_SCORE
 from imagepg.task import DetectionTask
 
 SHOWN_FRAMES = 6
 SHOWN_SCORE = MIN_SCORE
-LEVELS = ("easy", "moderate", "hard")
-METRICS = ("2d", "bev", "3d")
-OVERLAP_TITLES = {
-    "strict": "official overlaps (Car 0.7, others 0.5)",
-    "loose": "looser overlaps (BEV and 3D: Car 0.5, others 0.25)",
-}
+METRICS = ("bev", "3d")
 
 
-def metric_section(
-    results: Mapping[str, KittiResult],
-    classes: Sequence[str],
-    *,
-    untrained: Mapping[str, KittiResult] | None = None,
-) -> Section:
-    """Return the table of AP_R40 by class, metric and difficulty, the untrained model beside if given."""
-    parts = []
-    for name, result in results.items():
-        header = ["class", "metric", *LEVELS]
-        if untrained:
-            header += [f"{level}, untrained" for level in LEVELS]
-        rows = []
-        for label in classes:
-            for metric in METRICS:
-                cells = [_ap(result, label, metric, level) for level in LEVELS]
-                if untrained:
-                    cells += [_ap(untrained[name], label, metric, level) for level in LEVELS]
-                rows.append([label, metric.upper(), *cells])
-        parts.append(report.note(OVERLAP_TITLES[name]) + report.table(header, rows))
-        parts += [report.note(text) for text in result.notes()]
-    return Section("Average precision (AP_R40, percent)", "".join(parts))
+def compare(results: Mapping[str, KittiResult]) -> Table:
+    """Return the AP_R40 of moderate objects by class, of every model; what was not evaluated is no 0."""
+    rows = []
+    first = next(iter(results.values()))
+    for rule in first.overlaps.classes:
+        for metric in METRICS:
+            curves = [result.curves.get((rule.name, metric, "moderate")) for result in results.values()]
+            cells = ["-" if curve is None or not curve.evaluated else f"{curve.ap():.2f}" for curve in curves]
+            rows.append([rule.name, metric, f"{rule.min_overlap(metric):g}", *cells])
+    return Table(
+        title="AP_R40 in percent, moderate objects (- where nothing was detected)",
+        header=["class", "metric", "IoU >", *results],
+        rows=rows,
+    )
 
 
-def _ap(result: KittiResult, label: str, metric: str, level: str) -> float | str:
-    value = result.ap(label, metric, level, recall=40)  # type: ignore[arg-type]
-    return "not evaluated" if value is None else value
-
-
-def curve_section(results: Mapping[str, KittiResult], classes: Sequence[str]) -> Section:
-    """Return precision over recall (3D, moderate), one chart per overlap table."""
-    recall = np.linspace(0, 1, 41).tolist()
-    charts = []
-    for name, result in results.items():
-        lines = {}
-        for label in classes:
-            curve = result.curves.get((label, "3d", "moderate"))
-            if curve is not None and curve.evaluated:
-                lines[label] = (recall, curve.curve.tolist())
-        axes = Axes(f"3D, moderate: {OVERLAP_TITLES[name]}", "recall", "precision", (0, 1), (0, 1.02))
-        charts.append(line_chart(lines, axes))
-    return Section("Precision and recall", report.row(*charts))
-
-
-def picture_section(
+def picture_chapter(
     source: KittiDataset,
     detections_dir: Path,
     *,
     indices: Sequence[int],
     classes: Sequence[str],
     view: BevView,
-) -> Section:
+) -> Chapter:
     """Return BEV and image overlays of some frames: labels green, detections with score >= 0.3 orange."""
     rows = []
     for index in indices:
@@ -94,7 +58,7 @@ def picture_section(
         f"Labels are green, detections with a score of at least {SHOWN_SCORE} red-orange. Seen from above, "
         "the sensor is at the bottom, forward is up and darker points are higher."
     )
-    return Section("Pictures", report.note(text) + "".join(rows))
+    return Chapter("Pictures", report.note(text) + "".join(rows))
 
 
 def shown_detections(
@@ -140,31 +104,16 @@ def _frame_pictures(
     return report.row(*pictures)
 
 
-def write_run_report(
-    run_dir: Path,
-    data: KittiData,
-    task: DetectionTask,
-    *,
-    title: str,
-    untrained: Mapping[str, KittiResult] | None = None,
-) -> None:
-    """Write `results.json` and then `report.html` of the evaluation that `task` did last."""
-    content = json.dumps({name: result.to_json() for name, result in task.results.items()})
-    report.write_text(run_dir / "results.json", content)
+def chapters(task: DetectionTask) -> list[Chapter]:
+    """Return pictures of detections, and what the model saw on its way to them."""
+    data, config = task.data, task.config
     source = data.source(data.val_split)
-    bounds, classes = task.config.voxels.bounds, task.config.class_names
-    view = BevView(x=(bounds[0], bounds[3]), y=(bounds[1], bounds[4]))
-    shown = spread(len(source), SHOWN_FRAMES)
-    sections = [
-        metric_section(task.results, classes, untrained=untrained),
-        curve_section(task.results, classes),
-        loss_section(run_dir / "metrics.jsonl"),
-        picture_section(source, task.detections_dir, indices=shown, classes=classes, view=view),
-        *inside_sections(look_at_frames(data, task), camera=data.image.camera),
-    ]
-    report.write_report(
-        run_dir / "report.html",
-        title=title,
-        subtitle=f"{len(source)} frames of the split {data.val_split!r}, data seed {data.seed}.",
-        sections=sections,
+    x0, y0, _, x1, y1, _ = config.voxels.bounds
+    pictures = picture_chapter(
+        source,
+        task.predictions_dir,
+        indices=spread(len(source), SHOWN_FRAMES),
+        classes=config.class_names,
+        view=BevView(x=(x0, x1), y=(y0, y1)),
     )
+    return [pictures, *inside_chapters(look_at_frames(task), camera=data.image.camera)]

@@ -6,11 +6,27 @@ import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
+
+from fusion3d_appkit.files import require_file
+from fusion3d_appkit.weights import add_weights_options, require_weights
 
 if TYPE_CHECKING:
+    import numpy as np
     from datasets3d.frame import Frame
     from geom3d.cameras import PinholeCamera
+
+
+class Found(NamedTuple):
+    """What is to be shown of the detections."""
+
+    boxes: np.ndarray
+    """float32 [n, 7] in the LiDAR frame."""
+    scores: np.ndarray
+    """float32 [n]."""
+    names: list[str]
+    """Of the classes."""
+
 
 USUAL_SIZE = (1242, 375)
 """Width and height of most of KITTI's pictures."""
@@ -21,15 +37,8 @@ def parser() -> argparse.ArgumentParser:
     options = argparse.ArgumentParser(
         prog="imagepg predict",
         description="Detect objects in one scan and its image; write official KITTI lines and pictures.",
-        epilog="A checkpoint of `imagepg fit` holds its configuration, that of the authors stands for "
-        "the published one. --config names another, and that of safetensors.",
     )
-    options.add_argument(
-        "--ckpt", type=Path, required=True, help="checkpoint of `imagepg fit` or the authors', or safetensors"
-    )
-    options.add_argument(
-        "--config", type=Path, help="YAML with the model's configuration, if not that of --ckpt"
-    )
+    add_weights_options(options, app="imagepg")
     options.add_argument("--points", type=Path, required=True, help=".bin, float32 x y z intensity per point")
     options.add_argument(
         "--image", type=Path, help=".png or .jpg of the left colour camera; a LiDAR-only model does without"
@@ -54,6 +63,11 @@ def read_input(points: Path, image: Path | None, calib: Path) -> Frame:
         ValueError: A file is not what it should be, the scan is empty, or the picture is not the calibrated
             one.
     """
+    require_file(points, "--points", suffixes=(".bin",))
+    require_file(calib, "--calib")
+    if image is not None:
+        require_file(image, "--image", suffixes=(".png", ".jpg", ".jpeg"))
+
     from datasets3d.frame import Frame, KittiFrame
     from datasets3d.kitti import in_view, read_frame, read_points
     from geom3d.kitti import read_calibration
@@ -94,54 +108,64 @@ def _check_size(camera: PinholeCamera, image: Path, calib: Path) -> None:
 def main(arguments: Sequence[str]) -> int:
     """Run the command; return the exit status."""
     chosen = parser().parse_args(arguments)
-    from datasets3d.kitti import write_detections
-    from fusion3d_appkit.draw import BevView, draw_bev, draw_image
-
-    from imagepg.inference import batch_of, detect, load_detector
-
+    require_weights(chosen.ckpt, config=chosen.config)
     frame = read_input(chosen.points, chosen.image, chosen.calib)
-    loaded = load_detector(chosen.ckpt, config=chosen.config)
-    if loaded.detector.image is not None and chosen.image is None:
-        raise ValueError(f"checkpoint {chosen.ckpt}: the model looks at the image, too; pass it as --image")
-    found = detect(loaded, frame)
-    keep = found.scores >= chosen.min_score
-    boxes = found.boxes[keep].numpy()
-    scores = found.scores[keep].numpy()
-    names = [loaded.classes[label - 1] for label in found.labels[keep].tolist()]
 
-    chosen.out.mkdir(parents=True, exist_ok=True)
-    camera = frame.cameras["image_2"]
-    assert frame.kitti is not None and frame.kitti.calibration is not None
-    write_detections(
-        chosen.out,
-        frame.frame_id,
-        names=names,
-        boxes_lidar=boxes,
-        scores=scores,
-        camera=camera,
-        calibration=frame.kitti.calibration,
+    from imagepg.inference import batch_of, detect
+    from imagepg.weights import WEIGHTS
+
+    loaded = WEIGHTS.load_model(chosen.ckpt, config=chosen.config)
+    config = loaded.model.config
+    if config.image is not None and chosen.image is None:
+        raise ValueError(f"checkpoint {chosen.ckpt}: the model looks at the image, too; pass it as --image")
+    detections = detect(loaded, frame)
+    keep = detections.scores >= chosen.min_score
+    found = Found(
+        boxes=detections.boxes[keep].numpy(),
+        scores=detections.scores[keep].numpy(),
+        names=[config.class_names[label - 1] for label in detections.labels[keep].tolist()],
     )
-    bounds = loaded.bounds
-    view = BevView(x=(bounds[0], bounds[3]), y=(bounds[1], bounds[4]))
-    nothing = boxes[:0]
-    draw_bev(frame.points, truth=nothing, found=boxes, scores=scores, view=view).save(chosen.out / "bev.png")
-    if frame.images:
-        picture = frame.images["image_2"]
-        overlay = draw_image(picture, truth=nothing, found=boxes, scores=scores, camera=camera)
-        overlay.save(chosen.out / "image.png")
+    write_found(frame, found, chosen.out, bounds=config.voxels.bounds)
     if chosen.inside:
         from imagepg.insight import look_inside
         from imagepg.pictures import write_pictures
 
-        insight = look_inside(loaded.detector, batch_of(loaded, frame))
+        insight = look_inside(loaded.model, batch_of(loaded, frame))
         write_pictures(insight, frame, chosen.out, min_score=chosen.min_score)
     if chosen.rerun:
         from fusion3d_appkit.recording import record_frame
 
-        record_frame(chosen.out / "frame.rrd", frame, truth=nothing, found=boxes, labels=names)
-    for name, box, score in zip(names, boxes, scores, strict=True):
+        nothing = found.boxes[:0]
+        record_frame(chosen.out / "frame.rrd", frame, truth=nothing, found=found.boxes, labels=found.names)
+    for name, box, score in zip(found.names, found.boxes, found.scores, strict=True):
         sys.stdout.write(
             f"{name:<11} score {score:.2f}  at x {box[0]:6.2f} y {box[1]:6.2f} z {box[2]:5.2f} m\n"
         )
-    sys.stdout.write(f"{len(names)} objects; results and pictures in {chosen.out}\n")
+    sys.stdout.write(f"{len(found.names)} objects; results and pictures in {chosen.out}\n")
     return 0
+
+
+def write_found(
+    frame: Frame, found: Found, out: Path, *, bounds: tuple[float, float, float, float, float, float]
+) -> None:
+    """Write official result lines, and pictures from above (of the range `bounds`) and over the image."""
+    from datasets3d.kitti import write_detections
+    from fusion3d_appkit.draw import BevView, draw_bev, draw_image
+
+    out.mkdir(parents=True, exist_ok=True)
+    camera, kitti = frame.cameras["image_2"], frame.kitti
+    assert kitti is not None and kitti.calibration is not None, "read_input has read one"
+    write_detections(
+        out,
+        frame.frame_id,
+        names=found.names,
+        boxes_lidar=found.boxes,
+        scores=found.scores,
+        camera=camera,
+        calibration=kitti.calibration,
+    )
+    view = BevView(x=(bounds[0], bounds[3]), y=(bounds[1], bounds[4]))
+    drawn = {"truth": found.boxes[:0], "found": found.boxes, "scores": found.scores}
+    draw_bev(frame.points, view=view, **drawn).save(out / "bev.png")
+    for image in frame.images.values():
+        draw_image(image, camera=camera, **drawn).save(out / "image.png")

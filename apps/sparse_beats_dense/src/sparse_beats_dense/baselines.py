@@ -5,7 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 import numpy as np
+from datasets3d.depth import read_evaluation_sample
+from evaluators.depth import DepthResult
+from fusion3d_appkit.sampling import Draw
 from jaxtyping import Float32
+
+from sparse_beats_dense.data import DepthData
+from sparse_beats_dense.evaluation import score_maps
+
+CONSTANT, RADAR = "best constant depth", "nearest radar column"
 
 
 def best_constant(lidar_maps: Iterable[Float32[np.ndarray, "h w"]], *, cap_m: float = 80.0) -> float:
@@ -56,3 +64,24 @@ def nearest_radar(
         return np.full_like(radar_map, otherwise_m)
     distance = np.abs(np.arange(line.size)[:, None] - columns)
     return np.broadcast_to(line[columns[distance.argmin(axis=1)]], radar_map.shape).copy()
+
+
+def baselines(data: DepthData) -> dict[str, DepthResult]:
+    """Return what no network is needed for, by name, on the frames that `test` evaluates.
+
+    The constant is the best one for the training frames, which is what a network could learn as well.
+    """
+    training = (
+        read_evaluation_sample(record, data.root, data.reading).lidar_map
+        for record in data.records(data.splits.train)
+    )
+    constant = best_constant(depths for depths in training if depths is not None)
+    frames = data.evaluation_frames(data.test_split)
+    truth, flat, radar = {}, {}, {}
+    for index in range(len(frames)):
+        sample = frames[Draw(0, index)]
+        assert sample.lidar_map is not None, "an evaluation sample has a ground truth"
+        truth[sample.frame_id] = sample.lidar_map
+        flat[sample.frame_id] = np.full_like(sample.lidar_map, constant)
+        radar[sample.frame_id] = nearest_radar(sample.radar_map, otherwise_m=constant)
+    return {CONSTANT: score_maps(truth, flat), RADAR: score_maps(truth, radar)}

@@ -6,11 +6,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from pathlib import Path
-from typing import Any
 
-import lightning.pytorch as pl
 import numpy as np
-import torch
 from datasets3d.depth import (
     DepthAugmentation,
     DepthReading,
@@ -20,10 +17,11 @@ from datasets3d.depth import (
     read_training_sample,
 )
 from datasets3d.nuscenes import SampleRecord
-from fusion3d_appkit.sampling import Draw, EpochSampler
+from fusion3d_appkit.data import TrainingData
+from fusion3d_appkit.sampling import Draw
 from fusion_models.sparse_beats_dense.batch import DepthBatch, collate_depth
 from fusion_models.sparse_beats_dense.model import SparseBeatsDenseConfig
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import Dataset
 
 from sparse_beats_dense.records import load_records
 
@@ -88,7 +86,7 @@ class DepthFrames(Dataset[DepthSample]):
         return augment(sample, self.augmentation, rng)
 
 
-class DepthData(pl.LightningDataModule):
+class DepthData(TrainingData[SparseBeatsDenseConfig, DepthBatch]):
     """Batches of a nuScenes tree, real or synthetic.
 
     Args:
@@ -113,20 +111,18 @@ class DepthData(pl.LightningDataModule):
         workers: int = 4,
         seed: int = 0,
     ) -> None:
-        super().__init__()
-        self.root = Path(root)
+        super().__init__(
+            root,
+            val_split=splits.val,
+            test_split=splits.val if splits.test is None else splits.test,
+            batch_size=batch_size,
+            eval_batch_size=eval_batch_size,
+            workers=workers,
+            seed=seed,
+        )
         self.splits = splits
         self.reading = reading
         self.augmentation = augmentation
-        self.batch_size = batch_size
-        self.eval_batch_size = eval_batch_size
-        self.workers = workers
-        self.seed = seed
-
-    @property
-    def test_split(self) -> str:
-        """What `test` evaluates."""
-        return self.splits.val if self.splits.test is None else self.splits.test
 
     def records(self, split: str) -> list[SampleRecord]:
         """Return the key frames of a split.
@@ -138,7 +134,7 @@ class DepthData(pl.LightningDataModule):
 
     def training_frames(self) -> DepthFrames:
         """Return the training samples, augmented."""
-        reading = self.reading if self._model.mask_decoder else replace(self.reading, mask_folder=None)
+        reading = self.reading if self.model_config.mask_decoder else replace(self.reading, mask_folder=None)
         return DepthFrames(
             self.records(self.splits.train),
             self.root,
@@ -152,37 +148,6 @@ class DepthData(pl.LightningDataModule):
         """Return the samples of a split as they are, with the official evaluation target."""
         return DepthFrames(self.records(split), self.root, self.reading, read=read_evaluation_sample)
 
-    def train_dataloader(self) -> DataLoader[DepthBatch]:
-        """Return shuffled, augmented batches."""
-        return self._loader(self.training_frames(), self.batch_size, training=True)
-
-    def val_dataloader(self) -> DataLoader[DepthBatch]:
-        """Return the samples of the validation split in order."""
-        return self._loader(self.evaluation_frames(self.splits.val), self.eval_batch_size, training=False)
-
-    def test_dataloader(self) -> DataLoader[DepthBatch]:
-        """Return the samples of the test split in order."""
-        return self._loader(self.evaluation_frames(self.test_split), self.eval_batch_size, training=False)
-
-    def transfer_batch_to_device(
-        self, batch: DepthBatch, device: torch.device, dataloader_idx: int
-    ) -> DepthBatch:
-        """Move the batch."""
-        return batch.to(device)
-
-    @property
-    def _model(self) -> SparseBeatsDenseConfig:
-        if self.trainer is None:
-            raise ValueError("DepthData: no trainer yet; batches are made for the model that a trainer runs")
-        return self.trainer.lightning_module.config  # type: ignore[return-value]
-
-    def _loader(self, frames: DepthFrames, batch_size: int, *, training: bool) -> DataLoader[Any]:
-        return DataLoader(
-            frames,
-            batch_size=batch_size,
-            sampler=EpochSampler(len(frames), seed=self.seed, shuffle=training),
-            num_workers=self.workers,
-            collate_fn=partial(collate_depth, max_points=self._model.max_points, seed=self.seed),
-            drop_last=training and len(frames) >= batch_size,
-            persistent_workers=training and self.workers > 0,
-        )
+    def collation(self) -> Callable[[list[DepthSample]], DepthBatch]:
+        """Return what makes a batch."""
+        return partial(collate_depth, max_points=self.model_config.max_points, seed=self.seed)

@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from fusion3d_appkit.weights import add_weights_options, require_weights
+
 if TYPE_CHECKING:
     from fusion_models.sparse_beats_dense.model import SparseBeatsDense
     from torch.export import ExportedProgram
@@ -28,15 +30,7 @@ def parser() -> argparse.ArgumentParser:
         "in the camera's frame, zero padded, and counts [1] int64. The result is compared with the model's "
         "before it is kept.",
     )
-    options.add_argument(
-        "--ckpt",
-        type=Path,
-        required=True,
-        help="checkpoint of `sparse_beats_dense fit` or the authors' model.ckpt, or safetensors",
-    )
-    options.add_argument(
-        "--config", type=Path, help="YAML with the model's configuration, if not that of --ckpt"
-    )
+    add_weights_options(options, app="sparse_beats_dense")
     options.add_argument("--out", type=Path, default=Path("depth.pt2"), help="file to write")
     options.add_argument(
         "--size", type=int, nargs=2, metavar=("W", "H"), default=SIZE_WH, help="of the pictures"
@@ -75,11 +69,12 @@ def main(arguments: Sequence[str]) -> int:
     width, height = chosen.size
     if min(width, height) < 1:
         raise ValueError(f"--size must be a width and a height in pixels, got {width} {height}")
+    require_weights(chosen.ckpt, config=chosen.config)
     import torch
 
-    from sparse_beats_dense.weights import load_network_file
+    from sparse_beats_dense.weights import WEIGHTS
 
-    network = load_network_file(chosen.ckpt, config=chosen.config).network
+    network = WEIGHTS.load_model(chosen.ckpt, config=chosen.config).model
     program = export_network(network, width=width, height=height)
     chosen.out.parent.mkdir(parents=True, exist_ok=True)
     partial = chosen.out.with_name(f"partial.{chosen.out.name}")

@@ -10,6 +10,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from fusion3d_appkit.files import require_file
+from fusion3d_appkit.weights import add_weights_options, require_weights
+
 if TYPE_CHECKING:
     import numpy as np
     from datasets3d.depth import DepthReading, DepthSample
@@ -31,15 +34,7 @@ def parser() -> argparse.ArgumentParser:
         epilog=CALIBRATION,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    options.add_argument(
-        "--ckpt",
-        type=Path,
-        required=True,
-        help="checkpoint of `sparse_beats_dense fit` or the authors' model.ckpt, or safetensors",
-    )
-    options.add_argument(
-        "--config", type=Path, help="YAML with the model's configuration, if not that of --ckpt"
-    )
+    add_weights_options(options, app="sparse_beats_dense")
     files = options.add_argument_group("three files")
     files.add_argument("--image", type=Path, help=".jpg or .png of the camera")
     files.add_argument("--radar", type=Path, help=".pcd of the radar, as nuScenes has them")
@@ -60,13 +55,10 @@ def record_of_files(image: Path, radar: Path, calib: Path, reading: DepthReading
     """Return a record of the files, to be read below `/`; the car is taken to stand still between them.
 
     Raises:
-        FileNotFoundError: There is no calibration file.
-        ValueError: It is not what it should be; the message names the field.
+        ValueError: The calibration is not what it should be; the message names the field.
     """
     from datasets3d.nuscenes import Pose, SampleRecord, SensorRecord
 
-    if not calib.is_file():
-        raise FileNotFoundError(f"{calib}: no such calibration file")
     try:
         content = json.loads(calib.read_text(encoding="utf-8"))
     except ValueError as error:
@@ -138,21 +130,30 @@ def main(arguments: Sequence[str]) -> int:
     of_files = (chosen.image, chosen.radar, chosen.calib)
     if all(of_files) == bool(chosen.root and chosen.token):
         raise ValueError("give either --image, --radar and --calib, or --root and --token; see --help")
+    require_weights(chosen.ckpt, config=chosen.config)
+    if all(of_files):
+        require_file(chosen.image, "--image", suffixes=(".jpg", ".jpeg", ".png"))
+        require_file(chosen.radar, "--radar", suffixes=(".pcd",))
+        require_file(chosen.calib, "--calib", suffixes=(".json",))
     import numpy as np
-    from datasets3d.depth import read_input_sample
+    from datasets3d.depth import DepthReading, read_input_sample
+
+    if all(of_files):
+        # A wrong file is told before anything heavy is loaded; how the model reads it is known later.
+        read_input_sample(record_of_files(*of_files, DepthReading()), Path("/"), DepthReading())
 
     from sparse_beats_dense.evaluation import write_depth
     from sparse_beats_dense.page import predict_sample
-    from sparse_beats_dense.weights import load_network_file
+    from sparse_beats_dense.weights import WEIGHTS
 
-    loaded = load_network_file(chosen.ckpt, config=chosen.config)
-    reading = replace(loaded.reading, true_depth_folder=None)
+    loaded = WEIGHTS.load_model(chosen.ckpt, config=chosen.config)
+    reading = replace(loaded.inputs, true_depth_folder=None)
     if all(of_files):
         root, record = Path("/"), record_of_files(*of_files, reading)
     else:
         root, record = chosen.root, find_record(chosen.root, chosen.split, chosen.token, reading)
     sample = read_input_sample(record, root, reading)
-    depth = predict_sample(loaded.network, sample)
+    depth = predict_sample(loaded.model, sample)
     chosen.out.mkdir(parents=True, exist_ok=True)
     write_depth(chosen.out / "depth.png", depth)
     partial = chosen.out / "partial.npz"

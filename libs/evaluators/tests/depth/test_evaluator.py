@@ -7,8 +7,8 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 from evaluators import depth
-from evaluators._page import Result
 from evaluators.depth import DepthEvaluator
+from evaluators.page import Result
 from evaluators.state import Evaluator
 from hypothesis import given
 from hypothesis import strategies as st

@@ -4,8 +4,8 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 from evaluators import indoor
-from evaluators._page import LineChart, Result, Table
 from evaluators.indoor import SCANNET_MD40, ClassTable, IndoorBoxes, IndoorResult
+from evaluators.page import LineChart, Result, Table
 
 BOX = [[0.0, 0.0, 0.5, 1.0, 1.0, 1.0]]
 

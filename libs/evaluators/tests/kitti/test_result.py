@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 from evaluators import kitti
-from evaluators._page import LineChart, Table, write_page
 from evaluators.kitti import KittiObjects, KittiResult
+from evaluators.page import LineChart, Table, write_page
 
 Frames = dict[str, KittiObjects]
 
@@ -93,10 +93,15 @@ def test_sections_hold_tables_and_a_chart_per_class_and_metric(result: KittiResu
     assert "Pedestrian bev" in (tmp_path / "page.html").read_text()
 
 
-def test_what_is_not_evaluated_has_no_chart(car: KittiObjects) -> None:
+def test_what_is_not_evaluated_has_no_chart_and_does_not_look_like_zero(car: KittiObjects) -> None:
     sections = kitti.evaluate({"a": car}, {"a": car}, aos="never").sections()
     titles = [section.title for section in sections if isinstance(section, LineChart)]
     assert titles == ["Car 2d, IoU > 0.7", "Car bev, IoU > 0.7", "Car 3d, IoU > 0.7"]
+    (table, *_) = sections
+    assert isinstance(table, Table)
+    shown = {(row[0], row[1]): row[3] for row in table.rows}
+    assert shown["Car", "3d"] != "-"
+    assert shown["Pedestrian", "3d"] == "-"
 
 
 def test_explain_lists_all_recall_positions(result: KittiResult) -> None:

@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from evaluators import nuscenes
-from evaluators._page import Result, write_page
 from evaluators.nuscenes import NuscenesBoxes, NuscenesResult, NuscenesSample
+from evaluators.page import Result, write_page
 
 Samples = tuple[dict[str, NuscenesSample], dict[str, NuscenesBoxes]]
 

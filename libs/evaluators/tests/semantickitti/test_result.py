@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from evaluators._page import Result, write_page
+from evaluators.page import Result, write_page
 from evaluators.semantickitti import SemanticKittiResult, evaluate
 
 Scans = tuple[dict[str, np.ndarray], dict[str, np.ndarray]]

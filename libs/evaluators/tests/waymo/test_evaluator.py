@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from evaluators import waymo
-from evaluators._page import Result
+from evaluators.page import Result
 from evaluators.state import Evaluator
 from evaluators.waymo import WaymoEvaluator, WaymoGroundTruth, WaymoPredictions, _kernels
 from geom3d.overlap import iou_3d

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
-    from evaluators._page import Result
     from evaluators._parallel import Progress
+    from evaluators.page import Result
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -172,8 +172,8 @@ def check_outputs(options: argparse.Namespace) -> None:
 
 def publish(report: Report, options: argparse.Namespace) -> None:
     """Write the files that were asked for and print the tables."""
-    from evaluators._page import write_page
     from evaluators._report import write_json
+    from evaluators.page import write_page
 
     results = report.results
     if options.json is not None and results:

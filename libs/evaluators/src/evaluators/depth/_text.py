@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from evaluators._page import LineChart, Section, Table
 from evaluators.depth.protocol import Aggregate, cap_name, metric
+from evaluators.page import LineChart, Section, Table
 
 if TYPE_CHECKING:
     from evaluators.depth.result import DepthResult

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float64
 
-from evaluators._page import Section
 from evaluators._report import JsonValue, finite_json
 from evaluators._validation import require_choice
 from evaluators.depth import _text
 from evaluators.depth._sums import COLUMNS, NONPOSITIVE, N, figures, pooled
 from evaluators.depth.protocol import Aggregate, DepthProtocol, cap_name
+from evaluators.page import Section
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from evaluators._page import LineChart, Section, Table
+from evaluators.page import LineChart, Section, Table
 
 if TYPE_CHECKING:
     from evaluators.indoor.result import IndoorResult

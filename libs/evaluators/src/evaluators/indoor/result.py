@@ -15,7 +15,7 @@ from evaluators.indoor import _text
 from evaluators.indoor.protocol import PROTOCOL_NAME, PROTOCOL_VERSION, ClassTable, MeanOver, Protocol
 
 if TYPE_CHECKING:
-    from evaluators._page import Section
+    from evaluators.page import Section
 
 CurveKey: TypeAlias = tuple[str, float]
 """Class name, overlap threshold."""

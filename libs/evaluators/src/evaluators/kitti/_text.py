@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from evaluators._page import LineChart, Section, Table
 from evaluators.kitti.protocol import KITTI_DEVKIT, METRICS, RECALL_POSITIONS, ClassRule, Metric
+from evaluators.page import LineChart, Section, Table
 
 if TYPE_CHECKING:
     from evaluators.kitti.result import KittiResult, Recall
@@ -89,8 +89,8 @@ def sections(result: KittiResult) -> list[Section]:
 
 def _ap_table(result: KittiResult, recall: Recall, levels: list[str]) -> Table:
     def cell(rule: ClassRule, metric: Metric, level: str) -> str:
-        value = result.ap(rule.name, metric, level, recall=recall)
-        return "-" if value is None else f"{value:.4f}"
+        curve = result.curves.get((rule.name, metric, level))
+        return "-" if curve is None or not curve.evaluated else f"{curve.ap(recall):.4f}"
 
     rows = [
         [rule.name, metric, f"{rule.min_overlap(metric):g}", *(cell(rule, metric, level) for level in levels)]

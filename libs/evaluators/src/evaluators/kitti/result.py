@@ -9,7 +9,6 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Float64, Int64
 
-from evaluators._page import Section
 from evaluators._report import JsonValue, finite_json
 from evaluators.kitti import _text
 from evaluators.kitti.protocol import (
@@ -22,6 +21,7 @@ from evaluators.kitti.protocol import (
     OverlapTable,
     Protocol,
 )
+from evaluators.page import Section
 
 Recall = Literal[11, 40]
 CurveKey = tuple[str, Metric, str]

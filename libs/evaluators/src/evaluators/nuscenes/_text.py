@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from evaluators._page import LineChart, Section, Table
 from evaluators.nuscenes.protocol import MEAN_NAMES, RECALL_POSITIONS, TP_ERRORS, TpError
+from evaluators.page import LineChart, Section, Table
 
 if TYPE_CHECKING:
     from evaluators.nuscenes.result import NuscenesResult

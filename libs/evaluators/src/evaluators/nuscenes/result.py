@@ -8,7 +8,6 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float64
 
-from evaluators._page import Section
 from evaluators._report import JsonValue, finite_json
 from evaluators._validation import require_choice
 from evaluators.nuscenes import _text
@@ -20,6 +19,7 @@ from evaluators.nuscenes.protocol import (
     NuscenesProtocol,
     TpError,
 )
+from evaluators.page import Section
 
 CurveKey = tuple[str, float]
 """Class name and distance threshold in metres."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, get_args
 
-from evaluators._page import Heatmap, Section, Table
+from evaluators.page import Heatmap, Section, Table
 from evaluators.panoptic.protocol import Figure, Group
 
 if TYPE_CHECKING:

@@ -8,9 +8,9 @@ from typing import get_args
 import numpy as np
 from jaxtyping import Bool, Float64, Int64
 
-from evaluators._page import Section
 from evaluators._report import JsonValue
 from evaluators._validation import require_choice
+from evaluators.page import Section
 from evaluators.panoptic import _text
 from evaluators.panoptic._matching import COLUMNS
 from evaluators.panoptic.protocol import Figure, Group, PanopticProtocol

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from evaluators._page import Heatmap, Section, Table
+from evaluators.page import Heatmap, Section, Table
 from evaluators.semantickitti.confusion import SegmentationScores
 from evaluators.semantickitti.protocol import MOVING, absent_rule
 

@@ -15,7 +15,7 @@ from evaluators.semantickitti.confusion import SegmentationScores, segmentation_
 from evaluators.semantickitti.protocol import PROTOCOL_NAME, PROTOCOL_VERSION, LabelMap, absent_rule
 
 if TYPE_CHECKING:
-    from evaluators._page import Section
+    from evaluators.page import Section
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

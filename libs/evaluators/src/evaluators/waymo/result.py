@@ -10,8 +10,8 @@ from itertools import pairwise
 import numpy as np
 from jaxtyping import Float64, Int64
 
-from evaluators._page import LineChart, Section, Table
 from evaluators._report import JsonValue
+from evaluators.page import LineChart, Section, Table
 from evaluators.waymo.protocol import (
     HEADING_UNIT,
     LEVELS,

@@ -1,4 +1,8 @@
-"""One self-contained HTML page about a result: tables, curves and matrices, no outside file, no script."""
+"""Self-contained HTML pages about results: tables, curves and matrices, no outside file, no script.
+
+`write_page` writes a page of results alone. For a page that holds more, put `render_result` and
+`render_section` between pieces of your own into `document`.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +16,18 @@ import numpy as np
 
 from evaluators._report import JsonValue, write_text
 from evaluators._svg import heatmap, line_chart, plain, stroke
+
+__all__ = [
+    "Heatmap",
+    "LineChart",
+    "Result",
+    "Section",
+    "Table",
+    "document",
+    "render_result",
+    "render_section",
+    "write_page",
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,24 +128,54 @@ def write_page(path: str | Path, title: str, results: Mapping[str, Result]) -> N
         FileNotFoundError: The folder of `path` does not exist.
         ValueError: A table has a row of another length than its header, or a heatmap names that do not fit.
     """
-    parts = [
-        "<!DOCTYPE html>",
-        '<html lang="en">',
-        f'<head><meta charset="utf-8"/><title>{plain(title)}</title>',
-        f'<meta name="viewport" content="width=device-width"/><style>{_STYLE}</style></head>',
-        f"<body><h1>{plain(title)}</h1>",
-    ]
+    parts: list[str] = []
     for name, result in results.items():
         if len(results) > 1:
             parts.append(f"<h2>{plain(name)}</h2>")
-        notes = [f"<li>{plain(note)}</li>" for note in result.notes()]
-        if notes:
-            parts.append(f'<ul class="notes">{"".join(notes)}</ul>')
-        parts += [_section(section) for section in result.sections()]
-    write_text(path, "\n".join([*parts, "</body></html>"]) + "\n")
+        parts.append(render_result(result))
+    write_text(path, document(title, "\n".join(parts)))
 
 
-def _section(section: Section) -> str:
+def document(title: str, body: str, *, style: str = "") -> str:
+    """Return a whole page that shows `title` above `body`.
+
+    Args:
+        title: Text; markup in it is escaped.
+        body: HTML, also well-formed as XML if the page is to be.
+        style: Rules of your own, after those of tables and charts.
+
+    Example:
+        >>> document("Run 7", "<p>fine</p>").splitlines()[-2:]
+        ['<p>fine</p>', '</body></html>']
+    """
+    head = f'<head><meta charset="utf-8"/><title>{plain(title)}</title>'
+    view = f'<meta name="viewport" content="width=device-width"/><style>{_STYLE}{style}</style></head>'
+    heading = f"<body><h1>{plain(title)}</h1>"
+    return "\n".join(["<!DOCTYPE html>", '<html lang="en">', head, view, heading, body, "</body></html>\n"])
+
+
+def render_result(result: Result) -> str:
+    """Return the notes of a result, then its tables and charts, as HTML.
+
+    Raises:
+        ValueError: See `render_section`.
+    """
+    notes = "".join(f"<li>{plain(note)}</li>" for note in result.notes())
+    parts = [f'<ul class="notes">{notes}</ul>'] if notes else []
+    return "\n".join(parts + [render_section(section) for section in result.sections()])
+
+
+def render_section(section: Section) -> str:
+    """Return a table or chart as an HTML figure with its title.
+
+    Raises:
+        ValueError: A table has a row of another length than its header, or a heatmap names that do not fit.
+
+    Example:
+        >>> html = render_section(Table(title="Errors", header=["cap", "MAE m"], rows=[["80 m", "1.93"]]))
+        >>> html.startswith("<figure><figcaption>Errors</figcaption>")
+        True
+    """
     if isinstance(section, Table):
         return _figure(section.title, _table(section))
     if isinstance(section, LineChart):

@@ -1,0 +1,114 @@
+"""The base of an app's data: frames for training and evaluation, in batches, on any number of processes."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+import lightning.pytorch as pl
+import torch
+from torch.utils.data import DataLoader, Dataset
+
+from fusion3d_appkit.sampling import EpochSampler
+
+Config = TypeVar("Config")
+Batch = TypeVar("Batch")
+
+
+class TrainingData(pl.LightningDataModule, ABC, Generic[Config, Batch]):
+    """Batches for training and evaluation.
+
+    An app's data module says which frames there are, as data sets that are indexed by
+    `fusion3d_appkit.sampling.Draw` and derive all random numbers from it and the seed, and how frames become
+    a batch. The arguments of its `__init__` are the options `--data.*`.
+
+    Args:
+        root: Folder of the data set.
+        val_split: What `validate` evaluates, and `fit` now and then.
+        test_split: What `test` evaluates.
+        batch_size: Training frames a step and process.
+        eval_batch_size: Frames a step and process in evaluation.
+        workers: Processes that read frames; 0 reads in the training process.
+        seed: Of frame order and augmentation.
+    """
+
+    def __init__(
+        self,
+        root: str,
+        *,
+        val_split: str,
+        test_split: str,
+        batch_size: int,
+        eval_batch_size: int,
+        workers: int,
+        seed: int,
+    ) -> None:
+        super().__init__()
+        self.root = Path(root)
+        self.val_split = val_split
+        self.test_split = test_split
+        self.batch_size = batch_size
+        self.eval_batch_size = eval_batch_size
+        self.workers = workers
+        self.seed = seed
+
+    @abstractmethod
+    def training_frames(self) -> Dataset[Any]:
+        """Return the training frames, augmented.
+
+        Raises:
+            FileNotFoundError: Something that the training wants is not there; the message names the cure.
+        """
+
+    @abstractmethod
+    def evaluation_frames(self, split: str) -> Dataset[Any]:
+        """Return the frames of a split as they are evaluated."""
+
+    @abstractmethod
+    def collation(self) -> Callable[[list[Any]], Batch]:
+        """Return the function that makes a batch of frames; processes that read frames get a copy."""
+
+    @property
+    def model_config(self) -> Config:
+        """The configuration of the model that the batches are for.
+
+        Raises:
+            ValueError: There is no trainer yet.
+        """
+        if self.trainer is None:
+            raise ValueError(
+                f"{type(self).__name__}: no trainer yet; batches are made for the model that a trainer runs"
+            )
+        return self.trainer.lightning_module.config  # type: ignore[return-value]
+
+    def train_dataloader(self) -> DataLoader[Any]:
+        """Return shuffled, augmented batches; the last frames of an epoch that fill no batch are left out."""
+        return self._loader(
+            self.training_frames(), self.batch_size, shuffle=True, persistent_workers=self.workers > 0
+        )
+
+    def val_dataloader(self) -> DataLoader[Any]:
+        """Return the frames of the validation split in order."""
+        return self._loader(self.evaluation_frames(self.val_split), self.eval_batch_size, shuffle=False)
+
+    def test_dataloader(self) -> DataLoader[Any]:
+        """Return the frames of the test split in order."""
+        return self._loader(self.evaluation_frames(self.test_split), self.eval_batch_size, shuffle=False)
+
+    def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
+        """Move the batch."""
+        return batch.to(device)
+
+    def _loader(self, frames: Any, batch_size: int, *, shuffle: bool, **options: Any) -> DataLoader[Any]:
+        count = len(frames)
+        return DataLoader(
+            frames,
+            batch_size=batch_size,
+            sampler=EpochSampler(count, seed=self.seed, shuffle=shuffle),
+            num_workers=self.workers,
+            collate_fn=self.collation(),
+            drop_last=shuffle and count >= batch_size,
+            **options,
+        )
