@@ -5,13 +5,18 @@ UV := $(shell command -v uv 2>/dev/null || echo .tools/bin/uv)
 RUN := .venv/bin/python
 MANIFESTS := pyproject.toml $(wildcard libs/*/pyproject.toml apps/*/pyproject.toml)
 LIBS := $(notdir $(wildcard libs/*))
-ISOLATED_PYTHON ?= 3.11
-RESOLUTION ?= highest
+SOURCES := $(shell ls -d libs/*/src apps/*/src | paste -sd: -)
 # Every member with every extra, but for the viewer, which no test opens.
 EVERYTHING := --all-packages --all-extras --no-extra viz
-SOURCES := $(shell ls -d libs/*/src apps/*/src | paste -sd:)
+# One OpenMP thread per process: two processes with two threads each, on two cores, were measured five times slower.
+PYTEST := OMP_NUM_THREADS=1 $(RUN) -m pytest
+HERE := not gpu and not triton
+# What test-changed compares with.
+BASE ?= $(shell git rev-parse --quiet --verify --abbrev-ref origin/main || echo HEAD)
+ISOLATED_PYTHON ?= 3.11
+RESOLUTION ?= highest
 
-.PHONY: help demo test test-quick lint isolated bench gpu docs lock clean
+.PHONY: help demo test test-quick test-changed lint isolated bench gpu docs lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z%-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -22,11 +27,16 @@ demo-%: .venv/.synced ## the same of any app: demo-imagepg, demo-sparse_beats_de
 	.venv/bin/$* demo
 
 test: lint .venv/.synced ## lint, then every test that this machine can run
-	$(RUN) -m pytest -n 2 --dist loadgroup -m "not gpu and not triton"
-	TRITON_INTERPRET=1 $(RUN) -m pytest -n 2 -m triton libs/sparseops
+	$(PYTEST) -n 2 --dist loadgroup -m "$(HERE)"
+	TRITON_INTERPRET=1 $(PYTEST) -n 2 -m triton libs/sparseops
 
 test-quick: .venv/.synced ## the tests that take seconds
-	$(RUN) -m pytest -n 2 --dist loadgroup -m "not gpu and not triton and not slow"
+	$(PYTEST) -n 2 --dist loadgroup -m "$(HERE) and not slow"
+
+test-changed: .venv/.synced ## the tests that what changed since BASE can reach; BASE=origin/main, or HEAD without it
+	@folders=$$($(RUN) tools/members.py changed $(BASE)) && \
+	if [ -z "$$folders" ]; then echo "nothing differs from $(BASE)"; exit; fi && \
+	echo $$folders && $(PYTEST) -n 2 --dist loadgroup -m "$(HERE)" $$folders
 
 lint: .venv/.synced ## format, style, types, layers, dependencies, lock file
 	.venv/bin/ruff check .
@@ -36,13 +46,24 @@ lint: .venv/.synced ## format, style, types, layers, dependencies, lock file
 
 isolated: $(addprefix isolated-,$(LIBS)) ## test every library in an environment of its own declared dependencies
 
-isolated-%: $(UV)
-	$(UV) venv -q --clear --python $(ISOLATED_PYTHON) .venv-isolated/$*
-	$(UV) pip install -q --resolution $(RESOLUTION) --python .venv-isolated/$*/bin/python "./libs/$*$(EXTRAS_$*)" $(TEST_TOOLS)
-	.venv-isolated/$*/bin/python -m pytest libs/$* -q -m "not gpu and not triton and not slow"
+isolated-%: environment-% ## the same of one library; RESOLUTION=lowest-direct takes the lowest versions it declares
+	$(ISOLATED_PYTEST) libs/$* -q -m "$(HERE) and not slow"
+
+smoke-%: environment-% ## in seconds: there, every module of one library imports and the examples of its README run
+	$(ISOLATED_PYTEST) libs/$*/src libs/$*/tests/test_readme.py -q -k test_readme
+
+# Without the settings of the workspace, which pin torch; our own libraries come from their folders, never from an index.
+environment-%: $(UV)
+	$(UV) venv -q --no-config --clear --python $(ISOLATED_PYTHON) .venv-isolated/$*
+	$(UV) pip install -q --no-config --no-sources --resolution $(RESOLUTION) --python .venv-isolated/$*/bin/python \
+	  "./libs/$*$(EXTRAS_$*)" $$(.venv-isolated/$*/bin/python tools/members.py paths $*) $(TEST_TOOLS)
+	@$(UV) pip freeze -q --no-config --python .venv-isolated/$*/bin/python | paste -sd" " -
+# Kernels are cached apart, because those of another numba would replace the ones of .venv.
+ISOLATED_PYTEST = OMP_NUM_THREADS=1 NUMBA_CACHE_DIR=.venv-isolated/$*/kernels .venv-isolated/$*/bin/python -m pytest
+# What the tests need beside the declared dependencies: extras, and tools.
 EXTRAS_datasets3d := [synth]
 EXTRAS_evaluators := [depth]
-TEST_TOOLS := "beartype>=0.23" "hypothesis>=6.100" "pytest>=8.3" "pytest-benchmark>=5.1" "scipy>=1.13" "shapely>=2.0.4"
+TEST_TOOLS := "beartype>=0.23" "hypothesis>=6.120" "pytest>=8.3" "pytest-benchmark>=5.1" "scipy>=1.13" "shapely>=2.0.4"
 
 bench: .venv/.synced ## time everything against its peers, results to benchmarks/results
 	for file in benchmarks/bench_*.py benchmarks/sparse; do $(RUN) $$file || exit 1; done

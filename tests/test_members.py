@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from members import ROOT, Member, reached, read_members, with_needs
+from members import ROOT, Member, changed_files, reached, read_members, with_needs
 
 
 def member(folder: str, needs: tuple[str, ...] = (), extra: tuple[str, ...] = ()) -> Member:
@@ -67,3 +67,25 @@ def test_members_are_found_by_their_folders(tmp_path: Path) -> None:
 def test_the_command_prints_the_folders_to_install() -> None:
     command = [sys.executable, ROOT / "tools/members.py", "paths", "sparseops"]
     assert subprocess.check_output(command, text=True) == "./libs/geom3d\n./libs/sparseops\n"
+
+
+def test_edited_new_moved_and_committed_files_have_changed(tmp_path: Path) -> None:
+    def git(*arguments: str) -> None:
+        subprocess.run(
+            ["git", "-c", "user.name=a", "-c", "user.email=a@b", *arguments], cwd=tmp_path, check=True
+        )
+
+    git("init", "-q")
+    for name in ("edited", "moved", "same", "committed"):
+        (tmp_path / name).write_text(name)
+    (tmp_path / ".gitignore").write_text("ignored")
+    git("add", ".")
+    git("commit", "-qm", "one")
+    git("tag", "base")
+    (tmp_path / "committed").write_text("more")
+    git("commit", "-qam", "two")
+    git("mv", "moved", "there")
+    (tmp_path / "edited").write_text("more")
+    (tmp_path / "new").touch()
+    (tmp_path / "ignored").touch()
+    assert changed_files("base", tmp_path) == ["committed", "edited", "moved", "new", "there"]

@@ -89,6 +89,8 @@ def test_wheels_hold_one_typed_package_and_the_licence(member: Member, dist: Pat
     names = set(wheel.namelist())
     info = next(name for name in names if name.endswith("METADATA")).split("/")[0]
     assert {name.split("/")[0] for name in names} == {member.package, info}
+    source = ROOT / member.folder / "src"
+    assert names >= {path.relative_to(source).as_posix() for path in source.rglob("*.py")}
     assert f"{member.package}/py.typed" in names
     assert wheel.read(f"{info}/licenses/LICENSE") == (ROOT / "LICENSE").read_bytes()
     assert not [name for name in names if "tests/" in name or "/test_" in name or "conftest" in name]

@@ -120,12 +120,14 @@ def reached(members: Iterable[Member], changed: Iterable[str]) -> list[str]:
     return [*folders, ROOT_TESTS] if changed else []
 
 
-def changed_files(base: str) -> list[str]:
+def changed_files(base: str, root: Path = ROOT) -> list[str]:
     """Return what changed since `base` and HEAD parted, new files included that git does not ignore."""
-    since = ["git", "diff", "--name-only", "--merge-base", base]
+    # Without the search for renames, a moved file is named where it was, too.
+    since = ["git", "diff", "--name-only", "--no-renames", "--merge-base", base]
     new = ["git", "ls-files", "--others", "--exclude-standard"]
     outputs = [
-        subprocess.run(c, cwd=ROOT, check=True, capture_output=True, text=True).stdout for c in (since, new)
+        subprocess.run(command, cwd=root, check=True, capture_output=True, text=True).stdout
+        for command in (since, new)
     ]
     return sorted({line for output in outputs for line in output.splitlines()})
 
