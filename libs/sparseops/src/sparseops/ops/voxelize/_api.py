@@ -135,7 +135,7 @@ def voxelize_batch(
     return BatchVoxels(voxels, coords_bzyx, counts)
 
 
-def voxelize_dynamic(
+def dynamic_voxelize_batch(
     points: Float[Tensor, "n bf"], *, voxel_size: Vector3, bounds: Bounds, batch_size: int
 ) -> DynamicVoxels:
     """Find the occupied cells of several clouds and the cell of every point, without limits.
@@ -154,11 +154,11 @@ def voxelize_dynamic(
     Example:
         >>> points = torch.tensor([[0.0, 0.9, 0.2, 0.3], [0.0, 0.1, 0.1, 0.1], [0.0, 5.0, 0.0, 0.0]])
         >>> grid = {"voxel_size": (0.5, 0.5, 0.5), "bounds": (0.0, 0.0, 0.0, 1.0, 1.0, 1.0)}
-        >>> voxelize_dynamic(points, **grid, batch_size=1).voxel_of_point.tolist()
+        >>> dynamic_voxelize_batch(points, **grid, batch_size=1).voxel_of_point.tolist()
         [1, 0, -1]
     """
-    _check_cloud("voxelize_dynamic", points, voxel_size, bounds, columns=4)
-    batch_index = _batch_column("voxelize_dynamic", points, batch_size)
+    _check_cloud("dynamic_voxelize_batch", points, voxel_size, bounds, columns=4)
+    batch_index = _batch_column("dynamic_voxelize_batch", points, batch_size)
     grid_xyz = voxel_grid_size(voxel_size, bounds)
     return DynamicVoxels(
         *dynamic_voxelize_reference(
@@ -189,7 +189,7 @@ def voxel_mean(points: Float[Tensor, "m p f"], counts: Int[Tensor, " m"]) -> Flo
 def voxel_first(voxel_of_point: Int[Tensor, " n"], *, num_voxels: int) -> Int[Tensor, " m"]:
     """Find the first point of every voxel: the lowest row with its number, [num_voxels], int64.
 
-    Made for `voxel_of_point` of `voxelize_dynamic`, whose voxels all have a point; take
+    Made for `voxel_of_point` of `dynamic_voxelize_batch`, whose voxels all have a point; take
     `features[voxel_first(...)]` to represent a voxel by its first point. Points with a negative number are
     left out; a number that no point has gets row n. O(n).
 
