@@ -13,9 +13,9 @@ from sparseops import (
     voxelize,
     voxelize_batch,
 )
-from sparseops.ops.voxelize._api import _hard_voxelize, _hard_voxelize_backward
-from sparseops.ops.voxelize._cpu import hard_voxelize_cpu
-from sparseops.ops.voxelize._reference import hard_voxelize_reference
+from sparseops.ops.voxelize import _ops
+from sparseops.ops.voxelize._cpu import hard_voxelize as hard_voxelize_cpu
+from sparseops.ops.voxelize._reference import hard_voxelize as hard_voxelize_reference
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "hard_voxelise.npz"
 UNIT = {"voxel_size": (0.25, 0.25, 0.5), "bounds": (0.0, 0.0, 0.0, 1.0, 1.0, 1.0)}
@@ -182,9 +182,10 @@ def test_wrong_numbers_of_voxels_are_named() -> None:
 def test_the_operator_passes_opcheck() -> None:
     points = torch.rand(30, 4, requires_grad=True)
     sample = torch.zeros(30, dtype=torch.int64)
-    torch.library.opcheck(_hard_voxelize, (points, sample, [0.25] * 3, [0.0, 0, 0, 1, 1, 1], 3, 9))
+    grid = [0.25] * 3, [0.0, 0, 0, 1, 1, 1], [4] * 3
+    torch.library.opcheck(_ops.hard_voxelize, (points, sample, *grid, 3, 9))
     slots = torch.tensor([[0, 2, -1], [1, -1, -1]])
-    torch.library.opcheck(_hard_voxelize_backward, (torch.randn(2, 3, 4), slots, 5))
+    torch.library.opcheck(_ops.hard_voxelize_backward, (torch.randn(2, 3, 4), slots, 5))
 
 
 @pytest.mark.usefixtures("no_shape_checks")
