@@ -64,7 +64,7 @@ def test_half_precision_is_added_up_in_float32(triton_device) -> None:
 def test_gradcheck(triton_device, function) -> None:
     rows = torch.randn(9, 2, dtype=torch.float64, device=triton_device, requires_grad=True)
     index = torch.tensor([0, 2, -1, 2, 2, 0, 4, -3, 4], device=triton_device)
-    assert torch.autograd.gradcheck(lambda leaf: function(leaf, index, count=5), (rows,))
+    assert torch.autograd.gradcheck(lambda leaf: function(leaf, index, dim_size=5), (rows,))
 
 
 @pytest.mark.parametrize("kind", ["fp16", "bf16", "fp32", "fp64"])

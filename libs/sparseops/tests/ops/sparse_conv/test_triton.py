@@ -140,7 +140,7 @@ def test_rows_without_pairs_get_the_bias(random_coords, triton_device: torch.dev
     apart = torch.full_like(strided.table.rows, -1)
     bias = torch.randn(4, device=triton_device)
     features, weight = torch.randn(9, 3, device=triton_device), torch.randn(6, 3, 4, device=triton_device)
-    out = _ops.sparse_conv_table(features, weight, bias, [apart, *_ops.tile_schedule(apart)], [], [])
+    out = _ops.sparse_conv_table(features, weight, bias, [apart, *_schedule.tile_schedule(apart)], [], [])
     assert torch.equal(out, bias.expand(len(apart), 4))
 
 
