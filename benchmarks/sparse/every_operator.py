@@ -95,7 +95,7 @@ def _points() -> Calls:
     leaf = points.clone().requires_grad_()
 
     def voxel_query() -> None:
-        found = so.voxelize_dynamic(points, **grid)
+        found = so.dynamic_voxelize_batch(points, **grid)
         cells = found.coords_bzyx
         centres = cells[:, [3, 2, 1]].float()
         so.voxel_query(cells, centres, cells, centres, max_range=(2, 2, 2), radius=1.5, num_samples=4)
@@ -104,7 +104,7 @@ def _points() -> Calls:
         "voxelize_batch": lambda: _backward(
             so.voxelize_batch(leaf, **grid, max_points=5, max_voxels=100).points, leaf
         ),
-        "voxelize_dynamic": lambda: so.voxelize_dynamic(points, **grid),
+        "dynamic_voxelize_batch": lambda: so.dynamic_voxelize_batch(points, **grid),
         "voxel_query": voxel_query,
         "ball_query, brute force": lambda: so.ball_query(few, few, radius=0.5, num_samples=4),
         "ball_query, cells": lambda: so.ball_query(many[:, :2000], many, radius=0.1, num_samples=4),

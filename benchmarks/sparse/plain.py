@@ -41,7 +41,7 @@ def _ours() -> Functions:
     grid = {"voxel_size": VOXEL_M, "bounds": BOUNDS_M, "batch_size": 1}
 
     def voxel_mean(points: Tensor) -> Tensor:
-        found = so.voxelize_dynamic(points, **grid)
+        found = so.dynamic_voxelize_batch(points, **grid)
         return so.scatter_mean(points[:, 1:], found.voxel_of_point, dim_size=len(found.coords_bzyx))
 
     def voxelize(points: Tensor) -> Tensor:

@@ -191,7 +191,7 @@ PROBLEMS = {
     "points_in_boxes 19k x 100": Problem(points_and_boxes, "in_boxes", _rows),
     "roi_aware_pool 128 x 12^3, 19k x 16": Problem(points_features_boxes, "roi_aware", _total),
     "voxelize_batch 19k, 5 a voxel": Problem(points_with_sample, "voxelize", _rows),
-    "voxelize_dynamic and scatter_mean 19k": Problem(points_with_sample, "voxel_mean", _total),
+    "dynamic_voxelize_batch and scatter_mean 19k": Problem(points_with_sample, "voxel_mean", _total),
     "scatter_mean 111k x 32 to 40k": Problem(rows_and_index, "scatter_mean", _total),
     "scatter_max 111k x 32 to 40k, train": Problem(
         partial(rows_and_index, train=True), "scatter_max_train", _total

@@ -55,12 +55,12 @@ from sparseops.ops.voxelize import (
     BatchVoxels,
     DynamicVoxels,
     Voxels,
+    dynamic_voxelize_batch,
     voxel_first,
     voxel_grid_size,
     voxel_mean,
     voxelize,
     voxelize_batch,
-    voxelize_dynamic,
 )
 from sparseops.ops.weighted_sum import weighted_sum
 from sparseops.sites import Sites, lookup, sites_from_coords
@@ -86,6 +86,7 @@ __all__ = [
     "chamfer_distance",
     "convert_state_dict",
     "downsample_sparse_map",
+    "dynamic_voxelize_batch",
     "furthest_point_sample",
     "global_avg_pool",
     "global_max_pool",
@@ -141,7 +142,6 @@ __all__ = [
     "voxel_query",
     "voxelize",
     "voxelize_batch",
-    "voxelize_dynamic",
     "weight_from_dense",
     "weight_from_minkowski",
     "weight_from_spconv",

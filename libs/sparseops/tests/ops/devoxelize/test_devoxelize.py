@@ -7,9 +7,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sparseops import Sites, sites_from_coords, trilinear_devoxelize, trilinear_weights
-from sparseops.ops.devoxelize._api import _trilinear_corners
-from sparseops.ops.devoxelize._cpu import trilinear_corners_cpu
-from sparseops.ops.devoxelize._reference import trilinear_corners_reference
+from sparseops.ops.devoxelize import _ops
+from sparseops.ops.devoxelize._cpu import trilinear_corners as trilinear_corners_cpu
+from sparseops.ops.devoxelize._reference import trilinear_corners as trilinear_corners_reference
 from sparseops.sites import site_keys
 from torch import Tensor
 from torch.nn.functional import grid_sample
@@ -174,7 +174,9 @@ def test_result_does_not_depend_on_the_threads(threads, random_coords) -> None:
 
 def test_the_operator_passes_opcheck() -> None:
     keys = torch.tensor([0, 1, 7])
-    torch.library.opcheck(_trilinear_corners, (torch.rand(5, 4), keys, torch.tensor([2, 0, 1]), [1, 2, 2, 2]))
+    torch.library.opcheck(
+        _ops.trilinear_corners, (torch.rand(5, 4), keys, torch.tensor([2, 0, 1]), [1, 2, 2, 2])
+    )
 
 
 @pytest.mark.usefixtures("no_shape_checks")

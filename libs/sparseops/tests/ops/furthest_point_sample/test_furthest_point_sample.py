@@ -5,9 +5,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sparseops import furthest_point_sample
-from sparseops.ops.furthest_point_sample._api import _furthest_point_sample
-from sparseops.ops.furthest_point_sample._cpu import furthest_point_sample_cpu
-from sparseops.ops.furthest_point_sample._reference import furthest_point_sample_reference
+from sparseops.ops.furthest_point_sample import _ops
+from sparseops.ops.furthest_point_sample._cpu import furthest_point_sample as furthest_point_sample_cpu
+from sparseops.ops.furthest_point_sample._reference import (
+    furthest_point_sample as furthest_point_sample_reference,
+)
 
 
 def steps_are_furthest(points: torch.Tensor, rows: torch.Tensor) -> bool:
@@ -94,7 +96,7 @@ def test_result_does_not_depend_on_the_threads(threads) -> None:
 
 
 def test_the_operator_passes_opcheck() -> None:
-    torch.library.opcheck(_furthest_point_sample, (torch.rand(2, 9, 3), 4))
+    torch.library.opcheck(_ops.furthest_point_sample, (torch.rand(2, 9, 3), 4))
 
 
 @pytest.mark.usefixtures("no_shape_checks")

@@ -1,14 +1,18 @@
 import pytest
 import torch
 from sparseops import furthest_point_sample
-from sparseops.ops.furthest_point_sample._reference import furthest_point_sample_reference
+from sparseops.ops.furthest_point_sample._reference import (
+    furthest_point_sample as furthest_point_sample_reference,
+)
 
 
 @pytest.mark.triton
 @pytest.mark.parametrize(("clouds", "points", "count"), [(0, 4, 2), (2, 1, 1), (3, 90, 30), (1, 64, 70)])
 @pytest.mark.parametrize("ties", [False, True])
 def test_rows_equal_the_reference(triton_device, clouds, points, count, ties) -> None:
-    from sparseops.ops.furthest_point_sample._triton import furthest_point_sample_triton
+    from sparseops.ops.furthest_point_sample._triton import (
+        furthest_point_sample as furthest_point_sample_triton,
+    )
 
     xyz = torch.rand(clouds, points, 3, device=triton_device)
     if ties:

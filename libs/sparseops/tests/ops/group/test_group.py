@@ -1,7 +1,7 @@
 import pytest
 import torch
 from sparseops import group
-from sparseops.ops.group._api import _group, _group_backward
+from sparseops.ops.group import _ops
 
 
 @pytest.mark.golden
@@ -85,8 +85,8 @@ def test_result_does_not_depend_on_the_threads(threads) -> None:
 
 def test_the_operators_pass_opcheck() -> None:
     idx = torch.randint(0, 7, (2, 4, 5))
-    torch.library.opcheck(_group, (torch.rand(2, 3, 7, requires_grad=True), idx))
-    torch.library.opcheck(_group_backward, (torch.rand(2, 3, 4, 5), idx, 7))
+    torch.library.opcheck(_ops.group, (torch.rand(2, 3, 7, requires_grad=True), idx))
+    torch.library.opcheck(_ops.group_backward, (torch.rand(2, 3, 4, 5), idx, 7))
 
 
 @pytest.mark.usefixtures("no_shape_checks")

@@ -1,14 +1,16 @@
 import pytest
 import torch
 from sparseops import group
-from sparseops.ops.group._reference import group_backward_reference, group_reference
+from sparseops.ops.group._reference import group as group_reference
+from sparseops.ops.group._reference import group_backward as group_backward_reference
 
 
 @pytest.mark.triton
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
 @pytest.mark.parametrize("shape", [(2, 3, 7, 4, 5), (1, 19, 5, 70, 4), (1, 1, 1, 1, 1), (2, 3, 5, 0, 4)])
 def test_values_and_gradient_equal_the_reference(triton_device, dtype, shape) -> None:
-    from sparseops.ops.group._triton import group_backward_triton, group_triton
+    from sparseops.ops.group._triton import group as group_triton
+    from sparseops.ops.group._triton import group_backward as group_backward_triton
 
     b, c, n, m, s = shape
     # Small integers add up exactly in any order and any type.
@@ -21,7 +23,8 @@ def test_values_and_gradient_equal_the_reference(triton_device, dtype, shape) ->
 
 @pytest.mark.triton
 def test_rows_outside_read_zeros_and_receive_nothing(triton_device) -> None:
-    from sparseops.ops.group._triton import group_backward_triton, group_triton
+    from sparseops.ops.group._triton import group as group_triton
+    from sparseops.ops.group._triton import group_backward as group_backward_triton
 
     idx = torch.tensor([[[0, 2, -1, 9]]], device=triton_device)
     assert group_triton(torch.ones(1, 1, 2, device=triton_device), idx).flatten().tolist() == [1, 0, 0, 0]

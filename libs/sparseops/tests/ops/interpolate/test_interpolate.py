@@ -117,7 +117,9 @@ def test_wrong_arguments_are_named() -> None:
         three_nn(points[:1], points)
     with pytest.raises(TypeError, match="three_nn: unknown must be float32 or float64, got float16"):
         three_nn(points.half(), points)
-    with pytest.raises(ValueError, match="three_nn_stacked: known_counts must be 0 or more and add up to 4"):
+    with pytest.raises(
+        ValueError, match="three_nn_stacked: known_counts must not be negative and must add up to 4"
+    ):
         three_nn_stacked(points[0], torch.tensor([4]), points[0], torch.tensor([3]))
     with pytest.raises(ValueError, match=r"three_interpolate: idx must have shape \[2, N, 3\]"):
         three_interpolate(features, idx[..., :2], weights)

@@ -4,9 +4,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial import cKDTree
 from sparseops import knn, knn_stacked
-from sparseops.ops.knn._api import _knn
-from sparseops.ops.knn._cpu import knn_cpu
-from sparseops.ops.knn._reference import knn_reference
+from sparseops.ops.knn import _ops
+from sparseops.ops.knn._cpu import knn as knn_cpu
+from sparseops.ops.knn._reference import knn as knn_reference
 
 
 @pytest.mark.parametrize("k", [1, 3, 16, 70])
@@ -119,7 +119,7 @@ def test_result_does_not_depend_on_the_threads(threads) -> None:
 
 def test_the_operator_passes_opcheck() -> None:
     starts = torch.tensor([0, 4, 9])
-    torch.library.opcheck(_knn, (torch.rand(9, 3), starts, torch.rand(9, 3), starts, 3))
+    torch.library.opcheck(_ops.knn, (torch.rand(9, 3), starts, torch.rand(9, 3), starts, 3))
 
 
 @pytest.mark.usefixtures("no_shape_checks")
@@ -140,7 +140,7 @@ def test_wrong_arguments_are_named() -> None:
     flat = points.flatten(0, 1)
     for wrong in ([4, 3], [9, -1]):
         with pytest.raises(
-            ValueError, match="knn_stacked: point_counts must be 0 or more and add up to 8 rows"
+            ValueError, match="knn_stacked: point_counts must not be negative and must add up to 8 rows"
         ):
             knn_stacked(flat, counts, flat, torch.tensor(wrong), k=2)
     with pytest.raises(TypeError, match="knn_stacked: query_counts must be int32 or int64, got float32"):

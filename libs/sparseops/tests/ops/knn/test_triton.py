@@ -3,10 +3,11 @@ from collections.abc import Callable
 import pytest
 import torch
 from sparseops import knn, knn_stacked
-from sparseops.ops.knn._reference import knn_reference
+from sparseops.ops.knn._reference import knn as knn_reference
 
 pytest.importorskip("triton")
-from sparseops.ops.knn._triton import knn_kernel, knn_triton
+from sparseops.ops.knn._triton import knn as knn_triton
+from sparseops.ops.knn._triton import knn_kernel
 
 
 @pytest.mark.triton

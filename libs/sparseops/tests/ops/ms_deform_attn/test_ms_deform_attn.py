@@ -1,7 +1,7 @@
 import pytest
 import torch
 from sparseops import ms_deform_attn
-from sparseops.ops.ms_deform_attn._api import _ms_deform_attn, _ms_deform_attn_backward
+from sparseops.ops.ms_deform_attn import _ops
 from torch.nn.functional import grid_sample
 
 SHAPES = [(5, 7), (3, 4), (1, 2)]
@@ -154,9 +154,9 @@ def test_result_does_not_depend_on_the_threads(threads) -> None:
 def test_the_operators_pass_opcheck() -> None:
     shapes = [n for size in SHAPES for n in size]
     value, locations, weights = inputs(queries=3)
-    torch.library.opcheck(_ms_deform_attn, (value, shapes, locations, weights))
+    torch.library.opcheck(_ops.ms_deform_attn, (value, shapes, locations, weights))
     plain = [leaf.detach() for leaf in (value, locations, weights)]
-    torch.library.opcheck(_ms_deform_attn_backward, (torch.randn(2, 3, 10), plain[0], shapes, *plain[1:]))
+    torch.library.opcheck(_ops.ms_deform_attn_backward, (torch.randn(2, 3, 10), plain[0], shapes, *plain[1:]))
 
 
 @pytest.mark.usefixtures("no_shape_checks")

@@ -1,7 +1,7 @@
 import pytest
 import torch
 from sparseops import ms_deform_attn
-from sparseops.ops.ms_deform_attn._reference import ms_deform_attn_reference
+from sparseops.ops.ms_deform_attn._reference import ms_deform_attn as ms_deform_attn_reference
 
 SHAPES = [(3, 4), (1, 2)]
 

@@ -15,7 +15,7 @@ from sparseops import (
     nms_aligned_bev,
     nms_bev,
 )
-from sparseops.ops.nms._api import _nms
+from sparseops.ops.nms import _ops
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "rotated_iou.npz"
 VARIANTS = [
@@ -202,7 +202,7 @@ def test_infinite_scores_are_ranked(backend: str) -> None:
 @pytest.mark.parametrize("rotated", [True, False])
 def test_the_operator_passes_opcheck(rotated: bool) -> None:
     boxes, scores = scene(20)
-    torch.library.opcheck(_nms, (boxes.double(), scores, torch.arange(20) % 2, 0.1, 15, 10, rotated))
+    torch.library.opcheck(_ops.nms, (boxes.double(), scores, torch.arange(20) % 2, 0.1, 15, 10, rotated))
 
 
 @pytest.mark.usefixtures("no_shape_checks")

@@ -5,9 +5,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sparseops import points_in_boxes, points_in_boxes_batch
-from sparseops.ops.points_in_boxes._api import _points_in_boxes
-from sparseops.ops.points_in_boxes._cpu import points_in_boxes_cpu
-from sparseops.ops.points_in_boxes._reference import points_in_boxes_reference
+from sparseops.ops.points_in_boxes import _ops
+from sparseops.ops.points_in_boxes._cpu import points_in_boxes as points_in_boxes_cpu
+from sparseops.ops.points_in_boxes._reference import points_in_boxes as points_in_boxes_reference
 
 CUBE = torch.tensor([[0.0, 0.0, 0.0, 2.0, 2.0, 2.0, 0.0]])
 
@@ -89,7 +89,7 @@ def test_result_does_not_depend_on_the_threads(threads) -> None:
 
 def test_the_operator_passes_opcheck() -> None:
     sample = torch.zeros(9, dtype=torch.int64)
-    torch.library.opcheck(_points_in_boxes, (torch.rand(9, 3), sample, torch.rand(1, 4, 7), 0.1))
+    torch.library.opcheck(_ops.points_in_boxes, (torch.rand(9, 3), sample, torch.rand(1, 4, 7), 0.1))
 
 
 @pytest.mark.usefixtures("no_shape_checks")

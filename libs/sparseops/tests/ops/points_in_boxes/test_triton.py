@@ -1,7 +1,7 @@
 import pytest
 import torch
 from sparseops import points_in_boxes, points_in_boxes_batch
-from sparseops.ops.points_in_boxes._reference import points_in_boxes_reference
+from sparseops.ops.points_in_boxes._reference import points_in_boxes as points_in_boxes_reference
 
 
 @pytest.mark.triton

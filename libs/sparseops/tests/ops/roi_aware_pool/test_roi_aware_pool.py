@@ -5,7 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sparseops import roi_aware_pool, roi_grid
-from sparseops.ops.roi_aware_pool._api import _roi_aware_rows
+from sparseops.ops.roi_aware_pool import _ops
 from torch import Tensor
 
 CUBE = torch.tensor([[0.0, 0.0, 0.0, 2.0, 2.0, 2.0, 0.0]])
@@ -186,7 +186,7 @@ def test_result_does_not_depend_on_the_threads(threads) -> None:
 
 def test_the_operator_passes_opcheck() -> None:
     points, _, rois = scene(20, 3, seed=0)
-    torch.library.opcheck(_roi_aware_rows, (points, rois, [2, 1, 3], 4, 0.1))
+    torch.library.opcheck(_ops.roi_aware_rows, (points, rois, [2, 1, 3], 4, 0.1))
 
 
 @pytest.mark.usefixtures("no_shape_checks")

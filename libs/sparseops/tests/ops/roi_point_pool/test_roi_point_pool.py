@@ -5,8 +5,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sparseops import roi_point_pool
-from sparseops.ops.roi_point_pool import _api
-from sparseops.ops.roi_point_pool._take_rows import take_rows
+from sparseops.ops.roi_point_pool import _ops
+from sparseops.ops.roi_point_pool._ops import take_rows
 from torch import Tensor
 
 CUBE = torch.tensor([[[0.0, 0.0, 0.0, 2.0, 2.0, 2.0, 0.0]]])
@@ -164,7 +164,7 @@ def test_result_does_not_depend_on_the_threads(threads) -> None:
 
 def test_the_operators_pass_opcheck() -> None:
     points, _, rois = scene(2, 9, 3, seed=0)
-    torch.library.opcheck(_api._roi_point_rows, (points, rois, 4, [0.0, 0.5, 0.0], 0.1))
+    torch.library.opcheck(_ops.roi_point_rows, (points, rois, 4, [0.0, 0.5, 0.0], 0.1))
     table = torch.rand(5, 3, requires_grad=True)
     torch.library.opcheck(take_rows, (table, torch.tensor([4, 4, -1, 0])))
 

@@ -16,8 +16,8 @@ from sparseops import (
     paired_iou_aligned_3d,
     paired_iou_bev,
 )
-from sparseops.ops.rotated_iou._api import _iou, _paired_iou
-from sparseops.ops.rotated_iou._cpu import iou_cpu
+from sparseops.ops.rotated_iou import _ops
+from sparseops.ops.rotated_iou._cpu import iou as iou_cpu
 from sparseops.ops.rotated_iou._reference import iou_reference
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "rotated_iou.npz"
@@ -152,7 +152,7 @@ def test_result_does_not_depend_on_the_threads(threads) -> None:
     assert torch.equal(iou_3d(boxes, boxes), alone)
 
 
-@pytest.mark.parametrize("op", [_iou, _paired_iou])
+@pytest.mark.parametrize("op", [_ops.iou, _ops.paired_iou])
 def test_the_operator_passes_opcheck(op) -> None:
     torch.library.opcheck(op, (some_boxes(4), some_boxes(4), torch.float32))
 

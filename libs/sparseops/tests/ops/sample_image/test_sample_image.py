@@ -1,7 +1,7 @@
 import pytest
 import torch
 from sparseops import sample_image
-from sparseops.ops.sample_image._api import _backward_image, _backward_weights, _sample_planes
+from sparseops.ops.sample_image import _ops
 from torch import Tensor
 from torch.nn.functional import grid_sample
 
@@ -144,10 +144,10 @@ def test_result_does_not_depend_on_the_threads(threads) -> None:
 def test_the_operators_pass_opcheck() -> None:
     image, weights = torch.randn(2, 3, 6, requires_grad=True), torch.rand(5, 4, requires_grad=True)
     sample, idx = torch.randint(0, 2, (5,)), torch.randint(-1, 6, (5, 4))
-    torch.library.opcheck(_sample_planes, (image, sample, idx, weights))
+    torch.library.opcheck(_ops.sample_planes, (image, sample, idx, weights))
     grad = torch.randn(5, 3)
-    torch.library.opcheck(_backward_image, (grad, sample, idx, weights.detach(), 2, 6))
-    torch.library.opcheck(_backward_weights, (grad, image.detach(), sample, idx))
+    torch.library.opcheck(_ops.backward_image, (grad, sample, idx, weights.detach(), 2, 6))
+    torch.library.opcheck(_ops.backward_weights, (grad, image.detach(), sample, idx))
 
 
 @pytest.mark.triton

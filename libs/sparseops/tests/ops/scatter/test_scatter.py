@@ -3,9 +3,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sparseops import scatter_max, scatter_mean, scatter_sum
-from sparseops.ops.scatter._api import _scatter_argmax, _scatter_sum
-from sparseops.ops.scatter._cpu import scatter_argmax_cpu, scatter_sum_cpu
-from sparseops.ops.scatter._reference import scatter_argmax_reference, scatter_sum_reference
+from sparseops.ops.scatter import _ops
+from sparseops.ops.scatter._cpu import scatter_argmax as scatter_argmax_cpu
+from sparseops.ops.scatter._cpu import scatter_sum as scatter_sum_cpu
+from sparseops.ops.scatter._reference import scatter_argmax as scatter_argmax_reference
+from sparseops.ops.scatter._reference import scatter_sum as scatter_sum_reference
 
 
 def test_sum_mean_and_maximum_of_small_groups(backend: str) -> None:
@@ -92,8 +94,8 @@ def test_result_does_not_depend_on_the_threads(threads) -> None:
 
 def test_the_operators_pass_opcheck() -> None:
     index = torch.tensor([0, 2, -1, 2])
-    torch.library.opcheck(_scatter_sum, (torch.randn(4, 3, requires_grad=True), index, 3, "scatter_sum"))
-    torch.library.opcheck(_scatter_argmax, (torch.randn(4, 3), index, 3))
+    torch.library.opcheck(_ops.scatter_sum, (torch.randn(4, 3, requires_grad=True), index, 3, "scatter_sum"))
+    torch.library.opcheck(_ops.scatter_argmax, (torch.randn(4, 3), index, 3))
 
 
 @pytest.mark.usefixtures("no_shape_checks")

@@ -1,7 +1,8 @@
 import pytest
 import torch
 from sparseops import scatter_max, scatter_mean, scatter_sum
-from sparseops.ops.scatter._reference import scatter_argmax_reference, scatter_sum_reference
+from sparseops.ops.scatter._reference import scatter_argmax as scatter_argmax_reference
+from sparseops.ops.scatter._reference import scatter_sum as scatter_sum_reference
 
 
 def inputs(count: int, channels: int, groups: int, dtype: torch.dtype = torch.float32) -> list[torch.Tensor]:
@@ -14,7 +15,8 @@ def inputs(count: int, channels: int, groups: int, dtype: torch.dtype = torch.fl
 @pytest.mark.parametrize(("count", "channels", "groups"), [(0, 3, 2), (1, 1, 1), (90, 5, 3), (70, 33, 9)])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_results_equal_the_reference(triton_device, count, channels, groups, dtype) -> None:
-    from sparseops.ops.scatter._triton import scatter_argmax_triton, scatter_sum_triton
+    from sparseops.ops.scatter._triton import scatter_argmax as scatter_argmax_triton
+    from sparseops.ops.scatter._triton import scatter_sum as scatter_sum_triton
 
     rows, index = (tensor.to(triton_device) for tensor in inputs(count, channels, groups, dtype))
     assert torch.equal(scatter_sum_triton(rows, index, groups), scatter_sum_reference(rows, index, groups))
@@ -25,7 +27,8 @@ def test_results_equal_the_reference(triton_device, count, channels, groups, dty
 
 @pytest.mark.triton
 def test_rows_outside_the_groups_are_left_out(triton_device) -> None:
-    from sparseops.ops.scatter._triton import scatter_argmax_triton, scatter_sum_triton
+    from sparseops.ops.scatter._triton import scatter_argmax as scatter_argmax_triton
+    from sparseops.ops.scatter._triton import scatter_sum as scatter_sum_triton
 
     rows = torch.tensor([[1.0], [2.0], [4.0], [8.0]], device=triton_device)
     index = torch.tensor([-7, 0, 1, 2**40], device=triton_device)
@@ -46,7 +49,7 @@ def test_infinite_and_nan_rows(triton_device) -> None:
 
 @pytest.mark.triton
 def test_half_precision_is_added_up_in_float32(triton_device) -> None:
-    from sparseops.ops.scatter._triton import scatter_sum_triton
+    from sparseops.ops.scatter._triton import scatter_sum as scatter_sum_triton
 
     # Added one by one in float16, the small numbers would not move the 1.
     rows = torch.full((80, 1), 1e-4).half()
@@ -61,7 +64,7 @@ def test_half_precision_is_added_up_in_float32(triton_device) -> None:
 def test_gradcheck(triton_device, function) -> None:
     rows = torch.randn(9, 2, dtype=torch.float64, device=triton_device, requires_grad=True)
     index = torch.tensor([0, 2, -1, 2, 2, 0, 4, -3, 4], device=triton_device)
-    assert torch.autograd.gradcheck(lambda leaf: function(leaf, index, count=5), (rows,))
+    assert torch.autograd.gradcheck(lambda leaf: function(leaf, index, dim_size=5), (rows,))
 
 
 @pytest.mark.parametrize("kind", ["fp16", "bf16", "fp32", "fp64"])

@@ -8,7 +8,7 @@ import torch
 from sparseops import KernelMap, sites_from_coords, sparse_conv, strided_map, submanifold_map
 from sparseops.ops.kernel_map import _reference as _reference_maps
 from sparseops.ops.kernel_map import _schedule
-from sparseops.ops.sparse_conv import _reference, _triton_ops
+from sparseops.ops.sparse_conv import _ops, _reference
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
@@ -140,9 +140,7 @@ def test_rows_without_pairs_get_the_bias(random_coords, triton_device: torch.dev
     apart = torch.full_like(strided.table.rows, -1)
     bias = torch.randn(4, device=triton_device)
     features, weight = torch.randn(9, 3, device=triton_device), torch.randn(6, 3, 4, device=triton_device)
-    out = _triton_ops.sparse_conv_table(
-        features, weight, bias, [apart, *_schedule.tile_schedule(apart)], [], []
-    )
+    out = _ops.sparse_conv_table(features, weight, bias, [apart, *_schedule.tile_schedule(apart)], [], [])
     assert torch.equal(out, bias.expand(len(apart), 4))
 
 
@@ -165,9 +163,9 @@ def test_operators_pass_opcheck(random_coords, triton_device: torch.device) -> N
     back = [plan.transposed.table.rows, *plan.transposed.table.schedule]
     pairs = plan.table.pairs_by_offset
     for offset in (None, bias):
-        torch.library.opcheck(_triton_ops.sparse_conv_table, (features, flat, offset, there, back, pairs))
+        torch.library.opcheck(_ops.sparse_conv_table, (features, flat, offset, there, back, pairs))
     grad = torch.randn(len(plan.sites_out), 4, device=triton_device)
-    torch.library.opcheck(_triton_ops.weight_grad, (features.detach(), grad, pairs))
+    torch.library.opcheck(_ops.table_weight_grad, (features.detach(), grad, pairs))
 
 
 @pytest.mark.triton
@@ -177,7 +175,7 @@ def test_a_compiled_graph_has_no_breaks(random_coords, triton_device: torch.devi
     features, weight, bias = leaves[0], leaves[1].detach().reshape(6, 3, 4), leaves[2]
     there = [plan.table.rows, *plan.table.schedule]
     back = [plan.transposed.table.rows, *plan.transposed.table.schedule]
-    compiled = torch.compile(_triton_ops.sparse_conv_table, fullgraph=True, backend="aot_eager")
+    compiled = torch.compile(_ops.sparse_conv_table, fullgraph=True, backend="aot_eager")
     out = compiled(features, weight, bias, there, back, plan.table.pairs_by_offset)
     (grad,) = torch.autograd.grad(out.sum(), features)
     want = sparse_conv(features, leaves[1], bias=bias, kernel_map=plan)
@@ -263,9 +261,9 @@ def test_nothing_on_the_way_waits_for_the_device(random_coords, triton_device: t
         torch.randn(6, 4, 5, device=triton_device),
     )
     with Unwaiting():
-        schedule = _schedule.make_tile_schedule(table)
+        schedule = _schedule.tile_schedule(table)
         _reference_maps.transposed_table(table, rows_in=rows_in)
-        out = _triton.sparse_conv(features, weight, None, table, schedule)
-        _triton.weight_grad(features, out, _schedule.pairs_by_offset(table))
+        out = _triton.sparse_conv_table(features, weight, None, table, schedule)
+        _triton.table_weight_grad(features, out, _schedule.pairs_by_offset(table))
     with Unwaiting(), pytest.raises(AssertionError):
         features[features > 0]

@@ -1,7 +1,7 @@
 import pytest
 import torch
 from sparseops import voxel_query
-from sparseops.ops.voxel_query._reference import voxel_query_reference
+from sparseops.ops.voxel_query._reference import voxel_query as voxel_query_reference
 
 
 def grid(count: int, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
@@ -15,7 +15,7 @@ def grid(count: int, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
 @pytest.mark.parametrize(("sites", "centres"), [(90, 7), (1, 40), (0, 3), (5, 0)])
 @pytest.mark.parametrize(("reach", "samples"), [(0, 1), (1, 4), (2, 30)])
 def test_rows_equal_the_reference(triton_device, sites, centres, reach, samples) -> None:
-    from sparseops.ops.voxel_query._triton import voxel_query_triton
+    from sparseops.ops.voxel_query._triton import voxel_query as voxel_query_triton
 
     arguments = (
         *grid(centres, triton_device),

@@ -3,9 +3,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sparseops import voxel_query
-from sparseops.ops.voxel_query._api import _voxel_query
-from sparseops.ops.voxel_query._cpu import voxel_query_cpu
-from sparseops.ops.voxel_query._reference import voxel_query_reference
+from sparseops.ops.voxel_query import _ops
+from sparseops.ops.voxel_query._cpu import voxel_query as voxel_query_cpu
+from sparseops.ops.voxel_query._reference import voxel_query as voxel_query_reference
 
 LIMITS = {"max_range": (1, 1, 1), "radius": 1.0, "num_samples": 3}
 
@@ -172,7 +172,7 @@ def test_result_does_not_depend_on_the_threads(threads) -> None:
 
 def test_the_operator_passes_opcheck() -> None:
     sites, xyz = grid(20)
-    torch.library.opcheck(_voxel_query, (sites, xyz, sites, xyz, [1, 1, 1], 1.0, 4))
+    torch.library.opcheck(_ops.voxel_query, (sites, xyz, sites, xyz, [1, 1, 1], 1.0, 4))
 
 
 @pytest.mark.usefixtures("no_shape_checks")

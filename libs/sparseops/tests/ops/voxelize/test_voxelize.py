@@ -5,10 +5,17 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sparseops import voxel_first, voxel_grid_size, voxel_mean, voxelize, voxelize_batch, voxelize_dynamic
-from sparseops.ops.voxelize._api import _hard_voxelize, _hard_voxelize_backward
-from sparseops.ops.voxelize._cpu import hard_voxelize_cpu
-from sparseops.ops.voxelize._reference import hard_voxelize_reference
+from sparseops import (
+    dynamic_voxelize_batch,
+    voxel_first,
+    voxel_grid_size,
+    voxel_mean,
+    voxelize,
+    voxelize_batch,
+)
+from sparseops.ops.voxelize import _ops
+from sparseops.ops.voxelize._cpu import hard_voxelize as hard_voxelize_cpu
+from sparseops.ops.voxelize._reference import hard_voxelize as hard_voxelize_reference
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "hard_voxelise.npz"
 UNIT = {"voxel_size": (0.25, 0.25, 0.5), "bounds": (0.0, 0.0, 0.0, 1.0, 1.0, 1.0)}
@@ -68,7 +75,7 @@ def test_no_points_give_no_voxels(backend: str) -> None:
     assert voxels.coords_zyx.shape == (0, 3)
     batch = voxelize_batch(torch.empty(0, 5), **UNIT, max_points=5, max_voxels=9, batch_size=2)
     assert batch.coords_bzyx.shape == (0, 4)
-    assert voxelize_dynamic(torch.empty(0, 5), **UNIT, batch_size=2).coords_bzyx.shape == (0, 4)
+    assert dynamic_voxelize_batch(torch.empty(0, 5), **UNIT, batch_size=2).coords_bzyx.shape == (0, 4)
 
 
 def test_a_batch_equals_its_samples_one_by_one(backend: str) -> None:
@@ -135,7 +142,7 @@ def test_mean_divides_by_the_number_of_points(backend: str) -> None:
 def test_dynamic_voxels_are_sorted_and_know_their_points(backend: str) -> None:
     points = torch.rand(200, 5) * 1.2
     points[:, 0] = torch.arange(200) % 2
-    found = voxelize_dynamic(points, **UNIT, batch_size=2)
+    found = dynamic_voxelize_batch(points, **UNIT, batch_size=2)
     keys = (found.coords_bzyx.long() * torch.tensor([1000, 100, 10, 1])).sum(1)
     assert (keys[1:] > keys[:-1]).all()
     inside = ((points[:, 1:4] >= 0) & (points[:, 1:4] < 1)).all(1)
@@ -148,7 +155,7 @@ def test_dynamic_voxels_are_sorted_and_know_their_points(backend: str) -> None:
 def test_the_first_point_of_a_voxel_is_that_of_hard_voxels(backend: str) -> None:
     points = torch.rand(300, 5) * 1.2
     points[:, 0] = torch.arange(300) % 2
-    found = voxelize_dynamic(points, **UNIT, batch_size=2)
+    found = dynamic_voxelize_batch(points, **UNIT, batch_size=2)
     first = voxel_first(found.voxel_of_point, num_voxels=len(found.coords_bzyx))
     assert torch.equal(found.voxel_of_point[first], torch.arange(len(first)))
     hard = voxelize_batch(points, **UNIT, max_points=1, max_voxels=999, batch_size=2)
@@ -175,9 +182,10 @@ def test_wrong_numbers_of_voxels_are_named() -> None:
 def test_the_operator_passes_opcheck() -> None:
     points = torch.rand(30, 4, requires_grad=True)
     sample = torch.zeros(30, dtype=torch.int64)
-    torch.library.opcheck(_hard_voxelize, (points, sample, [0.25] * 3, [0.0, 0, 0, 1, 1, 1], 3, 9))
+    grid = [0.25] * 3, [0.0, 0, 0, 1, 1, 1], [4] * 3
+    torch.library.opcheck(_ops.hard_voxelize, (points, sample, *grid, 3, 9))
     slots = torch.tensor([[0, 2, -1], [1, -1, -1]])
-    torch.library.opcheck(_hard_voxelize_backward, (torch.randn(2, 3, 4), slots, 5))
+    torch.library.opcheck(_ops.hard_voxelize_backward, (torch.randn(2, 3, 4), slots, 5))
 
 
 @pytest.mark.usefixtures("no_shape_checks")
@@ -212,8 +220,8 @@ def test_a_sample_outside_the_batch_is_an_error() -> None:
         ValueError, match="voxelize_batch: column 0 of points must hold samples 0 to 1, got 2 to 2"
     ):
         voxelize_batch(points, **UNIT, max_points=1, max_voxels=1, batch_size=2)
-    with pytest.raises(ValueError, match="voxelize_dynamic: column 0 of points"):
-        voxelize_dynamic(points, **UNIT, batch_size=2)
+    with pytest.raises(ValueError, match="dynamic_voxelize_batch: column 0 of points"):
+        dynamic_voxelize_batch(points, **UNIT, batch_size=2)
 
 
 def test_a_gpu_takes_the_reference(monkeypatch: pytest.MonkeyPatch) -> None:

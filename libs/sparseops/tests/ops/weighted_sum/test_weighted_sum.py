@@ -3,8 +3,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sparseops import weighted_sum
-from sparseops.ops.weighted_sum import _cpu, _reference
-from sparseops.ops.weighted_sum._api import _backward_features, _backward_weights, _weighted_sum
+from sparseops.ops.weighted_sum import _cpu, _ops, _reference
 
 
 def test_equals_a_matrix_product(backend: str) -> None:
@@ -76,13 +75,13 @@ def test_back_ends_agree_bit_for_bit(n: int, rows: int, channels: int, k: int, s
     draw = torch.Generator().manual_seed(seed)
     features, weights = torch.randn(rows, channels, generator=draw), torch.randn(n, k, generator=draw)
     idx, grad = torch.randint(-2, rows, (n, k), generator=draw), torch.randn(n, channels, generator=draw)
-    ours = _cpu.weighted_sum_cpu(features, idx, weights)
-    assert torch.equal(ours, _reference.weighted_sum_reference(features, idx, weights))
-    ours = _cpu.weighted_sum_backward_features_cpu(grad, idx, weights, rows)
-    wanted = _reference.weighted_sum_backward_features_reference(grad, idx, weights, rows)
+    ours = _cpu.weighted_sum(features, idx, weights)
+    assert torch.equal(ours, _reference.weighted_sum(features, idx, weights))
+    ours = _cpu.weighted_sum_backward_features(grad, idx, weights, rows)
+    wanted = _reference.weighted_sum_backward_features(grad, idx, weights, rows)
     assert torch.equal(ours, wanted)
-    ours = _cpu.weighted_sum_backward_weights_cpu(grad, features, idx)
-    wanted = _reference.weighted_sum_backward_weights_reference(grad, features, idx)
+    ours = _cpu.weighted_sum_backward_weights(grad, features, idx)
+    wanted = _reference.weighted_sum_backward_weights(grad, features, idx)
     torch.testing.assert_close(ours, wanted, rtol=1e-5, atol=1e-5)
 
 
@@ -100,9 +99,9 @@ def test_result_does_not_depend_on_the_threads(threads) -> None:
 def test_the_operators_pass_opcheck() -> None:
     features, weights = torch.randn(5, 3, requires_grad=True), torch.rand(4, 2, requires_grad=True)
     idx = torch.tensor([[0, -1], [4, 4], [2, 1], [-1, -1]])
-    torch.library.opcheck(_weighted_sum, (features, idx, weights))
-    torch.library.opcheck(_backward_features, (torch.randn(4, 3), idx, weights.detach(), 5))
-    torch.library.opcheck(_backward_weights, (torch.randn(4, 3), features.detach(), idx))
+    torch.library.opcheck(_ops.weighted_sum, (features, idx, weights))
+    torch.library.opcheck(_ops.backward_features, (torch.randn(4, 3), idx, weights.detach(), 5))
+    torch.library.opcheck(_ops.backward_weights, (torch.randn(4, 3), features.detach(), idx))
 
 
 @pytest.mark.usefixtures("no_shape_checks")

@@ -4,10 +4,9 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from sparseops._backend import backend_for
-from sparseops._checks import INTEGERS, check_device, check_dtype, check_positive, check_shape
-from sparseops._operator import operator
-from sparseops.ops.ball_query._reference import ball_query_reference
+from sparseops._checks import check_device, check_dtype, check_positive, check_shape
+from sparseops._stacked import check_stacked, first_rows
+from sparseops.ops.ball_query import _ops
 
 
 def ball_query(
@@ -36,7 +35,7 @@ def ball_query(
     check_shape(op, "points", points, (len(centres), "N", 3))
     _check_common(op, centres, points, radius, num_samples)
     b, m, n = len(centres), centres.shape[1], points.shape[1]
-    idx, _ = _ball_query(
+    idx, _ = _ops.ball_query(
         centres.detach().reshape(-1, 3),
         torch.arange(b + 1, device=centres.device) * m,
         points.detach().reshape(-1, 3),
@@ -73,17 +72,12 @@ def ball_query_stacked(
         [[0, 0], [0, 0], [1, 1]]
     """
     op = "ball_query_stacked"
-    check_shape(op, "centres", centres, ("M", 3))
-    check_shape(op, "points", points, ("N", 3))
-    check_shape(op, "centre_counts", centre_counts, ("B",))
-    check_shape(op, "point_counts", point_counts, (len(centre_counts),))
-    check_dtype(op, "centre_counts", centre_counts, INTEGERS)
-    check_dtype(op, "point_counts", point_counts, INTEGERS)
-    check_device(op, ("points", points), ("centre_counts", centre_counts), ("point_counts", point_counts))
+    named = ("centre_counts", centre_counts), ("point_counts", point_counts)
+    check_stacked(op, ("centres", centres), named[0], ("points", points), named[1])
+    check_device(op, ("points", points), *named)
     _check_common(op, centres, points, radius, num_samples)
-    return _ball_query(
-        centres.detach(), _starts(centre_counts), points.detach(), _starts(point_counts), radius, num_samples
-    )
+    starts = [first_rows(counts) for _, counts in named]
+    return _ops.ball_query(centres.detach(), starts[0], points.detach(), starts[1], radius, num_samples)
 
 
 def _check_common(op: str, centres: Tensor, points: Tensor, radius: float, samples: int) -> None:
@@ -92,42 +86,3 @@ def _check_common(op: str, centres: Tensor, points: Tensor, radius: float, sampl
     check_device(op, ("centres", centres), ("points", points))
     check_positive(op, "radius", radius)
     check_positive(op, "samples", samples)
-
-
-def _check_counts(name: str, starts: Tensor, rows: int) -> None:
-    """Raise ValueError for counts that are negative or have another sum; on a GPU this would wait for it."""
-    counts = starts.diff()
-    if int(counts.sum()) != rows or (counts < 0).any():
-        raise ValueError(
-            f"ball_query_stacked: {name} must not be negative and must add up to {rows} rows, "
-            f"got {counts.tolist()}"
-        )
-
-
-def _starts(counts: Tensor) -> Tensor:
-    return torch.cat([counts.new_zeros(1, dtype=torch.int64), counts.long().cumsum(0)])
-
-
-@operator("sparseops::ball_query")
-def _ball_query(
-    centres: Tensor, centre_starts: Tensor, points: Tensor, point_starts: Tensor, radius: float, samples: int
-) -> tuple[Tensor, Tensor]:
-    if points.device.type == "cpu":
-        _check_counts("centre_counts", centre_starts, len(centres))
-        _check_counts("point_counts", point_starts, len(points))
-    match backend_for("ball_query", points):
-        case "cpu":
-            from sparseops.ops.ball_query._cpu import ball_query_cpu as run
-        case "triton":
-            from sparseops.ops.ball_query._triton import ball_query_triton as run
-        case "reference":
-            run = ball_query_reference
-    return run(centres, centre_starts, points, point_starts, radius, samples)
-
-
-@torch.library.register_fake("sparseops::ball_query")
-def _(
-    centres: Tensor, centre_starts: Tensor, points: Tensor, point_starts: Tensor, radius: float, samples: int
-) -> tuple[Tensor, Tensor]:
-    m = centres.shape[0]
-    return centres.new_empty(m, samples, dtype=torch.int64), centres.new_empty(m, dtype=torch.bool)

@@ -100,10 +100,10 @@ def _query_all(centres, centre_sample, points, point_starts, limit, idx, counts)
         counts[q] = found
 
 
-def ball_query_cpu(
+def ball_query(
     centres: Tensor, centre_starts: Tensor, points: Tensor, point_starts: Tensor, radius: float, samples: int
 ) -> tuple[Tensor, Tensor]:
-    """Same results as `ball_query_reference`, bit for bit."""
+    """Same results as the reference, bit for bit."""
     m = len(centres)
     idx = torch.zeros(m, samples, dtype=torch.int64)
     counts = torch.zeros(m, dtype=torch.int64)

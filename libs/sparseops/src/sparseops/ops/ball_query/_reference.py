@@ -8,7 +8,7 @@ from torch import Tensor
 _DISTANCES_AT_ONCE = 1 << 24
 
 
-def ball_query_reference(
+def ball_query(
     centres: Tensor, centre_starts: Tensor, points: Tensor, point_starts: Tensor, radius: float, samples: int
 ) -> tuple[Tensor, Tensor]:
     """Return rows [m, s] of points [n, 3], counted within the sample, and the empty mask [m].

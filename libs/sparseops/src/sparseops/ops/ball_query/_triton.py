@@ -47,10 +47,10 @@ def _query(  # noqa: PLR0913 - plain arrays are what a kernel takes
     tl.store(empty + q, found == 0, mask=present)
 
 
-def ball_query_triton(
+def ball_query(
     centres: Tensor, centre_starts: Tensor, points: Tensor, point_starts: Tensor, radius: float, samples: int
 ) -> tuple[Tensor, Tensor]:
-    """Same results as `ball_query_reference`, bit for bit."""
+    """Same results as the reference, bit for bit."""
     m, device = len(centres), centres.device
     idx = torch.empty(m, samples, dtype=torch.int64, device=device)
     empty = torch.empty(m, dtype=torch.bool, device=device)

@@ -1,13 +1,10 @@
 """Public functions of the trilinear interpolation between sites: rules, checks, choice of the back end."""
 
-import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from sparseops._backend import backend_for
 from sparseops._checks import FLOATS, check_device, check_dtype, check_shape
-from sparseops._operator import operator
-from sparseops.ops.devoxelize._reference import trilinear_corners_reference
+from sparseops.ops.devoxelize import _ops
 from sparseops.ops.weighted_sum._api import checked_weighted_sum
 from sparseops.sites import Sites, site_keys
 
@@ -39,6 +36,7 @@ def trilinear_weights(
         ValueError: Wrong shape, different devices, or sites of a 2D grid.
 
     Example:
+        >>> import torch
         >>> from sparseops import sites_from_coords
         >>> coords = torch.tensor([[0, 0, 0, 0], [0, 1, 0, 0]], dtype=torch.int32)
         >>> sites = sites_from_coords(coords, spatial_shape=(2, 2, 2), batch_size=1)
@@ -53,7 +51,7 @@ def trilinear_weights(
     if sites.dims != 3:
         raise ValueError(f"{op}: sites must be of a 3D grid, got spatial_shape {sites.spatial_shape}")
     keys = site_keys(sites.coords[sites.order], sites.spatial_shape)
-    idx, weights = _trilinear_corners(
+    idx, weights = _ops.trilinear_corners(
         points_bzyx.detach(), keys, sites.order, [sites.batch_size, *sites.spatial_shape]
     )
     return idx, weights / (weights.sum(1, keepdim=True) + _TINY) if normalize else weights
@@ -73,27 +71,10 @@ def trilinear_devoxelize(
         IndexError: A row of m or more (checked on the CPU; elsewhere such a row adds nothing).
 
     Example:
+        >>> import torch
         >>> idx, weights = torch.full((1, 8), -1), torch.zeros(1, 8)
         >>> idx[0, :2], weights[0, :2] = torch.tensor([0, 1]), torch.tensor([0.75, 0.25])
         >>> trilinear_devoxelize(torch.tensor([[8.0], [16.0]]), idx, weights).tolist()
         [[10.0]]
     """
     return checked_weighted_sum("trilinear_devoxelize", features, idx, weights, k=8)
-
-
-@operator("sparseops::trilinear_corners", gradient=False)
-def _trilinear_corners(
-    points_bzyx: Tensor, keys: Tensor, order: Tensor, shape_bzyx: list[int]
-) -> tuple[Tensor, Tensor]:
-    # On GPUs too the search of sorted keys by PyTorch is the kernel of choice, so there is no other.
-    if backend_for("trilinear_weights", points_bzyx) != "cpu":
-        return trilinear_corners_reference(points_bzyx, keys, order, shape_bzyx)
-    from sparseops.ops.devoxelize._cpu import trilinear_corners_cpu
-
-    return trilinear_corners_cpu(points_bzyx, keys, order, shape_bzyx)
-
-
-@torch.library.register_fake("sparseops::trilinear_corners")
-def _(points_bzyx: Tensor, keys: Tensor, order: Tensor, shape_bzyx: list[int]) -> tuple[Tensor, Tensor]:
-    n = points_bzyx.shape[0]
-    return points_bzyx.new_empty(n, 8, dtype=torch.int64), points_bzyx.new_empty(n, 8)

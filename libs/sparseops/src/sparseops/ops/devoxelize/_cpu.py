@@ -55,10 +55,10 @@ def _corners(points_bzyx, keys, order, shape_bzyx, idx, weights):
                     place += 1
 
 
-def trilinear_corners_cpu(
+def trilinear_corners(
     points_bzyx: Tensor, keys: Tensor, order: Tensor, shape_bzyx: list[int]
 ) -> tuple[Tensor, Tensor]:
-    """Same results as `trilinear_corners_reference`, bit for bit."""
+    """Same results as the reference, bit for bit."""
     idx = torch.empty(len(points_bzyx), 8, dtype=torch.int64)
     weights = points_bzyx.new_empty(len(points_bzyx), 8)
     sync_threads()

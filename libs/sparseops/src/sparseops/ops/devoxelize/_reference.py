@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 
-def trilinear_corners_reference(
+def trilinear_corners(
     points_bzyx: Tensor, keys: Tensor, order: Tensor, shape_bzyx: list[int]
 ) -> tuple[Tensor, Tensor]:
     """Return rows [N, 8] (-1: none) and weights [N, 8] (0 there) of the corners, z fastest.

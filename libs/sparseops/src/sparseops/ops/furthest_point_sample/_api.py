@@ -4,10 +4,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from sparseops._backend import backend_for
 from sparseops._checks import check_dtype, check_positive, check_shape
-from sparseops._operator import operator
-from sparseops.ops.furthest_point_sample._reference import furthest_point_sample_reference
+from sparseops.ops.furthest_point_sample import _ops
 
 
 def furthest_point_sample(points: Float[Tensor, "b n 3"], num_samples: int) -> Int[Tensor, "b s"]:
@@ -36,21 +34,4 @@ def furthest_point_sample(points: Float[Tensor, "b n 3"], num_samples: int) -> I
     check_positive(op, "num_samples", num_samples)
     if not points.shape[1]:
         raise ValueError(f"{op}: points must hold at least one point per cloud, got {list(points.shape)}")
-    return _furthest_point_sample(points.detach(), num_samples)
-
-
-@operator("sparseops::furthest_point_sample")
-def _furthest_point_sample(points: Tensor, count: int) -> Tensor:
-    match backend_for("furthest_point_sample", points):
-        case "cpu":
-            from sparseops.ops.furthest_point_sample._cpu import furthest_point_sample_cpu as run
-        case "triton":
-            from sparseops.ops.furthest_point_sample._triton import furthest_point_sample_triton as run
-        case "reference":
-            run = furthest_point_sample_reference
-    return run(points, count)
-
-
-@torch.library.register_fake("sparseops::furthest_point_sample")
-def _(points: Tensor, count: int) -> Tensor:
-    return points.new_empty(points.shape[0], count, dtype=torch.int64)
+    return _ops.furthest_point_sample(points.detach(), num_samples)

@@ -57,8 +57,8 @@ def _sample(xyz, chosen):
             chosen[b, step] = _furthest(bits)
 
 
-def furthest_point_sample_cpu(points: Tensor, count: int) -> Tensor:
-    """Same results as `furthest_point_sample_reference`, bit for bit."""
+def furthest_point_sample(points: Tensor, count: int) -> Tensor:
+    """Same results as the reference, bit for bit."""
     chosen = torch.empty(len(points), count, dtype=torch.int64)
     sync_threads()
     _sample(points.transpose(1, 2).contiguous().numpy(), chosen.numpy())

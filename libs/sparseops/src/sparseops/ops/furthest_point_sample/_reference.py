@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 
-def furthest_point_sample_reference(points: Tensor, count: int) -> Tensor:
+def furthest_point_sample(points: Tensor, count: int) -> Tensor:
     """Return the rows [B, count] of points [B, N, 3]."""
     chosen = torch.zeros(len(points), count, dtype=torch.int64, device=points.device)
     nearest = torch.full(points.shape[:2], torch.inf, dtype=points.dtype, device=points.device)

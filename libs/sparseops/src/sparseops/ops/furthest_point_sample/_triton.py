@@ -44,8 +44,8 @@ def _sample(xyz, distances, chosen, n, count, POINTS: tl.constexpr):
         tl.debug_barrier()
 
 
-def furthest_point_sample_triton(points: Tensor, count: int) -> Tensor:
-    """Same results as `furthest_point_sample_reference`, bit for bit."""
+def furthest_point_sample(points: Tensor, count: int) -> Tensor:
+    """Same results as the reference, bit for bit."""
     b, n = points.shape[:2]
     chosen = torch.empty(b, count, dtype=torch.int64, device=points.device)
     if b:

@@ -6,7 +6,9 @@ import torch
 from torch import Tensor
 
 from sparseops._backend import sync_threads
+from sparseops._checks import FLOATS
 from sparseops._numba import njit, prange
+from sparseops.ops.group import _reference
 
 
 @njit(cache=True, parallel=True)
@@ -30,16 +32,20 @@ def _scatter_add(grad, idx, out):
             out[b, c, idx[b, k]] += grad[b, c, k]
 
 
-def group_cpu(features: Tensor, idx: Tensor) -> Tensor:
-    """Same results as `group_reference`, bit for bit."""
+def group(features: Tensor, idx: Tensor) -> Tensor:
+    """Same results as the reference, bit for bit; half precision takes it."""
+    if features.dtype not in FLOATS:
+        return _reference.group(features, idx)
     out = torch.empty(*features.shape[:2], *idx.shape[1:], dtype=features.dtype)
     sync_threads()
     _gather(features.contiguous().numpy(), idx.flatten(1).numpy(), out.flatten(2).numpy())
     return out
 
 
-def group_backward_cpu(grad: Tensor, idx: Tensor, rows: int) -> Tensor:
-    """Same results as `group_backward_reference`, bit for bit."""
+def group_backward(grad: Tensor, idx: Tensor, rows: int) -> Tensor:
+    """Same results as the reference, bit for bit; half precision takes it."""
+    if grad.dtype not in FLOATS:
+        return _reference.group_backward(grad, idx, rows)
     out = torch.empty(*grad.shape[:2], rows, dtype=grad.dtype)
     sync_threads()
     _scatter_add(grad.flatten(2).contiguous().numpy(), idx.flatten(1).numpy(), out.numpy())

@@ -7,7 +7,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from sparseops.ops.scatter._triton import scatter_sum_triton
+from sparseops.ops.scatter._triton import scatter_sum as scatter_sum_triton
 
 _ENTRIES = 256
 _CHANNELS = 16
@@ -27,8 +27,8 @@ def _gather(features, idx, out, channels, n, entries, ENTRIES: tl.constexpr, CHA
         tl.store(out + channel * entries + entry, value, mask=entry < entries)
 
 
-def group_triton(features: Tensor, idx: Tensor) -> Tensor:
-    """Same results as `group_reference`, bit for bit; rows outside of the features give zeros."""
+def group(features: Tensor, idx: Tensor) -> Tensor:
+    """Same results as the reference, bit for bit; rows outside of the features give zeros."""
     b, c, n = features.shape
     out = torch.empty(b, c, *idx.shape[1:], dtype=features.dtype, device=features.device)
     if out.numel():
@@ -40,8 +40,8 @@ def group_triton(features: Tensor, idx: Tensor) -> Tensor:
     return out
 
 
-def group_backward_triton(grad: Tensor, idx: Tensor, rows: int) -> Tensor:
-    """Same results as `group_backward_reference` up to rounding; half precision is added up in float32."""
+def group_backward(grad: Tensor, idx: Tensor, rows: int) -> Tensor:
+    """Same results as the reference up to rounding; half precision is added up in float32."""
     b, c = grad.shape[:2]
     inside = (idx >= 0) & (idx < rows)
     sample = torch.arange(b, device=idx.device)[:, None, None] * rows

@@ -8,7 +8,8 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from sparseops._checks import HALF_AND_FLOATS, INTEGERS, check_device, check_dtype, check_shape
-from sparseops.ops.knn._api import batched_neighbours, first_rows, stacked_neighbours
+from sparseops._stacked import first_rows
+from sparseops.ops.knn._api import batched_neighbours, stacked_neighbours
 from sparseops.ops.weighted_sum._api import checked_weighted_sum
 
 _TINY = 1e-8

@@ -15,7 +15,6 @@ from sparseops.ops.kernel_map._reference import TILE_ROWS
 from sparseops.ops.kernel_map._rules import (
     SiteRule,
     check_grid,
-    lists,
     reading_shape,
     rule_window,
     sorted_sites,
@@ -55,7 +54,7 @@ class NeighbourTable:
     @lazy
     def schedule(self) -> list[Tensor]:
         """The order of rows and the offsets of tiles that the GPU convolution runs along."""
-        return _schedule.tile_schedule(self.rows)
+        return _ops.tile_schedule(self.rows)
 
     @lazy
     def pairs_by_offset(self) -> list[Tensor]:
@@ -118,6 +117,15 @@ class KernelMap:
             return PairList(self.pairs_in, self.pairs_out, self.segments.flip(1).contiguous())
         tiles = -(-len(self.sites_in) // TILE_ROWS)
         return PairList(*_ops.transpose_pairs(self.pairs_in, self.pairs_out, self.segments, tiles))
+
+    def backward_for(self, features: Tensor) -> "KernelMap":
+        """The map that the gradient to `features` will run along, or this one if they need none."""
+        return self.transposed if torch.is_grad_enabled() and features.requires_grad else self
+
+    def pairs_both_ways(self, features: Tensor) -> tuple[Tensor, ...]:
+        """The three arrays of `pairs`, then those of the map that the gradient to `features` will need."""
+        lists = self.pairs, self.backward_for(features).pairs
+        return tuple(array for pairs in lists for array in (pairs.inputs, pairs.outputs, pairs.segments))
 
     @property
     def pairs_in(self) -> Int32[Tensor, " p"]:
@@ -227,8 +235,8 @@ def strided_map(
     if onto is None and site_rule == "spconv" and backend_for("kernel_map", sites.coords) != "triton":
         # Sites and pairs in one go: on the CPU much of the work is shared.
         shape_out = reading_shape(op, sites, window)
-        shapes = list(sites.shape_zyx), *lists(shape_out, window)
-        cells, *pairs = _ops.strided_plan(sites.sorted_bzyx, sites.order, *shapes)
+        grids = list(sites.shape_zyx), list(shape_out)
+        cells, *pairs = _ops.strided_plan(sites.sorted_bzyx, sites.order, *grids, window.numbers)
         sites_out = sorted_sites(op, cells, shape_out, sites)
         return KernelMap(sites, sites_out, window, PairList(*pairs), mirrored=False)
     sites_out = strided_out(op, sites, window, site_rule) if onto is None else _check_onto(op, sites, onto)
@@ -296,7 +304,7 @@ def _map_between(sites_in: Sites, sites_out: Sites, window: Window, *, mirrored:
     shape_in = _readable(sites_in.shape_zyx, sites_out.shape_zyx, window)
     z, y, x = (n + 2 * pad for n, pad in zip(shape_in, window.padding, strict=True))
     check_grid("kernel_map", (z, y, x), sites_in.batch_size)
-    geometry = lists(shape_in, window)
+    geometry = list(shape_in), window.numbers
     plan: PairList | NeighbourTable
     if backend_for("kernel_map", sites_in.coords) == "triton":
         plan = NeighbourTable(_ops.neighbour_table(*ordered, *geometry))

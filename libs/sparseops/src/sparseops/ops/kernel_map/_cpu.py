@@ -7,6 +7,8 @@ from torch import Tensor
 from sparseops._backend import sync_threads
 from sparseops._numba.sort import sort_keys
 from sparseops.ops.kernel_map import _kernels, _reference, _strided_kernels
+from sparseops.ops.kernel_map._cpu_sites import floor_sites as floor_sites
+from sparseops.ops.kernel_map._cpu_sites import transposed_sites as transposed_sites
 from sparseops.ops.kernel_map._reference import TILE_ROWS
 from sparseops.ops.kernel_map._window import Triple, Window
 

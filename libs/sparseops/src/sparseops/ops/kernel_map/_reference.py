@@ -74,6 +74,15 @@ def pair_list(
     return pairs_from_table(table, rows_out)
 
 
+def strided_plan(
+    coords_in: Tensor, rows_in: Tensor, shape_in: Triple, shape_out: Triple, window: Window
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Cells of `strided_sites` [m, 4], the rows of the output, and their pairs as in `pair_list`."""
+    cells = strided_sites(coords_in, shape_out, window)
+    rows = torch.arange(len(cells), device=cells.device)
+    return cells, *pair_list(cells, rows, coords_in, rows_in, shape_in, window)
+
+
 def pairs_from_table(table: Tensor, rows_out: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Pairs_in, pairs_out and segments of a table; the order `rows_out` of output rows makes the tiles."""
     volume = table.shape[1]

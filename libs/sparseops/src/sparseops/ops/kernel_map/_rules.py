@@ -55,7 +55,9 @@ def strided_out(op: str, sites: Sites, window: Window, site_rule: SiteRule) -> S
     """Sites that a convolution with this (centred) window writes."""
     if site_rule == "spconv":
         shape = reading_shape(op, sites, window)
-        return sorted_sites(op, _ops.strided_sites(sites.sorted_bzyx, *lists(shape, window)), shape, sites)
+        return sorted_sites(
+            op, _ops.strided_sites(sites.sorted_bzyx, list(shape), window.numbers), shape, sites
+        )
     if window.stride == (1, 1, 1):
         return sites
     whole = all(s in (1, k) for s, k in zip(window.stride, window.kernel_size, strict=True))
@@ -83,9 +85,8 @@ def transposed_out(op: str, sites: Sites, window: Window, more: Triple, site_rul
             f"{op}: padding {window.padding[-sites.dims :]} leaves no cell of the output grid; reduce it"
         )
     check_grid(op, (z, y, x), sites.batch_size)
-    return sorted_sites(
-        op, _ops.transposed_sites(sites.sorted_bzyx, *lists((z, y, x), window)), (z, y, x), sites
-    )
+    coords = _ops.transposed_sites(sites.sorted_bzyx, [z, y, x], window.numbers)
+    return sorted_sites(op, coords, (z, y, x), sites)
 
 
 def sorted_sites(op: str, coords_bzyx: Tensor, shape_zyx: Triple, like: Sites) -> Sites:
@@ -105,12 +106,6 @@ def check_grid(op: str, shape_zyx: Triple, batch_size: int) -> None:
             f"{op}: the grid must have at most 2**31 - 1 cells on an axis and 2**62 in all, got {shape_zyx} "
             f"(z, y, x) for batch_size {batch_size}; crop the cloud or take a smaller spatial_shape"
         )
-
-
-def lists(shape: Triple, window: Window) -> tuple[list[int], list[int], list[int], list[int], list[int]]:
-    """The flat form that registered operators take."""
-    kernel_size, stride = list(window.kernel_size), list(window.stride)
-    return list(shape), kernel_size, stride, list(window.padding), list(window.dilation)
 
 
 def reading_shape(op: str, sites: Sites, window: Window) -> Triple:
@@ -139,7 +134,7 @@ def _divisible_sites(op: str, sites: Sites, window: Window) -> Sites:
         (n - 1 + k // 2) // s + 1
         for n, k, s in zip(sites.shape_zyx, window.kernel_size, window.stride, strict=True)
     )
-    coords = _ops.strided_sites(sites.sorted_bzyx, *lists((z, y, x), search))
+    coords = _ops.strided_sites(sites.sorted_bzyx, [z, y, x], search.numbers)
     if len(coords):
         stride = torch.tensor(window.stride, device=coords.device)
         lowest = sites.sorted_bzyx[:, 1:].amin(0)

@@ -3,14 +3,12 @@
 import torch
 from torch import Tensor
 
-from sparseops._operator import operator
-
 KEY_BITS = 62
 TILE_SIZES = (128, 64)
 """Output rows that a program of the convolution may sum; lists of offsets exist for these."""
 
 
-def make_tile_schedule(table: Tensor) -> list[Tensor]:
+def tile_schedule(table: Tensor) -> list[Tensor]:
     """Group output rows that read the same offsets.
 
     Returns the order of rows, int64; then the offsets of its tiles of 128 and of 64 rows, and those of tiles
@@ -27,18 +25,6 @@ def make_tile_schedule(table: Tensor) -> list[Tensor]:
     order = torch.sort(_triton.keys_of_rows(table, rank), stable=True)[1]
     ordered = [_triton.offsets_of_tiles(table, order, size) for size in TILE_SIZES]
     return [order, *ordered, *(_triton.offsets_of_tiles(table, None, size) for size in TILE_SIZES)]
-
-
-tile_schedule = operator("sparseops::tile_schedule")(make_tile_schedule)
-
-
-@torch.library.register_fake("sparseops::tile_schedule")
-def _(table: Tensor) -> list[Tensor]:
-    rows, volume = table.shape
-    lists = [
-        table.new_empty((-(-rows // size), volume + 1), dtype=torch.int32) for size in (*TILE_SIZES,) * 2
-    ]
-    return [table.new_empty(rows, dtype=torch.int64), *lists]
 
 
 def pairs_by_offset(table: Tensor) -> list[Tensor]:

@@ -9,6 +9,12 @@ Extent = int | Sequence[int]
 """One number for all axes, or one per axis (z, y, x or y, x)."""
 
 
+def triple(values: Sequence[int]) -> Triple:
+    """Three numbers as a tuple."""
+    z, y, x = values
+    return z, y, x
+
+
 class Settings(TypedDict):
     """The settings of a window, one number per axis."""
 
@@ -26,6 +32,16 @@ class Window:
     stride: Triple
     padding: Triple
     dilation: Triple
+
+    @property
+    def numbers(self) -> list[int]:
+        """All settings in a row, as registered operators take them."""
+        return [*self.kernel_size, *self.stride, *self.padding, *self.dilation]
+
+    @staticmethod
+    def of(numbers: Sequence[int]) -> "Window":
+        """The window of these `numbers`."""
+        return Window(*(triple(numbers[first : first + 3]) for first in (0, 3, 6, 9)))
 
     @property
     def volume(self) -> int:

@@ -6,12 +6,10 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from sparseops._backend import backend_for
-from sparseops._checks import FLOATS, INTEGERS, check_device, check_dtype, check_positive, check_shape
-from sparseops._operator import operator
-from sparseops.ops.knn._reference import knn_reference
+from sparseops._checks import FLOATS, check_device, check_dtype, check_positive, check_shape
+from sparseops._stacked import Named, check_counts, check_stacked, first_rows
+from sparseops.ops.knn import _ops
 
-_MOST_ON_TRITON = 64
 _MOST_POINTS = 2**31 - 1
 
 
@@ -80,9 +78,7 @@ def knn_stacked(
     )
 
 
-def batched_neighbours(
-    op: str, queries: tuple[str, Tensor], points: tuple[str, Tensor], k: int
-) -> Neighbours:
+def batched_neighbours(op: str, queries: Named, points: Named, k: int) -> Neighbours:
     """Check named arguments for `op` and search sample by sample, rows [b, m, k]."""
     check_shape(op, *queries, ("B", "M", 3))
     b, m, _ = queries[1].shape
@@ -90,7 +86,7 @@ def batched_neighbours(
     n = points[1].shape[1]
     _check_common(op, queries, points, k)
     sample = torch.arange(b + 1, device=points[1].device)
-    squared, idx = _knn(
+    squared, idx = _ops.knn(
         queries[1].detach().reshape(-1, 3), sample * m, points[1].detach().reshape(-1, 3), sample * n, k
     )
     return Neighbours(squared.view(b, m, k), idx.view(b, m, k))
@@ -98,62 +94,25 @@ def batched_neighbours(
 
 def stacked_neighbours(
     op: str,
-    queries: tuple[str, Tensor],
-    query_counts: tuple[str, Tensor],
-    points: tuple[str, Tensor],
-    point_counts: tuple[str, Tensor],
+    queries: Named,
+    query_counts: Named,
+    points: Named,
+    point_counts: Named,
     k: int,
 ) -> Neighbours:
     """Check named arguments for `op` and search among the points of the same sample, rows [m, k]."""
-    check_shape(op, *queries, ("M", 3))
-    check_shape(op, *points, ("N", 3))
-    check_shape(op, *query_counts, ("B",))
-    check_shape(op, *point_counts, (len(query_counts[1]),))
+    check_stacked(op, queries, query_counts, points, point_counts)
     _check_common(op, queries, points, k)
-    for (name, counts), (_, rows) in ((query_counts, queries), (point_counts, points)):
-        check_dtype(op, name, counts, INTEGERS)
-        numbers = counts.tolist()
-        if sum(numbers) != len(rows) or min(numbers, default=0) < 0:
-            raise ValueError(f"{op}: {name} must be 0 or more and add up to {len(rows)} rows, got {numbers}")
+    check_counts(op, *query_counts, len(queries[1]))
+    check_counts(op, *point_counts, len(points[1]))
     starts = [first_rows(counts).to(points[1].device) for _, counts in (query_counts, point_counts)]
-    return Neighbours(*_knn(queries[1].detach(), starts[0], points[1].detach(), starts[1], k))
+    return Neighbours(*_ops.knn(queries[1].detach(), starts[0], points[1].detach(), starts[1], k))
 
 
-def first_rows(counts: Tensor) -> Tensor:
-    """Return the first row of every sample and, last, the number of rows; int64."""
-    return torch.cat([counts.new_zeros(1, dtype=torch.int64), counts.long().cumsum(0)])
-
-
-def _check_common(op: str, queries: tuple[str, Tensor], points: tuple[str, Tensor], k: int) -> None:
+def _check_common(op: str, queries: Named, points: Named, k: int) -> None:
     check_dtype(op, *queries, FLOATS)
     check_dtype(op, *points, (queries[1].dtype,))
     check_device(op, queries, points)
     check_positive(op, "k", k)
     if points[1].shape[-2] > _MOST_POINTS:
         raise ValueError(f"{op}: {points[0]} must be fewer than 2**31, got {points[1].shape[-2]}; split them")
-
-
-@operator("sparseops::knn", gradient=False)
-def _knn(
-    queries: Tensor, query_starts: Tensor, points: Tensor, point_starts: Tensor, k: int
-) -> tuple[Tensor, Tensor]:
-    arguments = (queries, query_starts, points, point_starts, k)
-    match backend_for("knn", points):
-        case "cpu":
-            from sparseops.ops.knn._cpu import knn_cpu
-
-            return knn_cpu(*arguments)
-        case "triton" if k <= _MOST_ON_TRITON and points.dtype == torch.float32:
-            from sparseops.ops.knn._triton import knn_triton
-
-            return knn_triton(*arguments)
-        case _:
-            return knn_reference(*arguments)
-
-
-@torch.library.register_fake("sparseops::knn")
-def _(
-    queries: Tensor, query_starts: Tensor, points: Tensor, point_starts: Tensor, k: int
-) -> tuple[Tensor, Tensor]:
-    m = queries.shape[0]
-    return queries.new_empty(m, k), queries.new_empty(m, k, dtype=torch.int64)

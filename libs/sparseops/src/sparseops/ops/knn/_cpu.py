@@ -176,10 +176,10 @@ def _one_sample(queries, first, last, points, start, stop, squared, idx):
         _search(queries, begin, end, xyz, rows, boxes, nodes, levels, squared, idx)
 
 
-def knn_cpu(
+def knn(
     queries: Tensor, query_starts: Tensor, points: Tensor, point_starts: Tensor, k: int
 ) -> tuple[Tensor, Tensor]:
-    """Same results as `knn_reference`, bit for bit."""
+    """Same results as the reference, bit for bit."""
     squared = queries.new_full((len(queries), k), torch.inf)
     idx = torch.full((len(queries), k), -1, dtype=torch.int64)
     query_array, point_array = queries.contiguous().numpy(), points.contiguous().numpy()

@@ -8,7 +8,7 @@ from torch import Tensor
 _DISTANCES_AT_ONCE = 1 << 24
 
 
-def knn_reference(
+def knn(
     queries: Tensor, query_starts: Tensor, points: Tensor, point_starts: Tensor, k: int
 ) -> tuple[Tensor, Tensor]:
     """Return squared distances [m, k] and rows of points [m, k], counted within the sample.

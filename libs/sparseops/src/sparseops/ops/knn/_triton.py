@@ -10,7 +10,10 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from sparseops.ops.knn import _reference
+
 _BLOCK_QUERIES, _BLOCK_POINTS = 32, 128
+_MOST_NEIGHBOURS = 64
 _INF_KEY = tl.constexpr(0x7F800000 << 32)
 _LAST_KEY = tl.constexpr((0x7F800000 << 32) + 0xFFFFFFFF)
 
@@ -69,10 +72,12 @@ def knn_kernel(  # noqa: PLR0913 - a kernel takes flat pointers
     tl.store(idx + place, row, mask=kept)
 
 
-def knn_triton(
+def knn(
     queries: Tensor, query_starts: Tensor, points: Tensor, point_starts: Tensor, k: int
 ) -> tuple[Tensor, Tensor]:
-    """Same results as `knn_reference`, bit for bit, for float32. Does not wait for the device."""
+    """Same results as the reference, bit for bit; it takes float64 and long lists. Never waits."""
+    if k > _MOST_NEIGHBOURS or points.dtype != torch.float32:
+        return _reference.knn(queries, query_starts, points, point_starts, k)
     m = len(queries)
     squared = queries.new_empty(m, k)
     idx = queries.new_empty(m, k, dtype=torch.int64)

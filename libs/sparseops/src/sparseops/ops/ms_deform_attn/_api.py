@@ -1,7 +1,6 @@
 """Public function of multi-scale deformable attention: rules, checks and the choice of the back end."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 from jaxtyping import Float, Int
@@ -9,8 +8,7 @@ from torch import Tensor
 
 from sparseops._backend import backend_for
 from sparseops._checks import HALF_AND_FLOATS, check_device, check_dtype, check_shape
-from sparseops._operator import operator
-from sparseops.ops.ms_deform_attn._reference import ms_deform_attn_reference
+from sparseops.ops.ms_deform_attn import _ops, _reference
 
 
 def ms_deform_attn(
@@ -74,53 +72,5 @@ def ms_deform_attn(
     )
     # The reference differentiates itself, so it stays outside the registered operator.
     reference = backend_for(op, value) == "reference"
-    out = ms_deform_attn_reference(*inputs) if reference else _ms_deform_attn(*inputs)
+    out = _reference.ms_deform_attn(*inputs) if reference else _ops.ms_deform_attn(*inputs)
     return out.to(value.dtype)
-
-
-@operator("sparseops::ms_deform_attn")
-def _ms_deform_attn(value: Tensor, shapes: list[int], locations: Tensor, weights: Tensor) -> Tensor:
-    if backend_for("ms_deform_attn", value) == "triton":
-        from sparseops.ops.ms_deform_attn._triton import ms_deform_attn_triton as run
-    else:
-        from sparseops.ops.ms_deform_attn._cpu import ms_deform_attn_cpu as run
-    return run(value, shapes, locations, weights)
-
-
-@torch.library.register_fake("sparseops::ms_deform_attn")
-def _(value: Tensor, shapes: list[int], locations: Tensor, weights: Tensor) -> Tensor:
-    return value.new_empty(value.shape[0], locations.shape[1], value.shape[2] * value.shape[3])
-
-
-@operator("sparseops::ms_deform_attn_backward", gradient=False)
-def _ms_deform_attn_backward(
-    grad: Tensor, value: Tensor, shapes: list[int], locations: Tensor, weights: Tensor
-) -> tuple[Tensor, Tensor, Tensor]:
-    if backend_for("ms_deform_attn", value) == "triton":
-        from sparseops.ops.ms_deform_attn._triton import ms_deform_attn_backward_triton as run
-    else:
-        from sparseops.ops.ms_deform_attn._cpu import ms_deform_attn_backward_cpu as run
-    return run(grad, value, shapes, locations, weights)
-
-
-@torch.library.register_fake("sparseops::ms_deform_attn_backward")
-def _(
-    grad: Tensor, value: Tensor, shapes: list[int], locations: Tensor, weights: Tensor
-) -> tuple[Tensor, Tensor, Tensor]:
-    return torch.empty_like(value), torch.empty_like(locations), torch.empty_like(weights)
-
-
-def _save(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-    value, ctx.shapes, locations, weights = inputs
-    ctx.save_for_backward(value, locations, weights)
-
-
-def _backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-    value, locations, weights = ctx.saved_tensors
-    grad_value, grad_locations, grad_weights = _ms_deform_attn_backward(
-        grad, value, ctx.shapes, locations, weights
-    )
-    return grad_value, None, grad_locations, grad_weights
-
-
-torch.library.register_autograd("sparseops::ms_deform_attn", _backward, setup_context=_save)

@@ -92,8 +92,8 @@ def _backward(value, shapes, starts, pixels, weights, grad, grad_value, grad_pix
                     grad_pixels[b, q, h, level, p, 1] = to_y * weight
 
 
-def ms_deform_attn_cpu(value: Tensor, shapes: list[int], locations: Tensor, weights: Tensor) -> Tensor:
-    """Same results as `ms_deform_attn_reference` up to rounding."""
+def ms_deform_attn(value: Tensor, shapes: list[int], locations: Tensor, weights: Tensor) -> Tensor:
+    """Same results as the reference up to rounding."""
     b, _, heads, d = value.shape
     out = torch.empty(b, locations.shape[1], heads, d, dtype=value.dtype)
     level_shapes, starts, size_xy = _levels(shapes, value.dtype)
@@ -109,7 +109,7 @@ def ms_deform_attn_cpu(value: Tensor, shapes: list[int], locations: Tensor, weig
     return out.flatten(2)
 
 
-def ms_deform_attn_backward_cpu(
+def ms_deform_attn_backward(
     grad: Tensor, value: Tensor, shapes: list[int], locations: Tensor, weights: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Return the gradients to value, locations and weights."""

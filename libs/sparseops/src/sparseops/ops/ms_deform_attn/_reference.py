@@ -5,7 +5,7 @@ from torch import Tensor
 from torch.nn.functional import grid_sample
 
 
-def ms_deform_attn_reference(value: Tensor, shapes: list[int], locations: Tensor, weights: Tensor) -> Tensor:
+def ms_deform_attn(value: Tensor, shapes: list[int], locations: Tensor, weights: Tensor) -> Tensor:
     """Return [B, Q, H * D]; `shapes` holds h, w of each level in turn."""
     b, _, heads, d = value.shape
     queries, points = locations.shape[1], locations.shape[4]

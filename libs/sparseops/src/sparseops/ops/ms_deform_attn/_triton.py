@@ -170,8 +170,8 @@ def _query_grid(locations: Tensor, channels: int) -> tuple[tuple[int], dict[str,
     return (b * heads * -(-queries // height),), {"QUERIES": height, "CHANNELS": width}
 
 
-def ms_deform_attn_triton(value: Tensor, shapes: list[int], locations: Tensor, weights: Tensor) -> Tensor:
-    """Same results as `ms_deform_attn_reference` up to rounding."""
+def ms_deform_attn(value: Tensor, shapes: list[int], locations: Tensor, weights: Tensor) -> Tensor:
+    """Same results as the reference up to rounding."""
     b, cells, heads, channels = value.shape
     queries, level_count, points = locations.shape[1], *locations.shape[3:5]
     out = value.new_zeros(b, queries, heads * channels)
@@ -184,7 +184,7 @@ def ms_deform_attn_triton(value: Tensor, shapes: list[int], locations: Tensor, w
     return out
 
 
-def ms_deform_attn_backward_triton(
+def ms_deform_attn_backward(
     grad: Tensor, value: Tensor, shapes: list[int], locations: Tensor, weights: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Return the gradients to value, locations and weights."""

@@ -4,10 +4,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from sparseops._backend import backend_for
 from sparseops._checks import FLOATS, INTEGERS, check_device, check_dtype, check_positive, check_shape
-from sparseops._operator import operator
-from sparseops.ops.nms._reference import nms_reference
+from sparseops.ops.nms import _ops
 from sparseops.ops.rotated_iou._reference import finite_in_float64, seen_from_above
 
 
@@ -156,47 +154,4 @@ def _keep(
     if labels is None:
         labels = torch.zeros(len(boxes), dtype=torch.int64, device=boxes.device)
     limits = [len(boxes) if limit is None else limit for limit in (pre_max, post_max)]
-    return _nms(boxes, scores.detach(), labels.long(), threshold, *limits, rotated)
-
-
-@operator("sparseops::nms")
-def _nms(
-    boxes: Tensor,
-    scores: Tensor,
-    labels: Tensor,
-    threshold: float,
-    pre_max: int,
-    post_max: int,
-    rotated: bool,
-) -> Tensor:
-    falling, order = torch.sort(scores, descending=True, stable=True)
-    order = order[:pre_max]
-    arguments = boxes[order], labels[order], threshold, post_max, rotated
-    match backend_for("nms", boxes):
-        case "cpu":
-            from sparseops.ops.nms._cpu import nms_cpu
-
-            kept = nms_cpu(*arguments)
-        case "triton":
-            from sparseops.ops.nms._triton import nms_triton
-
-            kept = nms_triton(*arguments)
-        case _:
-            kept = nms_reference(*arguments)
-    # NaN sorts first. Asked last, for on CUDA the answer has to be waited for.
-    if len(falling) and bool(falling[0].isnan()):
-        raise ValueError("nms: scores must not be NaN; mask such rows out, or see why the model gives them")
-    return order[kept]
-
-
-@torch.library.register_fake("sparseops::nms")
-def _(
-    boxes: Tensor,
-    scores: Tensor,
-    labels: Tensor,
-    threshold: float,
-    pre_max: int,
-    post_max: int,
-    rotated: bool,
-) -> Tensor:
-    return boxes.new_empty(torch.library.get_ctx().new_dynamic_size(), dtype=torch.int64)
+    return _ops.nms(boxes, scores.detach(), labels.long(), threshold, *limits, rotated)

@@ -92,8 +92,8 @@ def _suppress(boxes, labels, by_x, threshold, post_max, rotated):  # noqa: C901 
     return kept[:count].copy()
 
 
-def nms_cpu(boxes: Tensor, labels: Tensor, threshold: float, post_max: int, rotated: bool) -> Tensor:
-    """Same results as `nms_reference`, except for an IoU within 1e-12 of the threshold."""
+def nms(boxes: Tensor, labels: Tensor, threshold: float, post_max: int, rotated: bool) -> Tensor:
+    """Same results as the reference, except for an IoU within 1e-12 of the threshold."""
     if not rotated:
         boxes = torch.cat([boxes[:, :6], torch.zeros_like(boxes[:, 6:])], dim=1)
     array = boxes.contiguous().numpy()

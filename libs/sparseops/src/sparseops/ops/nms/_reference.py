@@ -8,7 +8,7 @@ from sparseops.ops.rotated_iou._reference import iou_aligned_reference, iou_refe
 _PAIRS_AT_ONCE = 1 << 20
 
 
-def nms_reference(boxes: Tensor, labels: Tensor, threshold: float, post_max: int, rotated: bool) -> Tensor:
+def nms(boxes: Tensor, labels: Tensor, threshold: float, post_max: int, rotated: bool) -> Tensor:
     """Return the kept rows of float64 boxes [n, 7] that come sorted by falling score."""
     radius = boxes[:, 3:5].norm(dim=1) / 2 * (1 + 1e-9)
     distance = torch.cdist(boxes[:, :2], boxes[:, :2], compute_mode="donot_use_mm_for_euclid_dist")

@@ -75,8 +75,8 @@ def _scan_kernel(bits, kept, count, n, post_max, words, WORDS: tl.constexpr, ROW
     tl.store(count, tl.minimum(total, post_max))
 
 
-def nms_triton(boxes: Tensor, labels: Tensor, threshold: float, post_max: int, rotated: bool) -> Tensor:
-    """Same results as `nms_reference`, except for an IoU within 1e-12 of the threshold."""
+def nms(boxes: Tensor, labels: Tensor, threshold: float, post_max: int, rotated: bool) -> Tensor:
+    """Same results as the reference, except for an IoU within 1e-12 of the threshold."""
     n = len(boxes)
     kept = torch.empty(min(n, post_max), dtype=torch.int64, device=boxes.device)
     if n == 0:

@@ -4,10 +4,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from sparseops._backend import backend_for
 from sparseops._checks import check_device, check_dtype, check_shape
-from sparseops._operator import operator
-from sparseops.ops.points_in_boxes._reference import points_in_boxes_reference
+from sparseops.ops.points_in_boxes import _ops
 
 
 def points_in_boxes(
@@ -65,21 +63,4 @@ def _checked(op: str, points: Tensor, batch_index: Tensor, boxes: Tensor, margin
     check_dtype(op, "points", points, (torch.float32,))
     check_dtype(op, "boxes", boxes, (torch.float32,))
     check_device(op, ("points", points), ("boxes", boxes))
-    return _points_in_boxes(points.detach(), batch_index, boxes.detach(), margin)
-
-
-@operator("sparseops::points_in_boxes")
-def _points_in_boxes(points: Tensor, batch_index: Tensor, boxes: Tensor, margin: float) -> Tensor:
-    match backend_for("points_in_boxes", points):
-        case "cpu":
-            from sparseops.ops.points_in_boxes._cpu import points_in_boxes_cpu as run
-        case "triton":
-            from sparseops.ops.points_in_boxes._triton import points_in_boxes_triton as run
-        case _:
-            run = points_in_boxes_reference
-    return run(points, batch_index, boxes, margin)
-
-
-@torch.library.register_fake("sparseops::points_in_boxes")
-def _(points: Tensor, batch_index: Tensor, boxes: Tensor, margin: float) -> Tensor:
-    return torch.empty_like(batch_index)
+    return _ops.points_in_boxes(points.detach(), batch_index, boxes.detach(), margin)

@@ -65,8 +65,8 @@ def sorted_by_x(points: Tensor) -> tuple[np.ndarray, np.ndarray]:
     return by_x, x[by_x]
 
 
-def points_in_boxes_cpu(points: Tensor, batch_index: Tensor, boxes: Tensor, margin: float) -> Tensor:
-    """Same results as `points_in_boxes_reference`, bit for bit."""
+def points_in_boxes(points: Tensor, batch_index: Tensor, boxes: Tensor, margin: float) -> Tensor:
+    """Same results as the reference, bit for bit."""
     found = torch.empty(len(points), dtype=torch.int64)
     frames = box_frames(boxes, margin).numpy()
     sync_threads()

@@ -30,7 +30,7 @@ def inside_reference(points: Tensor, frames: Tensor) -> tuple[Tensor, Tensor]:
     return inside, torch.stack([along, across, z], dim=-1)
 
 
-def points_in_boxes_reference(points: Tensor, batch_index: Tensor, boxes: Tensor, margin: float) -> Tensor:
+def points_in_boxes(points: Tensor, batch_index: Tensor, boxes: Tensor, margin: float) -> Tensor:
     """Return for points [n, 3] of samples [n] the lowest of boxes [B, M, 7] that holds each, or -1."""
     found = torch.full((len(points),), -1, dtype=torch.int64, device=points.device)
     for sample, frames in enumerate(box_frames(boxes, margin)):

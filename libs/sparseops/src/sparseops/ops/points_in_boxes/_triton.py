@@ -44,8 +44,8 @@ def _first_box_kernel(points, batch_index, frames, found, n, samples, m, POINTS:
     tl.store(found + i, first, mask=i < n)
 
 
-def points_in_boxes_triton(points: Tensor, batch_index: Tensor, boxes: Tensor, margin: float) -> Tensor:
-    """Same results as `points_in_boxes_reference`, bit for bit."""
+def points_in_boxes(points: Tensor, batch_index: Tensor, boxes: Tensor, margin: float) -> Tensor:
+    """Same results as the reference, bit for bit."""
     found = torch.empty(len(points), dtype=torch.int64, device=points.device)
     if len(points):
         samples, m, _ = boxes.shape

@@ -7,13 +7,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from sparseops._backend import backend_for
 from sparseops._checks import FLOATS, check_device, check_dtype, check_shape
-from sparseops._operator import operator
-from sparseops.ops.points_in_boxes._reference import box_frames
-from sparseops.ops.roi_aware_pool._reference import cell_frames, first_in_cells, points_in_cells_reference
+from sparseops.ops.roi_aware_pool import _ops
 from sparseops.ops.roi_grid._api import cells_per_axis
-from sparseops.ops.roi_point_pool._take_rows import take_rows
+from sparseops.ops.roi_point_pool._ops import take_rows
 from sparseops.ops.scatter import scatter_max, scatter_mean
 
 
@@ -73,7 +70,7 @@ def roi_aware_pool(
         raise ValueError(f"{op}: max_points must be at least 2, got {max_points}; one slot holds no point")
     if reduce not in ("max", "mean"):
         raise ValueError(f"{op}: reduce must be 'max' or 'mean', got {reduce!r}")
-    rows, cell = _roi_aware_rows(points.detach(), rois.detach(), cells, max_points - 1, margin)
+    rows, cell = _ops.roi_aware_rows(points.detach(), rois.detach(), cells, max_points - 1, margin)
     # Most cells are empty: only the others are reduced.
     occupied, group = torch.unique_consecutive(cell, return_inverse=True)
     kept = take_rows(features, rows)
@@ -83,24 +80,3 @@ def roi_aware_pool(
         pooled = scatter_mean(kept, group, dim_size=len(occupied))
     out = features.new_zeros(len(rois) * cells[0] * cells[1] * cells[2], features.shape[1])
     return out.index_copy(0, occupied, pooled).view(len(rois), *cells, features.shape[1])
-
-
-@operator("sparseops::roi_aware_rows")
-def _roi_aware_rows(
-    points: Tensor, rois: Tensor, cells: list[int], kept: int, margin: float
-) -> tuple[Tensor, Tensor]:
-    """Return the rows of the kept points and their cells, sorted by cell."""
-    match backend_for("roi_aware_pool", points):
-        case "cpu":
-            from sparseops.ops.roi_aware_pool._cpu import points_in_cells_cpu as run
-        case "triton":
-            from sparseops.ops.roi_aware_pool._triton import points_in_cells_triton as run
-        case _:
-            run = points_in_cells_reference
-    return first_in_cells(*run(points, box_frames(rois, margin), cell_frames(rois, cells), cells), kept)
-
-
-@torch.library.register_fake("sparseops::roi_aware_rows")
-def _(points: Tensor, rois: Tensor, cells: list[int], kept: int, margin: float) -> tuple[Tensor, Tensor]:
-    number = torch.library.get_ctx().new_dynamic_size()
-    return points.new_empty(number, dtype=torch.int64), points.new_empty(number, dtype=torch.int64)

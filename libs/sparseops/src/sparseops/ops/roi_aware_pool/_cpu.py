@@ -40,10 +40,8 @@ def _fill(points, by_x, sorted_x, frames, grid, cells, starts, row, cell):  # no
             cell[starts[r] + k] = ((r * cells[0] + along) * cells[1] + across) * cells[2] + above
 
 
-def points_in_cells_cpu(
-    points: Tensor, frames: Tensor, grid: Tensor, cells: list[int]
-) -> tuple[Tensor, Tensor]:
-    """Same results as `points_in_cells_reference`, bit for bit."""
+def points_in_cells(points: Tensor, frames: Tensor, grid: Tensor, cells: list[int]) -> tuple[Tensor, Tensor]:
+    """Same results as the reference, bit for bit."""
     points = points.contiguous()
     cloud = points.numpy(), *sorted_by_x(points), frames.numpy()
     starts = np.zeros(len(frames) + 1, np.int64)

@@ -12,9 +12,7 @@ def cell_frames(rois: Tensor, cells: list[int]) -> Tensor:
     return torch.cat([rois[:, 3:6] / 2, *steps], dim=1).contiguous()
 
 
-def points_in_cells_reference(
-    points: Tensor, frames: Tensor, grid: Tensor, cells: list[int]
-) -> tuple[Tensor, Tensor]:
+def points_in_cells(points: Tensor, frames: Tensor, grid: Tensor, cells: list[int]) -> tuple[Tensor, Tensor]:
     """Return every (row of points [n, 3], cell) with the point inside the RoI: [k] and [k].
 
     RoIs are rows [r, 9] of `box_frames` and [r, 6] of `cell_frames`. Cells are numbered RoI by RoI, x first,

@@ -41,10 +41,8 @@ def _cells_kernel(  # noqa: PLR0913
     tl.store(table + roi * n + i, tl.where(inside, cell, -1), mask=i < n)
 
 
-def points_in_cells_triton(
-    points: Tensor, frames: Tensor, grid: Tensor, cells: list[int]
-) -> tuple[Tensor, Tensor]:
-    """Same results as `points_in_cells_reference`, bit for bit."""
+def points_in_cells(points: Tensor, frames: Tensor, grid: Tensor, cells: list[int]) -> tuple[Tensor, Tensor]:
+    """Same results as the reference, bit for bit."""
     rois, n = len(frames), len(points)
     table = torch.empty(rois, n, dtype=torch.int32, device=points.device)
     if table.numel():

@@ -6,12 +6,8 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from sparseops._backend import backend_for
 from sparseops._checks import FLOATS, check_device, check_dtype, check_positive, check_shape
-from sparseops._operator import operator
-from sparseops.ops.points_in_boxes._reference import box_frames
-from sparseops.ops.roi_point_pool._reference import first_inside_reference
-from sparseops.ops.roi_point_pool._take_rows import take_rows
+from sparseops.ops.roi_point_pool import _ops
 
 
 def roi_point_pool(
@@ -61,34 +57,7 @@ def roi_point_pool(
     if len(pool_extra_width) != 3:
         raise ValueError(f"{op}: pool_extra_width must be x, y, z, got {list(pool_extra_width)}")
     widths = [float(width) for width in pool_extra_width]
-    rows = _roi_point_rows(points.detach(), rois.detach(), num_sampled_points, widths, margin)
+    rows = _ops.roi_point_rows(points.detach(), rois.detach(), num_sampled_points, widths, margin)
     table = torch.cat([points.detach().to(features.dtype), features], dim=2).flatten(0, 1)
-    pooled = take_rows(table, rows.flatten()).view(*rows.shape, table.shape[1])
+    pooled = _ops.take_rows(table, rows.flatten()).view(*rows.shape, table.shape[1])
     return pooled, rows[..., 0] < 0
-
-
-@operator("sparseops::roi_point_rows")
-def _roi_point_rows(
-    points: Tensor, rois: Tensor, samples: int, extra_width: list[float], margin: float
-) -> Tensor:
-    """Return rows [b, m, samples] of the points of all samples, one sample after the other; -1 if empty."""
-    enlarged = rois.clone()
-    for column, width in enumerate(extra_width, start=3):
-        enlarged[..., column] += width
-    frames = box_frames(enlarged, margin)
-    match backend_for("roi_point_pool", points):
-        case "cpu":
-            from sparseops.ops.roi_point_pool._cpu import first_inside_cpu as run
-        case "triton":
-            from sparseops.ops.roi_point_pool._triton import first_inside_triton as run
-        case _:
-            run = first_inside_reference
-    first, count = run(points, frames, samples)
-    turn = torch.arange(samples, device=points.device) % count[..., None].clamp(min=1)
-    start = torch.arange(len(points), device=points.device)[:, None, None] * points.shape[1]
-    return torch.where(count[..., None] > 0, first.gather(2, turn) + start, -1)
-
-
-@torch.library.register_fake("sparseops::roi_point_rows")
-def _(points: Tensor, rois: Tensor, samples: int, extra_width: list[float], margin: float) -> Tensor:
-    return points.new_empty(*rois.shape[:2], samples, dtype=torch.int64)

@@ -21,8 +21,8 @@ def _first_inside(points, by_x, sorted_x, frames, rows, count):
         rows[j, count[j] :] = 0
 
 
-def first_inside_cpu(points: Tensor, frames: Tensor, samples: int) -> tuple[Tensor, Tensor]:
-    """Same results as `first_inside_reference`, bit for bit."""
+def first_inside(points: Tensor, frames: Tensor, samples: int) -> tuple[Tensor, Tensor]:
+    """Same results as the reference, bit for bit."""
     rows = torch.empty(*frames.shape[:2], samples, dtype=torch.int64)
     count = torch.empty(frames.shape[:2], dtype=torch.int64)
     sync_threads()

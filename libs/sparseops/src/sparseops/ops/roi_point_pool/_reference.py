@@ -6,7 +6,7 @@ from torch import Tensor
 from sparseops.ops.points_in_boxes._reference import inside_reference
 
 
-def first_inside_reference(points: Tensor, frames: Tensor, samples: int) -> tuple[Tensor, Tensor]:
+def first_inside(points: Tensor, frames: Tensor, samples: int) -> tuple[Tensor, Tensor]:
     """List the first points [b, n, 3] inside every box [b, m, 9] of `box_frames`.
 
     Returns rows [b, m, samples], of which the first `count` [b, m] are set; the others hold anything.

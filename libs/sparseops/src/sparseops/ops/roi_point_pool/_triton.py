@@ -33,8 +33,8 @@ def _first_inside_kernel(points, frames, rows, count, n, m, samples, POINTS: tl.
     tl.store(count + box, tl.minimum(total, samples).to(tl.int64))
 
 
-def first_inside_triton(points: Tensor, frames: Tensor, samples: int) -> tuple[Tensor, Tensor]:
-    """Same results as `first_inside_reference`, bit for bit."""
+def first_inside(points: Tensor, frames: Tensor, samples: int) -> tuple[Tensor, Tensor]:
+    """Same results as the reference, bit for bit."""
     b, m, _ = frames.shape
     rows = torch.zeros(b, m, samples, dtype=torch.int64, device=points.device)
     count = torch.zeros(b, m, dtype=torch.int64, device=points.device)

@@ -1,18 +1,11 @@
 """Public functions of the IoU of boxes: rules, checks and the choice of the back end."""
 
-import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from sparseops._backend import backend_for
 from sparseops._checks import FLOATS, check_device, check_dtype, check_shape
-from sparseops._operator import operator
-from sparseops.ops.rotated_iou._reference import (
-    finite_in_float64,
-    iou_aligned_reference,
-    iou_reference,
-    seen_from_above,
-)
+from sparseops.ops.rotated_iou import _ops
+from sparseops.ops.rotated_iou._reference import finite_in_float64, iou_aligned_reference, seen_from_above
 
 
 def iou_bev(boxes_a: Float[Tensor, "n 7"], boxes_b: Float[Tensor, "m 7"]) -> Float[Tensor, "n m"]:
@@ -27,48 +20,52 @@ def iou_bev(boxes_a: Float[Tensor, "n 7"], boxes_b: Float[Tensor, "m 7"]) -> Flo
         ValueError: Wrong shape or different devices.
 
     Example:
+        >>> import torch
         >>> boxes = torch.tensor([[0.0, 0.0, 0.0, 2.0, 2.0, 1.0, 0.0], [1.0, 0.0, 0.0, 2.0, 2.0, 1.0, 0.0]])
         >>> iou_bev(boxes[:1], boxes).tolist()
         [[1.0, 0.3333333432674408]]
     """
     a, b = _checked("iou_bev", boxes_a, boxes_b)
-    return _iou(seen_from_above(a.detach()), seen_from_above(b.detach()), boxes_a.dtype)
+    return _ops.iou(seen_from_above(a.detach()), seen_from_above(b.detach()), boxes_a.dtype)
 
 
 def iou_3d(boxes_a: Float[Tensor, "n 7"], boxes_b: Float[Tensor, "m 7"]) -> Float[Tensor, "n m"]:
     """Return the IoU in space of every pair of rotated boxes, in the type of `boxes_a`; rules as `iou_bev`.
 
     Example:
+        >>> import torch
         >>> boxes = torch.tensor([[0.0, 0.0, 0.0, 2.0, 2.0, 1.0, 0.0], [0.0, 0.0, 0.5, 2.0, 2.0, 1.0, 0.0]])
         >>> iou_3d(boxes[:1], boxes).tolist()
         [[1.0, 0.3333333432674408]]
     """
     a, b = _checked("iou_3d", boxes_a, boxes_b)
-    return _iou(a.detach(), b.detach(), boxes_a.dtype)
+    return _ops.iou(a.detach(), b.detach(), boxes_a.dtype)
 
 
 def paired_iou_bev(boxes_a: Float[Tensor, "n 7"], boxes_b: Float[Tensor, "n 7"]) -> Float[Tensor, " n"]:
     """Return `iou_bev` of row i with row i; what mmcv calls `box_iou_rotated(aligned=True)`.
 
     Example:
+        >>> import torch
         >>> boxes = torch.tensor([[0.0, 0.0, 0.0, 2.0, 2.0, 1.0, 0.0]])
         >>> paired_iou_bev(boxes, boxes + torch.tensor([1.0, 0, 0, 0, 0, 0, 0])).tolist()
         [0.3333333432674408]
     """
     a, b = _checked_pairs("paired_iou_bev", boxes_a, boxes_b)
-    return _paired_iou(seen_from_above(a.detach()), seen_from_above(b.detach()), boxes_a.dtype)
+    return _ops.paired_iou(seen_from_above(a.detach()), seen_from_above(b.detach()), boxes_a.dtype)
 
 
 def paired_iou_3d(boxes_a: Float[Tensor, "n 7"], boxes_b: Float[Tensor, "n 7"]) -> Float[Tensor, " n"]:
     """Return `iou_3d` of row i with row i; OpenPCDet's `paired_boxes_iou3d_gpu`.
 
     Example:
+        >>> import torch
         >>> boxes = torch.tensor([[0.0, 0.0, 0.0, 2.0, 2.0, 1.0, 0.0]])
         >>> paired_iou_3d(boxes, boxes + torch.tensor([0, 0, 0.5, 0, 0, 0, 0])).tolist()
         [0.3333333432674408]
     """
     a, b = _checked_pairs("paired_iou_3d", boxes_a, boxes_b)
-    return _paired_iou(a.detach(), b.detach(), boxes_a.dtype)
+    return _ops.paired_iou(a.detach(), b.detach(), boxes_a.dtype)
 
 
 # Axis-aligned overlap is a handful of element-wise steps: plain PyTorch, which also gives the gradient.
@@ -81,6 +78,7 @@ def iou_aligned_bev(boxes_a: Float[Tensor, "n 7"], boxes_b: Float[Tensor, "m 7"]
     shared out between both boxes.
 
     Example:
+        >>> import torch
         >>> boxes = torch.tensor([[0.0, 0.0, 0.0, 2.0, 2.0, 1.0, 0.7], [1.0, 0.0, 9.0, 2.0, 2.0, 1.0, 0.0]])
         >>> iou_aligned_bev(boxes[:1], boxes).tolist()
         [[1.0, 0.3333333432674408]]
@@ -93,6 +91,7 @@ def iou_aligned_3d(boxes_a: Float[Tensor, "n 7"], boxes_b: Float[Tensor, "m 7"])
     """Return the IoU in space of every pair of boxes as if every yaw were 0; rules as `iou_aligned_bev`.
 
     Example:
+        >>> import torch
         >>> boxes = torch.tensor([[0.0, 0.0, 0.0, 2.0, 2.0, 1.0, 0.7], [0.0, 0.0, 0.5, 2.0, 2.0, 1.0, 0.0]])
         >>> iou_aligned_3d(boxes[:1], boxes).tolist()
         [[1.0, 0.3333333432674408]]
@@ -107,6 +106,7 @@ def paired_iou_aligned_3d(
     """Return `iou_aligned_3d` of row i with row i: one minus it is the IoU loss of indoor detectors.
 
     Example:
+        >>> import torch
         >>> boxes = torch.tensor([[0.0, 0.0, 0.0, 2.0, 2.0, 1.0, 0.7]])
         >>> paired_iou_aligned_3d(boxes, boxes + torch.tensor([0, 0, 0.5, 0, 0, 0, 0])).tolist()
         [0.3333333432674408]
@@ -126,43 +126,3 @@ def _checked(op: str, boxes_a: Tensor, boxes_b: Tensor) -> tuple[Tensor, Tensor]
 def _checked_pairs(op: str, boxes_a: Tensor, boxes_b: Tensor) -> tuple[Tensor, Tensor]:
     check_shape(op, "boxes_b", boxes_b, (len(boxes_a), 7))
     return _checked(op, boxes_a, boxes_b)
-
-
-@operator("sparseops::iou", gradient=False)
-def _iou(boxes_a: Tensor, boxes_b: Tensor, dtype: torch.dtype) -> Tensor:
-    match backend_for("iou", boxes_a):
-        case "cpu":
-            from sparseops.ops.rotated_iou._cpu import iou_cpu
-
-            return iou_cpu(boxes_a, boxes_b, dtype)
-        case "triton":
-            from sparseops.ops.rotated_iou._triton import iou_triton
-
-            return iou_triton(boxes_a, boxes_b, dtype)
-        case _:
-            return iou_reference(boxes_a[:, None], boxes_b).to(dtype)
-
-
-@torch.library.register_fake("sparseops::iou")
-def _(boxes_a: Tensor, boxes_b: Tensor, dtype: torch.dtype) -> Tensor:
-    return boxes_a.new_empty(len(boxes_a), len(boxes_b), dtype=dtype)
-
-
-@operator("sparseops::paired_iou", gradient=False)
-def _paired_iou(boxes_a: Tensor, boxes_b: Tensor, dtype: torch.dtype) -> Tensor:
-    match backend_for("paired_iou", boxes_a):
-        case "cpu":
-            from sparseops.ops.rotated_iou._cpu import paired_iou_cpu
-
-            return paired_iou_cpu(boxes_a, boxes_b, dtype)
-        case "triton":
-            from sparseops.ops.rotated_iou._triton import paired_iou_triton
-
-            return paired_iou_triton(boxes_a, boxes_b, dtype)
-        case _:
-            return iou_reference(boxes_a, boxes_b).to(dtype)
-
-
-@torch.library.register_fake("sparseops::paired_iou")
-def _(boxes_a: Tensor, boxes_b: Tensor, dtype: torch.dtype) -> Tensor:
-    return boxes_a.new_empty(len(boxes_a), dtype=dtype)

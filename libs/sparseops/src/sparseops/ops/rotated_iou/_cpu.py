@@ -43,16 +43,16 @@ def _fill_pairs(boxes_a, boxes_b, out):
         out[i] = _iou(boxes_a[i], boxes_b[i])
 
 
-def iou_cpu(boxes_a: Tensor, boxes_b: Tensor, dtype: torch.dtype) -> Tensor:
-    """Same table as `iou_reference`, up to rounding in float64."""
+def iou(boxes_a: Tensor, boxes_b: Tensor, dtype: torch.dtype) -> Tensor:
+    """Same table as the reference, up to rounding in float64."""
     out = torch.empty(len(boxes_a), len(boxes_b), dtype=dtype)
     sync_threads()
     _fill_table(boxes_a.contiguous().numpy(), boxes_b.contiguous().numpy(), out.numpy())
     return out
 
 
-def paired_iou_cpu(boxes_a: Tensor, boxes_b: Tensor, dtype: torch.dtype) -> Tensor:
-    """Same values as `iou_reference` of the rows, up to rounding in float64."""
+def paired_iou(boxes_a: Tensor, boxes_b: Tensor, dtype: torch.dtype) -> Tensor:
+    """Same values as the reference, up to rounding in float64."""
     out = torch.empty(len(boxes_a), dtype=dtype)
     sync_threads()
     _fill_pairs(boxes_a.contiguous().numpy(), boxes_b.contiguous().numpy(), out.numpy())

@@ -50,6 +50,16 @@ def intersection_bev_reference(boxes_a: Tensor, boxes_b: Tensor) -> Tensor:
     return torch.minimum(area.clamp(min=0), smaller)
 
 
+def iou(boxes_a: Tensor, boxes_b: Tensor, dtype: torch.dtype) -> Tensor:
+    """Return the IoU in space of every pair of float64 boxes [n, 7] and [m, 7]: [n, m]."""
+    return iou_reference(boxes_a[:, None], boxes_b).to(dtype)
+
+
+def paired_iou(boxes_a: Tensor, boxes_b: Tensor, dtype: torch.dtype) -> Tensor:
+    """Return the IoU in space of row i with row i of float64 boxes [n, 7]: [n]."""
+    return iou_reference(boxes_a, boxes_b).to(dtype)
+
+
 def iou_reference(boxes_a: Tensor, boxes_b: Tensor) -> Tensor:
     """Return the IoU in space of broadcast float64 boxes [..., 7]; 0 for boxes without volume."""
     common = intersection_bev_reference(boxes_a, boxes_b) * _common_lengths(boxes_a, boxes_b)[..., 2]

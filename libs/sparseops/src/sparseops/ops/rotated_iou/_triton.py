@@ -108,8 +108,8 @@ def box_table(boxes: Tensor) -> Tensor:
     return torch.cat([boxes[:, :3], half, torch.cos(yaw), torch.sin(yaw)], dim=1)
 
 
-def iou_triton(boxes_a: Tensor, boxes_b: Tensor, dtype: torch.dtype) -> Tensor:
-    """Same table as `iou_reference`, up to rounding in float64."""
+def iou(boxes_a: Tensor, boxes_b: Tensor, dtype: torch.dtype) -> Tensor:
+    """Same table as the reference, up to rounding in float64."""
     n, m = len(boxes_a), len(boxes_b)
     out = torch.empty(n, m, dtype=dtype, device=boxes_a.device)
     if out.numel():
@@ -120,8 +120,8 @@ def iou_triton(boxes_a: Tensor, boxes_b: Tensor, dtype: torch.dtype) -> Tensor:
     return out
 
 
-def paired_iou_triton(boxes_a: Tensor, boxes_b: Tensor, dtype: torch.dtype) -> Tensor:
-    """Same values as `iou_reference` of the rows, up to rounding in float64."""
+def paired_iou(boxes_a: Tensor, boxes_b: Tensor, dtype: torch.dtype) -> Tensor:
+    """Same values as the reference, up to rounding in float64."""
     n = len(boxes_a)
     out = torch.empty(n, dtype=dtype, device=boxes_a.device)
     if n:

@@ -1,7 +1,5 @@
 """Public function of the bilinear sampling of images: rules, checks and the choice of the back end."""
 
-from typing import Any
-
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
@@ -16,7 +14,7 @@ from sparseops._checks import (
     check_positive,
     check_shape,
 )
-from sparseops._operator import operator
+from sparseops.ops.sample_image import _ops
 from sparseops.ops.weighted_sum import weighted_sum
 
 
@@ -85,7 +83,7 @@ def sample_image(
 
     sample = batch_index.long()
     if backend_for(op, image) == "cpu" and _planes_pay(image, points=len(sample)):
-        return _sample_planes(image.flatten(2), sample, idx, weights)
+        return _ops.sample_planes(image.flatten(2), sample, idx, weights)
     known = ((sample >= 0) & (sample < b))[:, None]
     rows = torch.where(known & (idx >= 0), idx + sample[:, None] * (h * w), -1)
     return weighted_sum(image.permute(0, 2, 3, 1).reshape(b * h * w, channels), rows, weights)
@@ -137,69 +135,3 @@ def _corners(xy_map: Tensor, h: int, w: int) -> tuple[Tensor, Tensor]:
         weight_x = to_low[:, 0] if right else 1 - to_low[:, 0]
         weights.append(weight_x * (to_low[:, 1] if down else 1 - to_low[:, 1]))
     return torch.stack(idx, dim=1), torch.stack(weights, dim=1)
-
-
-# Planes of channels-first maps; CPU only, other cases are weighted sums of rows.
-@operator("sparseops::sample_planes")
-def _sample_planes(image: Tensor, sample: Tensor, idx: Tensor, weights: Tensor) -> Tensor:
-    from sparseops.ops.sample_image._cpu import sample_planes_cpu
-
-    return sample_planes_cpu(image, sample, idx, weights)
-
-
-@torch.library.register_fake("sparseops::sample_planes")
-def _(image: Tensor, sample: Tensor, idx: Tensor, weights: Tensor) -> Tensor:
-    return image.new_empty(idx.shape[0], image.shape[1])
-
-
-@operator("sparseops::sample_planes_backward_image", gradient=False)
-def _backward_image(
-    grad: Tensor, sample: Tensor, idx: Tensor, weights: Tensor, batch_size: int, cells: int
-) -> Tensor:
-    from sparseops.ops.sample_image._cpu import sample_planes_backward_image_cpu
-
-    return sample_planes_backward_image_cpu(grad, sample, idx, weights, batch_size, cells)
-
-
-@torch.library.register_fake("sparseops::sample_planes_backward_image")
-def _(
-    grad: Tensor,
-    sample: Tensor,
-    idx: Tensor,
-    weights: Tensor,
-    batch_size: int | torch.SymInt,
-    cells: int | torch.SymInt,
-) -> Tensor:
-    return grad.new_empty(batch_size, grad.shape[1], cells)
-
-
-@operator("sparseops::sample_planes_backward_weights", gradient=False)
-def _backward_weights(grad: Tensor, image: Tensor, sample: Tensor, idx: Tensor) -> Tensor:
-    from sparseops.ops.sample_image._cpu import sample_planes_backward_weights_cpu
-
-    return sample_planes_backward_weights_cpu(grad, image, sample, idx)
-
-
-@torch.library.register_fake("sparseops::sample_planes_backward_weights")
-def _(grad: Tensor, image: Tensor, sample: Tensor, idx: Tensor) -> Tensor:
-    return grad.new_empty(idx.shape)
-
-
-def _save(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-    image, sample, idx, weights = inputs
-    ctx.batch_size, _, ctx.cells = image.shape
-    ctx.save_for_backward(image if weights.requires_grad else None, sample, idx, weights)
-
-
-def _backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, None, None, Tensor | None]:
-    image, sample, idx, weights = ctx.saved_tensors
-    to_image, _, _, to_weights = ctx.needs_input_grad
-    return (
-        _backward_image(grad, sample, idx, weights, ctx.batch_size, ctx.cells) if to_image else None,
-        None,
-        None,
-        _backward_weights(grad, image, sample, idx) if to_weights else None,
-    )
-
-
-torch.library.register_autograd("sparseops::sample_planes", _backward, setup_context=_save)

@@ -56,7 +56,7 @@ def _backward_weights(grad, image, sample, idx, out):
                         out[n, j] += grad[c, n] * plane[idx[n, j]]
 
 
-def sample_planes_cpu(image: Tensor, sample: Tensor, idx: Tensor, weights: Tensor) -> Tensor:
+def sample_planes(image: Tensor, sample: Tensor, idx: Tensor, weights: Tensor) -> Tensor:
     """Sum four pixels of maps [B, C, H * W] by weight: [N, C]. Same results as `weighted_sum` of rows."""
     out = image.new_empty(image.shape[1], len(idx))
     sync_threads()
@@ -64,7 +64,7 @@ def sample_planes_cpu(image: Tensor, sample: Tensor, idx: Tensor, weights: Tenso
     return out.T.contiguous()
 
 
-def sample_planes_backward_image_cpu(
+def sample_planes_backward_image(
     grad: Tensor, sample: Tensor, idx: Tensor, weights: Tensor, batch_size: int, cells: int
 ) -> Tensor:
     """Return the gradient to the maps, [batch_size, C, cells]."""
@@ -74,7 +74,7 @@ def sample_planes_backward_image_cpu(
     return out
 
 
-def sample_planes_backward_weights_cpu(grad: Tensor, image: Tensor, sample: Tensor, idx: Tensor) -> Tensor:
+def sample_planes_backward_weights(grad: Tensor, image: Tensor, sample: Tensor, idx: Tensor) -> Tensor:
     """Return the gradient to the weights [N, 4], 0 for pixels outside."""
     out = grad.new_empty(idx.shape)
     sync_threads()

@@ -48,16 +48,16 @@ def _channels_per_thread(channels: int, threads: int) -> int:
     return max(1, math.ceil(channels / (threads * _CACHE_LINE))) * _CACHE_LINE
 
 
-def scatter_sum_cpu(rows: Tensor, index: Tensor, count: int) -> Tensor:
-    """Same results as `scatter_sum_reference`, bit for bit."""
+def scatter_sum(rows: Tensor, index: Tensor, count: int) -> Tensor:
+    """Same results as the reference, bit for bit."""
     out = torch.empty(count, rows.shape[1], dtype=rows.dtype)
     block = _channels_per_thread(rows.shape[1], sync_threads())
     _sum(rows.contiguous().numpy(), index.contiguous().numpy(), out.numpy(), block)
     return out
 
 
-def scatter_argmax_cpu(rows: Tensor, index: Tensor, count: int) -> Tensor:
-    """Same results as `scatter_argmax_reference`, bit for bit."""
+def scatter_argmax(rows: Tensor, index: Tensor, count: int) -> Tensor:
+    """Same results as the reference, bit for bit."""
     out = torch.empty(count, rows.shape[1], dtype=torch.int64)
     block = _channels_per_thread(rows.shape[1], sync_threads())
     _argmax(rows.contiguous().numpy(), index.contiguous().numpy(), out.numpy(), block)

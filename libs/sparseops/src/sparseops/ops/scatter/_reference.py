@@ -4,13 +4,13 @@ import torch
 from torch import Tensor
 
 
-def scatter_sum_reference(rows: Tensor, index: Tensor, count: int) -> Tensor:
+def scatter_sum(rows: Tensor, index: Tensor, count: int) -> Tensor:
     """Return [count, C]: the sums of the rows with each index; negative indices are left out."""
     kept = index >= 0
     return rows.new_zeros(count, rows.shape[1]).index_add(0, index[kept], rows[kept])
 
 
-def scatter_argmax_reference(rows: Tensor, index: Tensor, count: int) -> Tensor:
+def scatter_argmax(rows: Tensor, index: Tensor, count: int) -> Tensor:
     """Return [count, C]: the lowest row that holds the maximum, N where no row has the index."""
     kept = index >= 0
     n, channels = rows.shape

@@ -75,8 +75,8 @@ def _grid(count: int, channels: int) -> tuple[tuple[int, int], int]:
     return (count, -(-channels // block)), block
 
 
-def scatter_sum_triton(rows: Tensor, index: Tensor, count: int) -> Tensor:
-    """Same results as `scatter_sum_reference` up to rounding; half precision is added up in float32."""
+def scatter_sum(rows: Tensor, index: Tensor, count: int) -> Tensor:
+    """Same results as the reference up to rounding; half precision is added up in float32."""
     channels = rows.shape[1]
     exact = torch.float64 if rows.dtype == torch.float64 else torch.float32
     out = torch.empty(count, channels, dtype=exact, device=rows.device)
@@ -88,8 +88,8 @@ def scatter_sum_triton(rows: Tensor, index: Tensor, count: int) -> Tensor:
     return out.to(rows.dtype)
 
 
-def scatter_argmax_triton(rows: Tensor, index: Tensor, count: int) -> Tensor:
-    """Same results as `scatter_argmax_reference`, bit for bit."""
+def scatter_argmax(rows: Tensor, index: Tensor, count: int) -> Tensor:
+    """Same results as the reference, bit for bit."""
     n, channels = rows.shape
     out = torch.empty(count, channels, dtype=torch.int64, device=rows.device)
     if out.numel():

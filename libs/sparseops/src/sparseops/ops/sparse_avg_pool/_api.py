@@ -56,8 +56,6 @@ def sparse_avg_pool(
 
 
 def _sum(features: Tensor, plan: KernelMap) -> Tensor:
-    back = plan.transposed if torch.is_grad_enabled() and features.requires_grad else plan
     if backend_for("sparse_avg_pool", features) == "triton":
-        return _ops.pool_sum_table(features, plan.table.rows, back.table.rows)
-    lists = plan.pairs_in, plan.pairs_out, plan.segments, back.pairs_in, back.pairs_out, back.segments
-    return _ops.pool_sum(features, *lists, len(plan.sites_out))
+        return _ops.pool_sum_table(features, plan.table.rows, plan.backward_for(features).table.rows)
+    return _ops.pool_sum(features, *plan.pairs_both_ways(features), len(plan.sites_out))

@@ -5,12 +5,21 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from sparseops._backend import backend_for
-from sparseops._operator import operator
+from sparseops._operator import dispatched, operator
 from sparseops.ops.sparse_avg_pool import _reference
 
+_sum = dispatched(_reference.pool_sum)
 
-@operator("sparseops::pool_sum")
+
+def _fake(features: Tensor, *rest: Any) -> Tensor:
+    return features.new_empty(rest[-1], features.shape[1])
+
+
+def _fake_table(features: Tensor, table: Tensor, back_table: Tensor) -> Tensor:
+    return features.new_empty(table.shape[0], features.shape[1])
+
+
+@operator("sparseops::pool_sum", fake=_fake)
 def pool_sum(
     features: Tensor,
     pairs_in: Tensor,
@@ -22,30 +31,15 @@ def pool_sum(
     rows_out: int,
 ) -> Tensor:
     """Sum of the inputs of every output row; `back_*` are read by the gradient only."""
-    run = _reference.pool_sum
-    if backend_for("sparse_avg_pool", features) == "cpu":
-        from sparseops.ops.sparse_avg_pool import _cpu
-
-        run = _cpu.pool_sum
-    return run(features, pairs_in, pairs_out, segments, rows_out)
+    return _sum(features, pairs_in, pairs_out, segments, rows_out)
 
 
-@operator("sparseops::pool_sum_table")
+@operator("sparseops::pool_sum_table", fake=_fake_table)
 def pool_sum_table(features: Tensor, table: Tensor, back_table: Tensor) -> Tensor:
     """The same along the neighbour table of a map, on a GPU."""
     from sparseops.ops.sparse_avg_pool import _triton
 
-    return _triton.pool_sum(features, table)
-
-
-@torch.library.register_fake("sparseops::pool_sum")
-def _(features: Tensor, *rest: Any) -> Tensor:
-    return features.new_empty(rest[-1], features.shape[1])
-
-
-@torch.library.register_fake("sparseops::pool_sum_table")
-def _(features: Tensor, table: Tensor, back_table: Tensor) -> Tensor:
-    return features.new_empty(table.shape[0], features.shape[1])
+    return _triton.pool_sum_table(features, table)
 
 
 def _save(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:

@@ -24,7 +24,7 @@ def _sum(features, table, out, rows, channels, volume, ROWS: tl.constexpr, CHANN
     tl.store(out + row[:, None] * channels + channel, total, mask=(row < rows)[:, None] & present)
 
 
-def pool_sum(features: Tensor, table: Tensor) -> Tensor:
+def pool_sum_table(features: Tensor, table: Tensor) -> Tensor:
     """Sum of the inputs of every output row, in the order of the offsets; float32 or float64."""
     (rows, volume), channels = table.shape, features.shape[1]
     out = torch.empty(rows, channels, dtype=features.dtype, device=features.device)

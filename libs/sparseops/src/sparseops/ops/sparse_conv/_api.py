@@ -7,7 +7,7 @@ from torch import Tensor
 from sparseops._backend import backend_for
 from sparseops._checks import HALF_AND_FLOATS, check_device, check_dtype, check_shape
 from sparseops.ops.kernel_map import KernelMap
-from sparseops.ops.sparse_conv import _ops, _triton_ops
+from sparseops.ops.sparse_conv import _ops
 
 
 def sparse_conv(
@@ -49,20 +49,19 @@ def sparse_conv(
     if kernel_map.mirrored and kernel_map.window.volume == 1:
         return torch.nn.functional.linear(features, flat[0].T, bias)
     if backend_for("sparse_conv", features) == "triton":
-        return _triton_ops.sparse_conv(features.contiguous(), flat, bias, kernel_map)
-    back = kernel_map.transposed if torch.is_grad_enabled() and features.requires_grad else kernel_map
-    return _ops.sparse_conv(
-        features.contiguous(),
-        flat,
-        bias,
-        kernel_map.pairs_in,
-        kernel_map.pairs_out,
-        kernel_map.segments,
-        back.pairs_in,
-        back.pairs_out,
-        back.segments,
-        len(kernel_map.sites_out),
-    )
+        return _along_table(features.contiguous(), flat, bias, kernel_map)
+    pairs = kernel_map.pairs_both_ways(features)
+    return _ops.sparse_conv(features.contiguous(), flat, bias, *pairs, len(kernel_map.sites_out))
+
+
+def _along_table(features: Tensor, weight: Tensor, bias: Tensor | None, kernel_map: KernelMap) -> Tensor:
+    grad = torch.is_grad_enabled()
+    plan = [kernel_map.table.rows, *kernel_map.table.schedule]
+    back: list[Tensor] = []
+    if grad and features.requires_grad:
+        back = [kernel_map.transposed.table.rows, *kernel_map.transposed.table.schedule]
+    pairs = kernel_map.table.pairs_by_offset if grad and weight.requires_grad else []
+    return _ops.sparse_conv_table(features, weight, bias, plan, back, pairs)
 
 
 def _check(features: Tensor, weight: Tensor, bias: Tensor | None, kernel_map: KernelMap) -> None:

@@ -178,7 +178,7 @@ def add_slices_kernel(parts, out, counts, size, pairs, WIDE: tl.constexpr, BLOCK
     tl.store(out + k * size + at, total.to(out.dtype.element_ty), mask=at < size)
 
 
-def sparse_conv(
+def sparse_conv_table(
     features: Tensor, weight: Tensor, bias: Tensor | None, table: Tensor, schedule: Sequence[Tensor]
 ) -> Tensor:
     """Sum `features[table[o, k]] @ weight[k]` over the offsets k that row o has, plus bias. [n, cout]."""
@@ -228,7 +228,7 @@ def _convolve(
         launch(add_parts_kernel, grid, *sums, WIDE=_TRITON[wide], BLOCK=BLOCK)
 
 
-def weight_grad(features: Tensor, grad_out: Tensor, pairs: Sequence[Tensor]) -> Tensor:
+def table_weight_grad(features: Tensor, grad_out: Tensor, pairs: Sequence[Tensor]) -> Tensor:
     """Sum `features[i] grad_out[o]^T` over the pairs of every offset. [v, cin, cout]."""
     volume, rows = pairs[0].shape
     cin, cout = features.shape[1], grad_out.shape[1]

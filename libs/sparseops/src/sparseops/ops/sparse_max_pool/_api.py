@@ -2,7 +2,6 @@
 
 from typing import Literal
 
-import torch
 from jaxtyping import Float
 from torch import Tensor
 
@@ -35,6 +34,7 @@ def sparse_max_pool(
         TypeError: features are not floating point.
 
     Example:
+        >>> import torch
         >>> from sparseops import sites_from_coords, strided_map
         >>> coords = torch.tensor([[0, 0, 0], [0, 0, 1]], dtype=torch.int32)
         >>> line = sites_from_coords(coords, spatial_shape=(1, 2), batch_size=1)
@@ -47,20 +47,10 @@ def sparse_max_pool(
     check_device("sparse_max_pool", ("features", features), ("kernel_map", kernel_map.sites_in.coords))
     if tie not in ("first", "all"):
         raise ValueError(f"sparse_max_pool: tie must be 'first' or 'all', got {tie!r}")
-    back = kernel_map.transposed if torch.is_grad_enabled() and features.requires_grad else kernel_map
-    features = features.contiguous()
     if backend_for("sparse_max_pool", features) == "triton":
-        best, _ = _ops.sparse_max_pool_table(features, kernel_map.table.rows, back.table.rows, tie)
-        return best.clamp_min(0) if clamp_zero else best
-    best, _ = _ops.sparse_max_pool(
-        features,
-        kernel_map.pairs_in,
-        kernel_map.pairs_out,
-        kernel_map.segments,
-        back.pairs_in,
-        back.pairs_out,
-        back.segments,
-        len(kernel_map.sites_out),
-        tie,
-    )
+        tables = kernel_map.table.rows, kernel_map.backward_for(features).table.rows
+        best, _ = _ops.sparse_max_pool_table(features.contiguous(), *tables, tie)
+    else:
+        pairs = kernel_map.pairs_both_ways(features)
+        best, _ = _ops.sparse_max_pool(features.contiguous(), *pairs, len(kernel_map.sites_out), tie)
     return best.clamp_min(0) if clamp_zero else best

@@ -80,7 +80,7 @@ def _grad_all(
     tl.store(grad + row[:, None] * channels + channel, total.to(grad.dtype.element_ty), mask=inside)
 
 
-def sparse_max_pool(features: Tensor, table: Tensor) -> tuple[Tensor, Tensor]:
+def sparse_max_pool_table(features: Tensor, table: Tensor) -> tuple[Tensor, Tensor]:
     """Maximum over the inputs of every output row, and the input row it came from: the first one."""
     shape = len(table), features.shape[1]
     best = torch.empty(shape, dtype=features.dtype, device=features.device)
@@ -89,7 +89,7 @@ def sparse_max_pool(features: Tensor, table: Tensor) -> tuple[Tensor, Tensor]:
     return best, source
 
 
-def grad_to_first(grad_out: Tensor, source: Tensor, back_table: Tensor) -> Tensor:
+def grad_to_first_table(grad_out: Tensor, source: Tensor, back_table: Tensor) -> Tensor:
     """Give every output's gradient to the input row it came from."""
     channels = grad_out.shape[1]
     grad = torch.empty(len(back_table), channels, dtype=grad_out.dtype, device=grad_out.device)
@@ -97,7 +97,7 @@ def grad_to_first(grad_out: Tensor, source: Tensor, back_table: Tensor) -> Tenso
     return grad
 
 
-def grad_to_all(grad_out: Tensor, features: Tensor, out: Tensor, back_table: Tensor) -> Tensor:
+def grad_to_all_table(grad_out: Tensor, features: Tensor, out: Tensor, back_table: Tensor) -> Tensor:
     """Give every output's gradient to all input rows equal to it."""
     grad = torch.empty_like(features)
     _launch(_grad_all, (grad_out, features, out, back_table, grad), back_table, grad.shape[1])

@@ -4,10 +4,8 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from sparseops._backend import backend_for
 from sparseops._checks import INTEGERS, check_device, check_dtype, check_positive, check_shape
-from sparseops._operator import operator
-from sparseops.ops.voxel_query._reference import voxel_query_reference
+from sparseops.ops.voxel_query import _ops
 
 
 def voxel_query(
@@ -71,7 +69,7 @@ def voxel_query(
         raise ValueError(f"{op}: max_range must not be negative, got {max_range}")
     check_positive(op, "radius", radius)
     check_positive(op, "num_samples", num_samples)
-    return _voxel_query(
+    return _ops.voxel_query(
         centre_coords_bzyx,
         centres_xyz.detach(),
         sparse_coords_bzyx,
@@ -79,42 +77,4 @@ def voxel_query(
         list(max_range),
         radius,
         num_samples,
-    )
-
-
-@operator("sparseops::voxel_query")
-def _voxel_query(
-    centre_coords_bzyx: Tensor,
-    centres_xyz: Tensor,
-    sparse_coords_bzyx: Tensor,
-    voxel_xyz: Tensor,
-    ranges: list[int],
-    radius: float,
-    samples: int,
-) -> tuple[Tensor, Tensor]:
-    arguments = (centre_coords_bzyx, centres_xyz, sparse_coords_bzyx, voxel_xyz, ranges, radius, samples)
-    match backend_for("voxel_query", centres_xyz):
-        case "cpu":
-            from sparseops.ops.voxel_query._cpu import voxel_query_cpu as run
-        case "triton":
-            from sparseops.ops.voxel_query._triton import voxel_query_triton as run
-        case "reference":
-            run = voxel_query_reference
-    return run(*arguments)
-
-
-@torch.library.register_fake("sparseops::voxel_query")
-def _(
-    centre_coords_bzyx: Tensor,
-    centres_xyz: Tensor,
-    sparse_coords_bzyx: Tensor,
-    voxel_xyz: Tensor,
-    ranges: list[int],
-    radius: float,
-    samples: int,
-) -> tuple[Tensor, Tensor]:
-    m = centres_xyz.shape[0]
-    return (
-        centres_xyz.new_empty(m, samples, dtype=torch.int64),
-        centres_xyz.new_empty(m, dtype=torch.bool),
     )

@@ -90,7 +90,7 @@ def _query(centre_coords, centres, site_x, site_xyz, order, line_bzy, line_start
             idx[q, s] = first
 
 
-def voxel_query_cpu(
+def voxel_query(
     centre_coords_bzyx: Tensor,
     centres_xyz: Tensor,
     sparse_coords_bzyx: Tensor,
@@ -99,7 +99,7 @@ def voxel_query_cpu(
     radius: float,
     samples: int,
 ) -> tuple[Tensor, Tensor]:
-    """Same results as `voxel_query_reference`, bit for bit."""
+    """Same results as the reference, bit for bit."""
     coords = sparse_coords_bzyx.contiguous().numpy().astype(np.int64, copy=False)
     order = np.lexsort((coords[:, 3], coords[:, 2], coords[:, 1], coords[:, 0]))
     line_bzy, line_start = _lines(coords, order)

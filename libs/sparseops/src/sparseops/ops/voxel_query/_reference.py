@@ -6,7 +6,7 @@ from torch import Tensor
 _QUERIES_AT_ONCE = 4096
 
 
-def voxel_query_reference(
+def voxel_query(
     centre_coords_bzyx: Tensor,
     centres_xyz: Tensor,
     sparse_coords_bzyx: Tensor,

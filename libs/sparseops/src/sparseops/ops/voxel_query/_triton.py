@@ -77,7 +77,7 @@ def _query(  # noqa: PLR0913 - plain arrays are what a kernel takes
     tl.store(empty + q, found == 0, mask=present)
 
 
-def voxel_query_triton(
+def voxel_query(
     centre_coords_bzyx: Tensor,
     centres_xyz: Tensor,
     sparse_coords_bzyx: Tensor,
@@ -86,7 +86,7 @@ def voxel_query_triton(
     radius: float,
     samples: int,
 ) -> tuple[Tensor, Tensor]:
-    """Same results as `voxel_query_reference`, bit for bit."""
+    """Same results as the reference, bit for bit."""
     m, n, device = len(centres_xyz), len(voxel_xyz), centres_xyz.device
     idx = torch.empty(m, samples, dtype=torch.int64, device=device)
     empty = torch.empty(m, dtype=torch.bool, device=device)

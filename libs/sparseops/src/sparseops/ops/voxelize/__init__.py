@@ -4,22 +4,22 @@ from sparseops.ops.voxelize._api import (
     BatchVoxels,
     DynamicVoxels,
     Voxels,
+    dynamic_voxelize_batch,
     voxel_first,
     voxel_grid_size,
     voxel_mean,
     voxelize,
     voxelize_batch,
-    voxelize_dynamic,
 )
 
 __all__ = [
     "BatchVoxels",
     "DynamicVoxels",
     "Voxels",
+    "dynamic_voxelize_batch",
     "voxel_first",
     "voxel_grid_size",
     "voxel_mean",
     "voxelize",
     "voxelize_batch",
-    "voxelize_dynamic",
 ]

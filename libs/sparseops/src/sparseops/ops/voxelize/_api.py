@@ -1,15 +1,13 @@
 """Public functions of voxelisation: rules, checks and the choice of the back end."""
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from sparseops._backend import backend_for
 from sparseops._checks import INTEGERS, check_device, check_dtype, check_positive, check_shape
-from sparseops._operator import operator
-from sparseops.ops.voxelize._reference import dynamic_voxelize_reference, hard_voxelize_reference
+from sparseops.ops.voxelize import _ops, _reference
 
 Vector3 = tuple[float, float, float]
 Bounds = tuple[float, float, float, float, float, float]
@@ -94,9 +92,8 @@ def voxelize(
     check_positive("voxelize", "max_points", max_points)
     check_positive("voxelize", "max_voxels", max_voxels)
     batch_index = torch.zeros(len(points), dtype=torch.int64, device=points.device)
-    voxels, coords_bzyx, counts, _ = _hard_voxelize(
-        points, batch_index, list(voxel_size), list(bounds), max_points, max_voxels
-    )
+    grid = _lists(voxel_size, bounds)
+    voxels, coords_bzyx, counts, _ = _ops.hard_voxelize(points, batch_index, *grid, max_points, max_voxels)
     return Voxels(voxels, coords_bzyx[:, 1:].contiguous(), counts)
 
 
@@ -129,13 +126,12 @@ def voxelize_batch(
     check_positive("voxelize_batch", "max_points", max_points)
     check_positive("voxelize_batch", "max_voxels", max_voxels)
     batch_index = _batch_column("voxelize_batch", points, batch_size)
-    voxels, coords_bzyx, counts, _ = _hard_voxelize(
-        points[:, 1:], batch_index, list(voxel_size), list(bounds), max_points, max_voxels
-    )
+    xyz, grid = points[:, 1:], _lists(voxel_size, bounds)
+    voxels, coords_bzyx, counts, _ = _ops.hard_voxelize(xyz, batch_index, *grid, max_points, max_voxels)
     return BatchVoxels(voxels, coords_bzyx, counts)
 
 
-def voxelize_dynamic(
+def dynamic_voxelize_batch(
     points: Float[Tensor, "n bf"], *, voxel_size: Vector3, bounds: Bounds, batch_size: int
 ) -> DynamicVoxels:
     """Find the occupied cells of several clouds and the cell of every point, without limits.
@@ -154,17 +150,13 @@ def voxelize_dynamic(
     Example:
         >>> points = torch.tensor([[0.0, 0.9, 0.2, 0.3], [0.0, 0.1, 0.1, 0.1], [0.0, 5.0, 0.0, 0.0]])
         >>> grid = {"voxel_size": (0.5, 0.5, 0.5), "bounds": (0.0, 0.0, 0.0, 1.0, 1.0, 1.0)}
-        >>> voxelize_dynamic(points, **grid, batch_size=1).voxel_of_point.tolist()
+        >>> dynamic_voxelize_batch(points, **grid, batch_size=1).voxel_of_point.tolist()
         [1, 0, -1]
     """
-    _check_cloud("voxelize_dynamic", points, voxel_size, bounds, columns=4)
-    batch_index = _batch_column("voxelize_dynamic", points, batch_size)
-    grid_xyz = voxel_grid_size(voxel_size, bounds)
-    return DynamicVoxels(
-        *dynamic_voxelize_reference(
-            points[:, 1:].detach(), batch_index, list(voxel_size), list(bounds), list(grid_xyz)
-        )
-    )
+    _check_cloud("dynamic_voxelize_batch", points, voxel_size, bounds, columns=4)
+    batch_index = _batch_column("dynamic_voxelize_batch", points, batch_size)
+    grid = _lists(voxel_size, bounds)
+    return DynamicVoxels(*_reference.dynamic_voxelize(points[:, 1:].detach(), batch_index, *grid))
 
 
 def voxel_mean(points: Float[Tensor, "m p f"], counts: Int[Tensor, " m"]) -> Float[Tensor, "m f"]:
@@ -189,7 +181,7 @@ def voxel_mean(points: Float[Tensor, "m p f"], counts: Int[Tensor, " m"]) -> Flo
 def voxel_first(voxel_of_point: Int[Tensor, " n"], *, num_voxels: int) -> Int[Tensor, " m"]:
     """Find the first point of every voxel: the lowest row with its number, [num_voxels], int64.
 
-    Made for `voxel_of_point` of `voxelize_dynamic`, whose voxels all have a point; take
+    Made for `voxel_of_point` of `dynamic_voxelize_batch`, whose voxels all have a point; take
     `features[voxel_first(...)]` to represent a voxel by its first point. Points with a negative number are
     left out; a number that no point has gets row n. O(n).
 
@@ -220,6 +212,11 @@ def voxel_first(voxel_of_point: Int[Tensor, " n"], *, num_voxels: int) -> Int[Te
     return first.scatter_reduce(0, place, rows, "amin")[:-1]
 
 
+def _lists(voxel_size: Vector3, bounds: Bounds) -> tuple[list[float], list[float], list[int]]:
+    """The flat form that operators take: edge lengths, bounds and cells along x, y, z."""
+    return list(voxel_size), list(bounds), list(voxel_grid_size(voxel_size, bounds))
+
+
 def _check_cloud(op: str, points: Tensor, voxel_size: Vector3, bounds: Bounds, *, columns: int) -> None:
     if points.ndim != 2 or points.shape[1] < columns:
         raise ValueError(f"{op}: points must have shape [N, {columns} or more], got {list(points.shape)}")
@@ -242,73 +239,3 @@ def _batch_column(op: str, points: Tensor, batch_size: int) -> Tensor:
             f"got {int(batch_index.min())} to {int(batch_index.max())}"
         )
     return batch_index
-
-
-@operator("sparseops::hard_voxelize")
-def _hard_voxelize(
-    points: Tensor,
-    batch_index: Tensor,
-    voxel_size: list[float],
-    bounds: list[float],
-    max_points: int,
-    max_voxels: int,
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    x, y, z = voxel_grid_size((voxel_size[0], voxel_size[1], voxel_size[2]), _as_bounds(bounds))
-    arguments = (points, batch_index, voxel_size, bounds, [x, y, z], max_points, max_voxels)
-    # On a GPU the reference is a fixed number of PyTorch's own kernels.
-    if backend_for("voxelize", points) != "cpu":
-        return hard_voxelize_reference(*arguments)
-    from sparseops.ops.voxelize._cpu import hard_voxelize_cpu
-
-    return hard_voxelize_cpu(*arguments)
-
-
-def _as_bounds(bounds: list[float]) -> Bounds:
-    x0, y0, z0, x1, y1, z1 = bounds
-    return x0, y0, z0, x1, y1, z1
-
-
-@torch.library.register_fake("sparseops::hard_voxelize")
-def _(
-    points: Tensor,
-    batch_index: Tensor,
-    voxel_size: list[float],
-    bounds: list[float],
-    max_points: int,
-    max_voxels: int,
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    count = torch.library.get_ctx().new_dynamic_size()
-    return (
-        points.new_empty(count, max_points, points.shape[1]),
-        points.new_empty(count, 4, dtype=torch.int32),
-        points.new_empty(count, dtype=torch.int32),
-        points.new_empty(count, max_points, dtype=torch.int64),
-    )
-
-
-def _save_slots(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
-    slots = output[3]
-    ctx.mark_non_differentiable(*output[1:])
-    ctx.save_for_backward(slots)
-    ctx.point_count = len(inputs[0])
-
-
-def _backward(ctx: Any, grad_voxels: Tensor, *_: Any) -> tuple[Tensor | None, ...]:
-    (slots,) = ctx.saved_tensors
-    return _hard_voxelize_backward(grad_voxels, slots, ctx.point_count), None, None, None, None, None
-
-
-@operator("sparseops::hard_voxelize_backward", gradient=False)
-def _hard_voxelize_backward(grad_voxels: Tensor, slots: Tensor, point_count: int) -> Tensor:
-    # Every point sits in one slot at most, so nothing is added up; padding goes to an extra row.
-    grad_points = grad_voxels.new_zeros(point_count + 1, grad_voxels.shape[2])
-    grad_points[slots.flatten() % (point_count + 1)] = grad_voxels.flatten(0, 1)
-    return grad_points[:-1].clone()
-
-
-@torch.library.register_fake("sparseops::hard_voxelize_backward")
-def _(grad_voxels: Tensor, slots: Tensor, point_count: int | torch.SymInt) -> Tensor:
-    return grad_voxels.new_empty(point_count, grad_voxels.shape[2])
-
-
-torch.library.register_autograd("sparseops::hard_voxelize", _backward, setup_context=_save_slots)

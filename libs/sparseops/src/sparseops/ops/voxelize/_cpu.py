@@ -68,7 +68,7 @@ def _fill(points, point_voxel, point_slot, voxels, slots):
                 voxels[voxel, slot, f] = points[i, f]
 
 
-def hard_voxelize_cpu(
+def hard_voxelize(
     points: Tensor,
     batch_index: Tensor,
     voxel_size: list[float],
@@ -77,7 +77,7 @@ def hard_voxelize_cpu(
     max_points: int,
     max_voxels: int,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Same results as `hard_voxelize_reference`, bit for bit."""
+    """Same results as the reference, bit for bit."""
     order = None
     if len(batch_index) and bool((batch_index[1:] < batch_index[:-1]).any()):
         order = torch.argsort(batch_index, stable=True)

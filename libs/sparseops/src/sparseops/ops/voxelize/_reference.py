@@ -15,7 +15,7 @@ def cells_of_points(
     return torch.where(inside[:, None], cells, 0.0).long(), inside
 
 
-def hard_voxelize_reference(
+def hard_voxelize(
     points: Tensor,
     batch_index: Tensor,
     voxel_size: list[float],
@@ -63,7 +63,7 @@ def hard_voxelize_reference(
     return voxels, coords_bzyx.int(), (slots >= 0).sum(1).int(), slots
 
 
-def dynamic_voxelize_reference(
+def dynamic_voxelize(
     points: Tensor, batch_index: Tensor, voxel_size: list[float], bounds: list[float], grid_xyz: list[int]
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Return sorted sites coords_bzyx [M, 4], the site of every point [N] (-1: outside) and counts [M]."""

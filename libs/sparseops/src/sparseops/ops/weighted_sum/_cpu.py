@@ -76,24 +76,24 @@ def _backward_weights(grad, features, idx, out):
             out[n, j] = _dot(grad[n], features[idx[n, j]]) if idx[n, j] >= 0 else 0
 
 
-def weighted_sum_cpu(features: Tensor, idx: Tensor, weights: Tensor) -> Tensor:
-    """Same results as `weighted_sum_reference`, bit for bit."""
+def weighted_sum(features: Tensor, idx: Tensor, weights: Tensor) -> Tensor:
+    """Same results as the reference, bit for bit."""
     out = weights.new_empty(len(idx), features.shape[1])
     sync_threads()
     _forward(_array(features, weights.dtype), idx.contiguous().numpy(), _array(weights), out.numpy())
     return out.to(features.dtype)
 
 
-def weighted_sum_backward_features_cpu(grad: Tensor, idx: Tensor, weights: Tensor, rows: int) -> Tensor:
-    """Same results as `weighted_sum_backward_features_reference`, bit for bit."""
+def weighted_sum_backward_features(grad: Tensor, idx: Tensor, weights: Tensor, rows: int) -> Tensor:
+    """Same results as the reference, bit for bit."""
     out = weights.new_empty(rows, grad.shape[1])
     sync_threads()
     _backward_features(_array(grad, weights.dtype), idx.contiguous().numpy(), _array(weights), out.numpy())
     return out.to(grad.dtype)
 
 
-def weighted_sum_backward_weights_cpu(grad: Tensor, features: Tensor, idx: Tensor) -> Tensor:
-    """Same results as `weighted_sum_backward_weights_reference` up to rounding."""
+def weighted_sum_backward_weights(grad: Tensor, features: Tensor, idx: Tensor) -> Tensor:
+    """Same results as the reference up to rounding."""
     working = torch.float64 if features.dtype == torch.float64 else torch.float32
     out = grad.new_empty(idx.shape, dtype=working)
     sync_threads()

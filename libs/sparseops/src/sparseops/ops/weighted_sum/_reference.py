@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 
-def weighted_sum_reference(features: Tensor, idx: Tensor, weights: Tensor) -> Tensor:
+def weighted_sum(features: Tensor, idx: Tensor, weights: Tensor) -> Tensor:
     """Return [N, C]: the sum over j of weights[:, j] * features[idx[:, j]], without rows out of range."""
     rows, shares = _present(idx, weights, len(features))
     padded = _with_row_of_zeros(features, weights.dtype)
@@ -14,7 +14,7 @@ def weighted_sum_reference(features: Tensor, idx: Tensor, weights: Tensor) -> Te
     return out.to(features.dtype)
 
 
-def weighted_sum_backward_features_reference(grad: Tensor, idx: Tensor, weights: Tensor, rows: int) -> Tensor:
+def weighted_sum_backward_features(grad: Tensor, idx: Tensor, weights: Tensor, rows: int) -> Tensor:
     """Return [rows, C]: weights times upstream gradients, added up by row in the order of (n, j)."""
     row, share = _present(idx, weights, rows)
     products = share[..., None] * grad.to(weights.dtype)[:, None]
@@ -22,7 +22,7 @@ def weighted_sum_backward_features_reference(grad: Tensor, idx: Tensor, weights:
     return total[:-1].to(grad.dtype)
 
 
-def weighted_sum_backward_weights_reference(grad: Tensor, features: Tensor, idx: Tensor) -> Tensor:
+def weighted_sum_backward_weights(grad: Tensor, features: Tensor, idx: Tensor) -> Tensor:
     """Return [N, K]: the scalar products of upstream gradients and rows, 0 for rows out of range."""
     working = torch.float64 if features.dtype == torch.float64 else torch.float32
     row, _ = _present(idx, torch.zeros_like(idx), len(features))

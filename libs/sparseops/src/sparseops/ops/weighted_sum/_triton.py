@@ -69,8 +69,8 @@ def backward_weights_kernel(  # noqa: PLR0913 - a kernel takes flat pointers
         tl.store(out + i * k + j, total, mask=i < n)
 
 
-def weighted_sum_triton(features: Tensor, idx: Tensor, weights: Tensor) -> Tensor:
-    """Same results as `weighted_sum_reference` up to rounding. Does not wait for the device."""
+def weighted_sum(features: Tensor, idx: Tensor, weights: Tensor) -> Tensor:
+    """Same results as the reference up to rounding. Does not wait for the device."""
     n, channels = len(idx), features.shape[1]
     out = features.new_empty(n, channels)
     if out.numel():
@@ -90,8 +90,8 @@ def weighted_sum_triton(features: Tensor, idx: Tensor, weights: Tensor) -> Tenso
     return out
 
 
-def weighted_sum_backward_features_triton(grad: Tensor, idx: Tensor, weights: Tensor, rows: int) -> Tensor:
-    """Same results as `weighted_sum_backward_features_reference` up to rounding, the same in every run."""
+def weighted_sum_backward_features(grad: Tensor, idx: Tensor, weights: Tensor, rows: int) -> Tensor:
+    """Same results as the reference up to rounding, the same in every run."""
     channels = grad.shape[1]
     out = grad.new_empty(rows, channels)
     if out.numel():
@@ -114,8 +114,8 @@ def weighted_sum_backward_features_triton(grad: Tensor, idx: Tensor, weights: Te
     return out
 
 
-def weighted_sum_backward_weights_triton(grad: Tensor, features: Tensor, idx: Tensor) -> Tensor:
-    """Same results as `weighted_sum_backward_weights_reference` up to rounding."""
+def weighted_sum_backward_weights(grad: Tensor, features: Tensor, idx: Tensor) -> Tensor:
+    """Same results as the reference up to rounding."""
     working = torch.float64 if features.dtype == torch.float64 else torch.float32
     out = grad.new_empty(idx.shape, dtype=working)
     if out.numel():
