@@ -5,9 +5,7 @@ from fusion3d_appkit.files import read_yaml, require_file, write_text
 def test_a_missing_file_names_those_alike(tmp_path):
     for name in ("last.ckpt", "epoch_0001.ckpt", "notes.txt"):
         (tmp_path / name).touch()
-    with pytest.raises(
-        FileNotFoundError, match=r"--ckpt .*lst\.ckpt: no such file; beside it are last"
-    ):
+    with pytest.raises(FileNotFoundError, match=r"--ckpt .*lst\.ckpt: no such file; beside it are last"):
         require_file(tmp_path / "lst.ckpt", "--ckpt")
     with pytest.raises(FileNotFoundError, match=r"no such file, and none like it in .*nowhere"):
         require_file(tmp_path / "nowhere" / "last.ckpt", "--ckpt")
