@@ -261,9 +261,7 @@ class AppTests:
         values = losses(trained)
         assert len(values) == 4  # two batches an epoch
         assert torch.tensor(values).isfinite().all()
-        kept = last_checkpoint(trained)
-        assert kept is not None
-        content = torch.load(kept, weights_only=True)
+        content = torch.load(trained / "checkpoints/last.ckpt", weights_only=True)
         files = under_test.app.task.files
         assert {files.model.entry, files.inputs.entry} <= content.keys()
         assert all(name.startswith(f"{files.model.name}.") for name in content["state_dict"])
@@ -297,9 +295,8 @@ class AppTests:
         assert reached < 99
         assert under_test.call("fit", tmp_path, f"--trainer.max_epochs={reached + 1}", NO_EVALUATION) == 0
         assert f"resuming from {newest}" in capfd.readouterr().out
-        newest = last_checkpoint(tmp_path)
-        assert newest is not None
-        assert torch.load(newest, weights_only=True)["epoch"] == reached
+        last = torch.load(tmp_path / "checkpoints/last.ckpt", weights_only=True)
+        assert last["epoch"] == reached
 
     @pytest.mark.slow
     def test_two_processes_average_their_gradients_and_evaluate_together(self, under_test, tmp_path):

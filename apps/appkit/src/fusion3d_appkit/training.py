@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -91,14 +92,14 @@ class TrainingApp:
         for `fit`, which starts from weights by `--model.weights`. `--ckpt_path none` starts `fit` afresh.
         """
         words = list(arguments)
-        path = option(words, "ckpt_path")
+        path, others = take_option(words, "ckpt_path")
         if path == "none":
-            words = without_option(words, "ckpt_path")
+            words = others
         elif path is not None and path not in ("last", "best"):
             words = self._with_weights(command, words, Path(path))
         elif path is None and command == "fit" and not {"--help", "-h", "--print_config"} & set(words):
             words += self._resume(words)
-        if option(words, "weights_only") is None and not {"--help", "-h"} & set(words):
+        if take_option(words, "weights_only")[0] is None and not {"--help", "-h"} & set(words):
             words += ["--weights_only", "true"]
         cli = self.build([command, *words], subcommand=True)
         if command == "test" and cli.trainer.is_global_zero:
@@ -140,13 +141,14 @@ class TrainingApp:
                     f"training from them by --model.weights {path}"
                 )
             return list(words)
-        kept = list(words) if resumable else without_option(words, "ckpt_path")
+        kept = list(words) if resumable else take_option(words, "ckpt_path")[1]
         # All weights come from the file: nothing else, such as ImageNet's, is to be fetched.
         return [*kept, "--model.weights", str(path)]
 
     def _resume(self, words: Sequence[str]) -> list[str]:
         """Return the arguments that make `fit` go on from the newest checkpoint of its run folder."""
-        run_dir = option(words, "trainer.default_root_dir") or self._run_dir(option(words, "config"))
+        run_dir = take_option(words, "trainer.default_root_dir")[0]
+        run_dir = run_dir or self._run_dir(take_option(words, "config")[0])
         newest = last_checkpoint(run_dir)
         if newest is None:
             return []
@@ -162,28 +164,14 @@ class TrainingApp:
         return (read_yaml(Path(config)).get("trainer") or {}).get("default_root_dir", self.default_run)
 
 
-def option(arguments: Sequence[str], name: str) -> str | None:
-    """Return the last value given by `--name value` or `--name=value`, None if there is none.
+def take_option(arguments: Sequence[str], name: str) -> tuple[str | None, list[str]]:
+    """Return the last value given by `--name value` or `--name=value`, None without, and the other arguments.
 
     Example:
-        >>> option(["--data.root", "a", "--data.root=b"], "data.root")
-        'b'
+        >>> take_option(["--data.root", "a", "--seed", "1", "--data.root=b"], "data.root")
+        ('b', ['--seed', '1'])
     """
-    value = None
-    for position, word in enumerate(arguments):
-        if word == f"--{name}" and position + 1 < len(arguments):
-            value = arguments[position + 1]
-        elif word.startswith(f"--{name}="):
-            value = word.split("=", 1)[1]
-    return value
-
-
-def without_option(arguments: Sequence[str], name: str) -> list[str]:
-    """Return the arguments without `--name value` and `--name=value`."""
-    kept: list[str] = []
-    skip = False
-    for word in arguments:
-        if not skip and word != f"--{name}" and not word.startswith(f"--{name}="):
-            kept.append(word)
-        skip = not skip and word == f"--{name}"
-    return kept
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument(f"--{name}", dest="value", nargs="?")
+    found, others = parser.parse_known_args(arguments)
+    return found.value, others

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 from datasets3d.frame import Frame
@@ -309,20 +308,3 @@ def frame_pictures(
             pictures[f"attention_{number}"] = seen
         pictures[f"stages_{number}"] = draw_stages(insight, roi)
     return {name: picture for name, picture in pictures.items() if picture is not None}
-
-
-def write_pictures(
-    insight: FrameInsight,
-    frame: Frame,
-    folder: Path,
-    *,
-    camera: str = "image_2",
-    min_score: float = MIN_SCORE,
-    objects: int = 2,
-) -> list[Path]:
-    """Write what `frame_pictures` returns as `<folder>/<name>.png` and return the paths."""
-    folder.mkdir(parents=True, exist_ok=True)
-    pictures = frame_pictures(insight, frame, camera=camera, min_score=min_score, objects=objects)
-    for name, picture in pictures.items():
-        picture.save(folder / f"{name}.png")
-    return [folder / f"{name}.png" for name in pictures]

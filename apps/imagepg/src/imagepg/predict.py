@@ -111,14 +111,19 @@ def main(arguments: Sequence[str]) -> int:
     require_weights(chosen.ckpt, config=chosen.config)
     frame = read_input(chosen.points, chosen.image, chosen.calib)
 
-    from imagepg.inference import batch_of, detect
+    import torch
+    from fusion_models.detection.batch import collate
+
     from imagepg.weights import WEIGHTS
 
-    loaded = WEIGHTS.load_model(chosen.ckpt, config=chosen.config)
-    config = loaded.model.config
+    detector, image = WEIGHTS.load_model(chosen.ckpt, config=chosen.config)
+    config = detector.config
     if config.image is not None and chosen.image is None:
         raise ValueError(f"checkpoint {chosen.ckpt}: the model looks at the image, too; pass it as --image")
-    detections = detect(loaded, frame)
+    # Points outside the range stay: they may lie inside in a transformed copy of the cloud.
+    batch = collate([frame], config.class_names, image=None if config.image is None else image)
+    with torch.no_grad():
+        detections = detector.predict(batch)[0]
     keep = detections.scores >= chosen.min_score
     found = Found(
         boxes=detections.boxes[keep].numpy(),
@@ -128,10 +133,11 @@ def main(arguments: Sequence[str]) -> int:
     write_found(frame, found, chosen.out, bounds=config.voxels.bounds)
     if chosen.inside:
         from imagepg.insight import look_inside
-        from imagepg.pictures import write_pictures
+        from imagepg.pictures import frame_pictures
 
-        insight = look_inside(loaded.model, batch_of(loaded, frame))
-        write_pictures(insight, frame, chosen.out, min_score=chosen.min_score)
+        pictures = frame_pictures(look_inside(detector, batch), frame, min_score=chosen.min_score)
+        for name, picture in pictures.items():
+            picture.save(chosen.out / f"{name}.png")
     if chosen.rerun:
         from fusion3d_appkit.recording import record_frame
 

@@ -62,7 +62,7 @@ def line_chart(
             f'<svg class="chart" viewBox="0 0 {_WIDTH} {_HEIGHT}" width="{_WIDTH}" role="img">',
             *_grid(x_ticks, (x_low, x_high), y_ticks, (y_low, y_high)),
             f"<text {middle}>{plain(labels[0])}</text>",
-            f'<text transform="translate(14 {_TOP + _PLOT_HEIGHT / 2:g}) rotate(-90)" text-anchor="middle">'
+            f'<text transform="translate(10 {_TOP + _PLOT_HEIGHT / 2:g}) rotate(-90)" text-anchor="middle">'
             f"{plain(labels[1])}</text>",
             # An inner element cuts off at its edges what lies outside the ranges.
             f'<svg x="{_LEFT}" y="{_TOP}" width="{_PLOT_WIDTH}" height="{_PLOT_HEIGHT}" class="curves">',
