@@ -1,7 +1,9 @@
 """Tiny trees made on the spot: of KITTI (two frames to train on, two others) and of nuScenes."""
 
+import copy
 import json
 import os
+import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -112,8 +114,6 @@ def _template(tmp_path_factory: pytest.TempPathFactory, calibration: KittiCalibr
 
 @pytest.fixture
 def tiny_root(_template: Path, tmp_path: Path) -> Path:
-    import shutil
-
     return Path(shutil.copytree(_template, tmp_path / "kitti"))
 
 
@@ -282,9 +282,15 @@ def write_file(path: Path, suffix: str) -> None:
         write_lidar(path, points)
 
 
+@pytest.fixture(scope="session")
+def _nuscenes_template(tmp_path_factory: pytest.TempPathFactory) -> Tree:
+    return build(tmp_path_factory.mktemp("template") / "nuscenes")
+
+
 @pytest.fixture
-def tree(tmp_path: Path) -> Tree:
-    return build(tmp_path / "nuscenes")
+def tree(_nuscenes_template: Tree, tmp_path: Path) -> Tree:
+    root = shutil.copytree(_nuscenes_template.root, tmp_path / "nuscenes")
+    return Tree(Path(root), tables=copy.deepcopy(_nuscenes_template.tables))
 
 
 @pytest.fixture

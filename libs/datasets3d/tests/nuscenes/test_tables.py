@@ -13,9 +13,6 @@ def table(folder: Path, rows: list) -> Table:
 def test_records_come_by_token_in_file_order(tmp_path: Path) -> None:
     found = table(tmp_path, [{"token": "b"}, {"token": "a"}])
     assert [row.token for row in found] == ["b", "a"]
-    assert len(found) == 2
-    assert "a" in found
-    assert "c" not in found
     assert [row.record for row in found] == [{"token": "b"}, {"token": "a"}]
 
 

@@ -65,6 +65,7 @@ def test_donors_of_another_split_are_refused(tiny_root: Path) -> None:
     assert complete_kitti(tiny_root, split="val", progress=False) == (tiny_root / SHAPES, 0)
 
 
+@pytest.mark.slow
 def test_several_processes_write_the_same_files(
     database: ObjectDatabase, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,9 +1,10 @@
+from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
 import pytest
 from datasets3d.surfaces._kernels import farthest_nearest
-from datasets3d.surfaces.completion import CompletionConfig, complete
+from datasets3d.surfaces.completion import Completer, CompletionConfig
 from scipy.spatial.distance import cdist
 
 SIZE = np.array([3.9, 1.6, 1.5])
@@ -26,6 +27,10 @@ def left_half(cloud: np.ndarray) -> np.ndarray:
 
 def front(cloud: np.ndarray) -> np.ndarray:
     return cloud[cloud[:, 0] > 0.3]
+
+
+def complete(clouds: list[np.ndarray], sizes: np.ndarray, config: CompletionConfig) -> Iterator[np.ndarray]:
+    return map(Completer(clouds, sizes, config).completed, range(len(clouds)))
 
 
 def single(cloud: np.ndarray, config: CompletionConfig = EASY) -> np.ndarray:

@@ -54,7 +54,7 @@ def open_tree(root: Path | str, split: str) -> tuple[KittiTree, tuple[str, ...]]
 
     Raises:
         FileNotFoundError: No such folder, not a KITTI tree, or no such split; the message says what was
-        found.
+            found.
         ValueError: The tree is unfinished, or the split file is empty or lists a frame twice.
     """
     root = Path(root)

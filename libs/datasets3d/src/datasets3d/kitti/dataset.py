@@ -33,7 +33,7 @@ class KittiDataset:
         root: Folder with ImageSets/, training/, testing/.
         split: Name of a file in ImageSets/, without `.txt`.
         camera: `image_2` (left colour, the labels' camera) or `image_3` (right colour; no labelled 2D boxes
-        then).
+            then).
         crop_to_image: Drop points that the camera does not see, as the detectors of the benchmark do.
         invalid_points: Points with NaN or infinite numbers are an `error`, or are quietly dropped (`drop`).
 

@@ -57,7 +57,7 @@ def read_labels(path: Path | str) -> list[KittiLabel]:
     Raises:
         FileNotFoundError: No such file.
         ValueError: A line without exactly 15 columns, or a column that is no number; names file, line and
-        column.
+            column.
     """
     path = Path(path)
     if not path.is_file():

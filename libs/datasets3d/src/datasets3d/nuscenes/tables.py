@@ -132,14 +132,6 @@ class Table:
         """Iterate over the records."""
         return iter(self._rows.values())
 
-    def __len__(self) -> int:
-        """Count the records."""
-        return len(self._rows)
-
-    def __contains__(self, token: object) -> bool:
-        """Return whether a record with that token was kept."""
-        return token in self._rows
-
     def follow(self, row: Row, field: str) -> Row:
         """Return the record whose token a field of another record holds.
 

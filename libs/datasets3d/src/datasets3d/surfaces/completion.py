@@ -5,7 +5,6 @@ sorts, go to the object that comes first. An object left without points takes th
 size, which the released code intends too, though its distance kernel then adds nothing.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -52,19 +51,14 @@ class CompletionConfig:
         check_positive(self, "cell_m", "min_distance_m", "mirror_distance_m")
 
 
-def complete(clouds: list[np.ndarray], sizes: np.ndarray, config: CompletionConfig) -> Iterator[np.ndarray]:
-    """Yield the completed cloud [n, 3] of each object, in order.
+class Completer:
+    """The objects of one class, all of them possible donors of each other.
 
     Args:
         clouds: Points [n_i, 3] of each object in its own frame.
         sizes: Box sizes dx dy dz [m, 3].
         config: Parameters of the class.
     """
-    yield from map(Completer(clouds, sizes, config).completed, range(len(clouds)))
-
-
-class Completer:
-    """The objects of one class, all of them possible donors of each other. Arguments as of `complete`."""
 
     def __init__(self, clouds: list[np.ndarray], sizes: np.ndarray, config: CompletionConfig) -> None:
         self.clouds = [_own_points(cloud, size, config) for cloud, size in zip(clouds, sizes, strict=True)]

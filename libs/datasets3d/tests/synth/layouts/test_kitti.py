@@ -19,23 +19,19 @@ def digest(folder: Path) -> dict[str, str]:
     return {str(p.relative_to(folder)): hashlib.sha256(p.read_bytes()).hexdigest() for p in files}
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def tree(tmp_path_factory) -> Path:
     return write_kitti(
         tmp_path_factory.mktemp("synth") / "kitti", frames=4, seed=3, config=TINY, workers=1, progress=False
     )
 
 
-def test_any_number_of_workers_writes_the_same_bytes(tree, tmp_path):
-    other = write_kitti(tmp_path / "other", frames=4, seed=3, config=TINY, workers=2, progress=False)
-    assert digest(other) == digest(tree)
-
-
-def test_a_longer_set_starts_with_the_same_frames(tree, tmp_path):
-    longer = write_kitti(tmp_path / "longer", frames=5, seed=3, config=TINY, workers=1, progress=False)
-    old, new = digest(tree), digest(longer)
-    frames = {name: d for name, d in old.items() if name.startswith("training")}
-    assert frames.items() <= new.items()
+@pytest.mark.slow
+def test_any_number_of_workers_writes_the_beginning_of_a_longer_set(tree, tmp_path):
+    short = write_kitti(tmp_path / "short", frames=2, seed=3, config=TINY, workers=2, progress=False)
+    frames = {name: d for name, d in digest(short).items() if name.startswith("training")}
+    assert len(frames) >= 2 * 5
+    assert frames.items() <= digest(tree).items()
 
 
 def test_another_seed_writes_other_frames(tree, tmp_path):

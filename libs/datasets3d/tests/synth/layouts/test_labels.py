@@ -96,12 +96,14 @@ def test_occlusion_classes_part_at_the_limits(share, expected):
     assert occlusion_class(share, LabelConfig()) == expected
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def street_frames(small_config):
-    config = replace(small_config, camera=CameraConfig(width=621, height=188))
+    # Labels do not depend on the light.
+    config = replace(small_config, camera=CameraConfig(width=621, height=188, shadows=False))
     return [simulate_frame(config, seed=11, index=i) for i in range(6)]
 
 
+@pytest.mark.slow
 def test_visible_near_objects_hold_points(street_frames):
     checked = 0
     for frame in street_frames:
@@ -115,6 +117,7 @@ def test_visible_near_objects_hold_points(street_frames):
     assert checked >= 5
 
 
+@pytest.mark.slow
 def test_image_boxes_agree_with_the_projected_boxes(street_frames):
     overlaps = []
     for frame in street_frames:
@@ -132,6 +135,7 @@ def test_image_boxes_agree_with_the_projected_boxes(street_frames):
     assert min(overlaps) > 0.6
 
 
+@pytest.mark.slow
 def test_lidar_points_of_an_object_fall_on_its_pixels(street_frames):
     agreeing = total = 0
     for frame in street_frames:
@@ -149,6 +153,7 @@ def test_lidar_points_of_an_object_fall_on_its_pixels(street_frames):
     assert agreeing / total > 0.85
 
 
+@pytest.mark.slow
 def test_shapes_lie_on_the_surface_inside_the_box(street_frames):
     for frame in street_frames:
         assert len(frame.shapes) == len(objects_of(frame)) == len(frame.label_actors)

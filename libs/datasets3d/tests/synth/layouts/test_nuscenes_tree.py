@@ -29,7 +29,7 @@ pytestmark = pytest.mark.xdist_group("nuscenes_tree")
 CHANNELS = (LIDAR, "CAM_FRONT", "CAM_BACK", *RADARS)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def world(tiny_nuscenes):
     return build_world(tiny_nuscenes, seed=3, number=0)
 

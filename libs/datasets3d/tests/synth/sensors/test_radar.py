@@ -200,7 +200,7 @@ def test_bad_settings_are_refused(change, message):
         RadarConfig(**change)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def street_returns() -> list[np.ndarray]:
     scenes = [build_scene(SynthConfig(), np.random.default_rng(seed)) for seed in range(4)]
     return [sweep_of(scene, RadarConfig(), seed=seed).returns for seed, scene in enumerate(scenes)]

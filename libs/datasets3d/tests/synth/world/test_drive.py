@@ -24,7 +24,7 @@ def drive_of(seed: int, *, layout: str | None = None, duration_s: float = DURATI
 LAYOUTS = ("street", "intersection", "highway")
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def drives() -> list[Drive]:
     return [drive_of(seed, layout=layout) for layout in LAYOUTS for seed in range(2)]
 
@@ -96,6 +96,7 @@ def test_nobody_runs_into_anybody(drives):
     assert moved > 60
 
 
+@pytest.mark.slow
 def test_the_car_never_drives_through_a_mesh(drives):
     # Rays through the whole car, from rear to front, at every place of its way.
     across, height = (a.ravel() for a in np.meshgrid(np.linspace(-0.9, 0.9, 7), [0.35, 0.9, 1.5]))

@@ -10,7 +10,7 @@ def build(seed=0, **street):
     return build_scene(SynthConfig(street=StreetConfig(**street)), np.random.default_rng(seed))
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def scenes():
     return [build(seed, cars_per_frame=8.0, crowding=50.0) for seed in range(4)]
 
