@@ -37,10 +37,12 @@ from sparseops.ops.roi_aware_pool import roi_aware_pool
 from sparseops.ops.roi_grid import roi_grid
 from sparseops.ops.roi_point_pool import roi_point_pool
 from sparseops.ops.rotated_iou import (
+    giou_3d,
     iou_3d,
     iou_aligned_3d,
     iou_aligned_bev,
     iou_bev,
+    paired_giou_3d,
     paired_iou_3d,
     paired_iou_aligned_3d,
     paired_iou_bev,
@@ -88,6 +90,7 @@ __all__ = [
     "downsample_sparse_map",
     "dynamic_voxelize_batch",
     "furthest_point_sample",
+    "giou_3d",
     "global_avg_pool",
     "global_max_pool",
     "group",
@@ -106,6 +109,7 @@ __all__ = [
     "nms_aligned_bev",
     "nms_bev",
     "nn",
+    "paired_giou_3d",
     "paired_iou_3d",
     "paired_iou_aligned_3d",
     "paired_iou_bev",

@@ -8,10 +8,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from shapely import affinity, box
 from sparseops import (
+    giou_3d,
     iou_3d,
     iou_aligned_3d,
     iou_aligned_bev,
     iou_bev,
+    paired_giou_3d,
     paired_iou_3d,
     paired_iou_aligned_3d,
     paired_iou_bev,
@@ -22,7 +24,8 @@ from sparseops.ops.rotated_iou._reference import iou_reference
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "rotated_iou.npz"
 TABLES = [iou_bev, iou_3d, iou_aligned_bev, iou_aligned_3d]
-PAIRS = [paired_iou_bev, paired_iou_3d, paired_iou_aligned_3d]
+ROTATED_PAIRS = [paired_iou_bev, paired_iou_3d, paired_giou_3d]
+PAIRS = [*ROTATED_PAIRS, paired_iou_aligned_3d]
 
 
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-4), (torch.float64, 1e-6)])
@@ -72,7 +75,12 @@ def test_boxes_without_yaw_overlap_as_aligned_ones(backend: str) -> None:
 
 @pytest.mark.parametrize(
     ("paired", "table"),
-    [(paired_iou_bev, iou_bev), (paired_iou_3d, iou_3d), (paired_iou_aligned_3d, iou_aligned_3d)],
+    [
+        (paired_iou_bev, iou_bev),
+        (paired_iou_3d, iou_3d),
+        (paired_iou_aligned_3d, iou_aligned_3d),
+        (paired_giou_3d, giou_3d),
+    ],
 )
 def test_pairs_are_the_diagonal_of_the_table(backend: str, paired, table) -> None:
     a, b = some_boxes(30).float(), some_boxes(30).float()
@@ -137,6 +145,71 @@ def test_the_gradient_of_the_aligned_iou_is_right() -> None:
     assert torch.autograd.gradcheck(iou_aligned_bev, (a, b))
 
 
+@pytest.mark.parametrize(
+    "function", [paired_iou_bev, paired_iou_3d, paired_giou_3d, iou_bev, iou_3d, giou_3d]
+)
+def test_the_gradient_of_the_rotated_iou_is_right(backend: str, function) -> None:
+    a, b = (some_boxes(5).requires_grad_() for _ in "ab")
+    assert torch.autograd.gradcheck(function, (a, b))
+
+
+@pytest.mark.parametrize("function", ROTATED_PAIRS)
+def test_the_gradient_far_from_the_origin_is_that_near_it(function) -> None:
+    a, b = some_boxes(20), some_boxes(20)
+    far = torch.tensor([4e4, -5e4, 3e3, 0, 0, 0, 0]).double()
+    near_a, far_a = a.clone().requires_grad_(), (a + far).requires_grad_()
+    function(near_a, b).sum().backward()
+    function(far_a, b + far).sum().backward()
+    torch.testing.assert_close(far_a.grad, near_a.grad, rtol=0, atol=1e-9)
+
+
+@pytest.mark.parametrize("function", ROTATED_PAIRS)
+def test_boxes_that_are_equal_are_pulled_nowhere(function) -> None:
+    a = some_boxes(20).requires_grad_()
+    b = a.detach().clone().requires_grad_()
+    function(a, b).sum().backward()
+    for boxes in (a, b):
+        assert boxes.grad is not None and boxes.grad.abs().max() < 1e-12
+
+
+def test_boxes_apart_have_an_iou_without_gradient_and_a_giou_with_one() -> None:
+    box = torch.tensor([[0.0, 0, 0, 2, 2, 2, 0.3]], requires_grad=True)
+    other = torch.tensor([[9.0, 0, 0, 2, 2, 2, 0]])
+    paired_iou_3d(box, other).sum().backward()
+    assert box.grad is not None and not box.grad.any()
+    paired_giou_3d(box, other).sum().backward()
+    assert box.grad[0, 0] > 0.01
+
+
+def test_giou_equals_that_of_geom3d(backend: str) -> None:
+    a, b = some_boxes(40), some_boxes(40)
+    a[:5] = b[:5]
+    a[5:10, :2] += 20
+    np.testing.assert_allclose(
+        paired_giou_3d(a, b), overlap.paired_giou_3d(a.numpy(), b.numpy()), rtol=0, atol=1e-12
+    )
+
+
+def test_a_box_finds_its_target_by_the_giou_loss() -> None:
+    box = torch.tensor([[6.0, -3, 1, 2, 3, 1, 1.2]], requires_grad=True)
+    target = torch.tensor([[0.0, 0, 0, 4, 1.8, 1.5, 0.4]])
+    optimizer = torch.optim.Adam([box], lr=0.05)
+    for _ in range(400):
+        optimizer.zero_grad()
+        loss = (1 - paired_giou_3d(box, target)).sum()
+        loss.backward()
+        optimizer.step()
+    assert paired_iou_3d(box, target).item() > 0.9
+
+
+@pytest.mark.parametrize("function", ROTATED_PAIRS)
+def test_broken_and_empty_boxes_pull_nowhere(function) -> None:
+    boxes = torch.tensor([[0.0] * 7, [torch.nan] * 7, [0.0, 0, 0, 2, 2, 2, 0]], requires_grad=True)
+    function(boxes, torch.tensor([[0.5, 0.5, 0.5, 2, 2, 2, 0.1]]).expand(3, 7)).sum().backward()
+    assert boxes.grad is not None and boxes.grad.isfinite().all()
+    assert not boxes.grad[1].any() and boxes.grad[2].any()
+
+
 def test_broken_and_empty_boxes_have_gradient_zero() -> None:
     boxes = torch.tensor([[0.0] * 7, [torch.nan] * 7, [0.0, 0, 0, 2, 2, 2, 0]], requires_grad=True)
     paired_iou_aligned_3d(boxes, torch.tensor([[0.5, 0.5, 0.5, 2, 2, 2, 0]]).expand(3, 7)).sum().backward()
@@ -154,7 +227,14 @@ def test_result_does_not_depend_on_the_threads(threads) -> None:
 
 @pytest.mark.parametrize("op", [_ops.iou, _ops.paired_iou])
 def test_the_operator_passes_opcheck(op) -> None:
-    torch.library.opcheck(op, (some_boxes(4), some_boxes(4), torch.float32))
+    boxes = [some_boxes(4).requires_grad_() for _ in "ab"]
+    torch.library.opcheck(op, (*boxes, torch.float32))
+
+
+@pytest.mark.parametrize("op", [_ops.iou_backward, _ops.paired_iou_backward])
+def test_the_operator_of_the_gradient_passes_opcheck(op) -> None:
+    grad = torch.rand(4, 4) if op is _ops.iou_backward else torch.rand(4)
+    torch.library.opcheck(op, (grad, some_boxes(4), some_boxes(4)))
 
 
 @pytest.mark.usefixtures("no_shape_checks")

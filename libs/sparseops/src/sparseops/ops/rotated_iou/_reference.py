@@ -25,10 +25,10 @@ def intersection_bev_reference(boxes_a: Tensor, boxes_b: Tensor) -> Tensor:
     a, b = torch.broadcast_tensors(boxes_a, boxes_b)
     half = a[..., 3:5].clamp(min=0) / 2
     turn = b[..., 6] - a[..., 6]
-    centre = _rotated(b[..., :2] - a[..., :2], -a[..., 6])
+    centre = rotated(b[..., :2] - a[..., :2], -a[..., 6])
     signs = centre.new_tensor([[1, 1], [-1, 1], [-1, -1], [1, -1]])
     edge_half = b[..., None, 3:5].clamp(min=0) / 2 * signs
-    corners = centre[..., None, :] + _rotated(edge_half, turn[..., None])
+    corners = centre[..., None, :] + rotated(edge_half, turn[..., None])
     x0, y0 = corners.unbind(-1)
     x1, y1 = corners.roll(-1, dims=-2).unbind(-1)
     hx, hy = half[..., None, 0], half[..., None, 1]
@@ -86,7 +86,8 @@ def _ratio(common: Tensor, boxes_a: Tensor, boxes_b: Tensor) -> Tensor:
     return common / union
 
 
-def _rotated(xy: Tensor, yaw: Tensor) -> Tensor:
+def rotated(xy: Tensor, yaw: Tensor) -> Tensor:
+    """Return points [..., 2] turned counter-clockwise by `yaw` [...]."""
     x, y = xy.unbind(-1)
     cos, sin = torch.cos(yaw), torch.sin(yaw)
     return torch.stack([x * cos - y * sin, x * sin + y * cos], dim=-1)
