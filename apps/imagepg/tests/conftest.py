@@ -1,10 +1,6 @@
 from pathlib import Path
 
 import pytest
-
-# ruff: noqa: E402  (before the module is imported)
-pytest.register_assert_rewrite("fusion3d_appkit.testing")
-
 from datasets3d.synth import CameraConfig, LidarConfig, SynthConfig, write_kitti
 from fusion3d_appkit.testing import AppUnderTest, tested, trained  # noqa: F401  (fixtures)
 from imagepg.__main__ import PROGRAM

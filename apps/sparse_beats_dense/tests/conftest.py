@@ -4,10 +4,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-
-# ruff: noqa: E402  (before the module is imported)
-pytest.register_assert_rewrite("fusion3d_appkit.testing")
-
 from datasets3d.depth.pictures import write_depth_picture
 from datasets3d.nuscenes import Pose, SampleRecord, SensorRecord, write_lidar, write_radar, write_records
 from datasets3d.nuscenes.radar import RADAR_FIELDS
