@@ -218,6 +218,7 @@ def test_without_objects_only_the_scene_is_drawn(make, look):
     assert set(frame_pictures(insight, frame, min_score=1.0)) == {"generated", "occupancy"}
 
 
+@pytest.mark.slow
 def test_pictures_show_the_points_that_were_generated(make, look):
     insight, frame = look(make())
     some = frame_pictures(insight, frame, min_score=0.0)

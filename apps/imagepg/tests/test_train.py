@@ -9,6 +9,7 @@ from fusion3d_appkit.testing import NO_EVALUATION, losses, message_of, weights_w
 pytestmark = pytest.mark.filterwarnings("ignore")  # the trainer's advice about workers, intervals and loggers
 
 
+@pytest.mark.slow
 def test_the_loss_falls_on_four_frames(under_test, tmp_path):
     options = ["--trainer.max_epochs=12", "--data.training.augmentation=null", NO_EVALUATION]
     assert under_test.call("fit", tmp_path, *options) == 0
@@ -62,6 +63,7 @@ def test_every_weight_learns_from_frames_without_objects(under_test, street, tmp
     assert not weights_without_gradient(under_test.build(tmp_path / "run", *options))
 
 
+@pytest.mark.slow
 def test_the_schedule_counts_steps_of_the_optimiser(under_test, tmp_path):
     """Two batches make up a step: the rate rises, peaks and ends by steps, not by batches."""
     options = ["--trainer.max_epochs=5", "--data.batch_size=1", "--trainer.accumulate_grad_batches=2"]

@@ -38,13 +38,11 @@ NO_EVALUATION = "--trainer.limit_val_batches=0"
 HEAVY = ("torch", "lightning", "timm", "numba", "matplotlib", "scipy", "transformers", "torchvision")
 
 EARLY = """
-import sys
+import contextlib, sys
 from {package}.__main__ import main
 for words in {calls}:
-    try:
+    with contextlib.suppress(SystemExit):
         main(words)
-    except SystemExit:
-        pass
 sys.exit(", ".join(name for name in {heavy} if name in sys.modules) or 0)
 """
 
@@ -227,9 +225,8 @@ class AppTests:
         calls += [[name, "--nonsense"] for name in commands]
         calls += [words.split() for words in under_test.early]
         code = EARLY.format(package=under_test.app.name, calls=calls, heavy=HEAVY)
-        done = subprocess.run(
-            [sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=tmp_path
-        )
+        words = [sys.executable, "-c", code]
+        done = subprocess.run(words, capture_output=True, text=True, check=False, cwd=tmp_path)
         assert done.returncode == 0, done.stderr
         assert "Traceback" not in done.stderr
         for message in under_test.early.values():
@@ -326,10 +323,10 @@ class AppTests:
         titles = [heading.text for heading in page.iter("h2")]
         assert titles == [*app.results.values(), "Training", *under_test.chapters]
         assert not {"script", "link", "iframe"} & {element.tag for element in page.iter()}
-        pictures = list(page.iter("img"))
-        assert pictures
-        assert all(picture.attrib["src"].startswith("data:image/") for picture in pictures)
-        assert all(len(picture.attrib["alt"]) > 10 for picture in pictures)
+        assert page.find(".//img") is not None
+        for picture in page.iter("img"):
+            assert picture.attrib["src"].startswith("data:image/")
+            assert len(picture.attrib["alt"]) > 10
 
     def test_evaluation_takes_weights_alone_and_leaves_the_configuration(
         self, under_test, trained, tested, tmp_path
@@ -372,9 +369,9 @@ class AppTests:
             ("fit", tmp_path / "weights.ckpt", (), alone),
         ):
             assert under_test.call(command, tmp_path, *options, f"--ckpt_path={path}") == 2
-            message_seen = message_of(under_test.app.name, capsys)
-            assert message in message_seen
-            assert path.name in message_seen
+            seen = message_of(under_test.app.name, capsys)
+            assert message in seen
+            assert path.name in seen
 
     def test_a_frame_without_a_file_is_named(self, under_test, tmp_path, capsys):
         for folder in under_test.sensors:
@@ -387,18 +384,17 @@ class AppTests:
             assert folder.rpartition("/")[2] in message_of(under_test.app.name, capsys)
 
     def test_a_wrong_root_is_one_line(self, under_test, tmp_path, capsys):
-        assert under_test.call("fit", tmp_path, f"--data.root={tmp_path / 'nowhere'}") == 2
+        assert under_test.call("fit", tmp_path, "--data.root=nowhere") == 2
         assert "nowhere" in message_of(under_test.app.name, capsys)
 
     def test_the_demo_runs(self, under_test, tmp_path, capsys):
         words = [f"--out={tmp_path}", f"--data={under_test.root}"]
         extra = [f"--config={under_test.tests / 'tiny.yaml'}", "--trainer.max_epochs=1"]
         assert under_test.demo.main(words, extra=[*extra, *under_test.words(tmp_path)[1:]]) == 0
-        text = capsys.readouterr().out
+        text, page = capsys.readouterr().out, (tmp_path / "report.html").read_text()
         assert f"using the data in {under_test.root}" in text
-        assert "this model" in text
         assert f"report: {tmp_path / 'report.html'}" in text
-        content = json.loads((tmp_path / "results.json").read_text())
-        assert content["others"] and all(name in text for name in content["others"])
-        page = (tmp_path / "report.html").read_text()
-        assert all(f">{name}<" in page for name in content["others"])
+        others = json.loads((tmp_path / "results.json").read_text())["others"]
+        assert len(others) >= 1
+        for name in ("this model", *others):
+            assert name in text and f">{name}<" in page
