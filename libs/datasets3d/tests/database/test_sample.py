@@ -273,6 +273,24 @@ def test_objects_stand_on_the_road(_template: Path, database: ObjectDatabase) ->
     assert np.abs(box[:, 2] + 0.9).max() > 0.01
 
 
+def test_pasted_points_bring_their_further_columns(
+    target: Frame, database: ObjectDatabase, _template: Path, tmp_path: Path
+) -> None:
+    def lagging(frame: Frame, lag_s: float) -> Frame:
+        points = np.column_stack([frame.points, np.full(len(frame.points), lag_s)]).astype(np.float32)
+        return replace(frame, points=points, point_columns=(*frame.point_columns, "lag"))
+
+    frames = [lagging(frame, 0.5) for frame in KittiDataset(_template, "train", crop_to_image=False)]
+    lagging_database = build_database(frames, tmp_path / "objects", split="train", progress=False)
+    after = sampled(lagging(target, 0.0), lagging_database)
+    plain = sampled(target, database)
+    np.testing.assert_array_equal(after.points[:, :4], plain.points)
+    pasted = labels(after).num_points
+    assert pasted is not None
+    assert (after.points[:, 4] == 0.5).sum() == pasted[1:].sum() > 0
+    assert set(after.points[:, 4].tolist()) == {0.0, 0.5}
+
+
 def test_the_same_seed_gives_the_same_frame(target: Frame, database: ObjectDatabase) -> None:
     one, two = sampled(target, database, seed=3), sampled(target, database, seed=3)
     np.testing.assert_array_equal(one.points, two.points)

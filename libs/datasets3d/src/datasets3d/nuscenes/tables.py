@@ -60,19 +60,17 @@ class Row:
 
     def pose(self) -> Pose:
         """Return translation and rotation; errors as for `text`."""
-        x, y, z = self.numbers("translation", 3)
-        qw, qx, qy, qz = self.numbers("rotation", 4)
-        if not any((qw, qx, qy, qz)):
+        translation, rotation = self.numbers("translation", 3), self.numbers("rotation", 4)
+        if not any(rotation):
             raise self._wrong("rotation", "a quaternion")
-        return Pose(translation=(x, y, z), rotation=(qw, qx, qy, qz))
+        return Pose.of(translation, rotation)
 
     def intrinsic(self) -> tuple[tuple[float, float, float], ...]:
         """Return the 3x3 camera matrix of a calibrated sensor; errors as for `text`."""
-        value = self._field("camera_intrinsic")
-        rows = [finite_numbers(row, 3) for row in value] if isinstance(value, list) else []
-        if len(rows) != 3 or None in rows:
+        found = finite_matrix(self._field("camera_intrinsic"))
+        if found is None:
             raise self._wrong("camera_intrinsic", "3 rows of 3 finite numbers")
-        return tuple((row[0], row[1], row[2]) for row in rows if row)
+        return found
 
     def dangling(self, field: str, table: str) -> ValueError:
         """Return the error of a field whose token is not in another table."""
@@ -180,3 +178,11 @@ def finite_numbers(values: Any, count: int) -> tuple[float, ...] | None:
     except OverflowError:
         return None
     return numbers if all(map(math.isfinite, numbers)) else None
+
+
+def finite_matrix(values: Any) -> tuple[tuple[float, float, float], ...] | None:
+    """Return three rows of three finite numbers as floats, or None if the values are anything else."""
+    rows = [finite_numbers(row, 3) for row in values] if isinstance(values, list) else []
+    if len(rows) != 3 or None in rows:
+        return None
+    return tuple((row[0], row[1], row[2]) for row in rows if row)

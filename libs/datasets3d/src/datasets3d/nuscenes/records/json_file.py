@@ -108,5 +108,4 @@ def _pose_from_json(numbers: Any) -> Pose:
     found = finite_numbers(numbers, 7)
     if found is None:
         raise ValueError("a pose must be 7 finite numbers")
-    x, y, z, qw, qx, qy, qz = found
-    return Pose(translation=(x, y, z), rotation=(qw, qx, qy, qz))
+    return Pose.of(found[:3], found[3:])

@@ -15,7 +15,7 @@ from typing import Any
 from datasets3d import _inert_pickle
 from datasets3d.nuscenes import _json_array
 from datasets3d.nuscenes.records.record import Pose, SampleRecord, SensorRecord
-from datasets3d.nuscenes.tables import finite_numbers
+from datasets3d.nuscenes.tables import finite_matrix, finite_numbers
 
 _GROUPS = ("cam_infos", "lidar_infos", "radar_infos")
 
@@ -101,11 +101,11 @@ def _camera(channel: str, item: Any) -> SensorRecord:
     record = _sensor(channel, item)
     calibrated = _mapping(item.get("calibrated_sensor", {}), f"{channel}: calibrated_sensor")
     rows = _inert_pickle.plain(calibrated.get("camera_intrinsic"))
-    found = [_numbers(row, 3) for row in rows] if isinstance(rows, list) else []
-    if len(found) != 3 or None in found:
+    plain_rows = [_inert_pickle.plain(row) for row in rows] if isinstance(rows, list) else rows
+    intrinsic = finite_matrix(plain_rows)
+    if intrinsic is None:
         raise ValueError(f"{channel}: calibrated_sensor.camera_intrinsic must be 3 rows of 3 finite numbers")
     size_wh = (_whole(item, "width"), _whole(item, "height"))
-    intrinsic = tuple((row[0], row[1], row[2]) for row in found if row)
     return replace(record, intrinsic=intrinsic, size_wh=size_wh if min(size_wh) > 0 else None)
 
 
@@ -134,8 +134,7 @@ def _pose(channel: str, item: dict[str, Any], name: str, prefix: str) -> Pose:
         raise ValueError(
             f"{channel}: {where}translation and {where}rotation must be 3 and 4 finite numbers (w x y z)"
         )
-    (x, y, z), (qw, qx, qy, qz) = translation, rotation
-    return Pose(translation=(x, y, z), rotation=(qw, qx, qy, qz))
+    return Pose.of(translation, rotation)
 
 
 def _cut(channel: str, filename: str) -> str:

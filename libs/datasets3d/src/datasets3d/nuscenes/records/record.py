@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,6 +24,12 @@ class Pose:
     """Metres."""
     rotation: tuple[float, float, float, float]
     """Quaternion w x y z; normalised when it is used."""
+
+    @classmethod
+    def of(cls, translation: Sequence[float], rotation: Sequence[float]) -> Pose:
+        """Return the pose of three and four numbers."""
+        (x, y, z), (qw, qx, qy, qz) = translation, rotation
+        return cls(translation=(x, y, z), rotation=(qw, qx, qy, qz))
 
     @property
     def matrix(self) -> Float64[np.ndarray, "4 4"]:

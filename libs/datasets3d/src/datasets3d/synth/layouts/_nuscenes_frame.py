@@ -279,6 +279,5 @@ def visibility_level(share: float) -> int:
 
 
 def _pose(matrix: Float64[np.ndarray, "4 4"]) -> Pose:
-    x, y, z, w = (float(v) for v in Rotation.from_matrix(matrix[:3, :3]).as_quat())
-    tx, ty, tz = (float(v) for v in matrix[:3, 3])
-    return Pose(translation=(tx, ty, tz), rotation=(w, x, y, z))
+    x, y, z, w = Rotation.from_matrix(matrix[:3, :3]).as_quat().tolist()
+    return Pose.of(matrix[:3, 3].tolist(), (w, x, y, z))

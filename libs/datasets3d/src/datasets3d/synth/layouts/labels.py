@@ -68,20 +68,15 @@ def silhouette_box(mesh: Mesh, camera: PinholeCamera) -> Float[np.ndarray, "4"] 
 
 def _unhidden_pixels(
     mesh: Mesh, camera: PinholeCamera, box: tuple[float, float, float, float]
-) -> tuple[Int[np.ndarray, " k"], int]:
-    """Pixels (flat index) that would show the mesh alone, on a grid of every `step`-th pixel of its box."""
-    u0, v0, u1, v1 = (
-        int(np.floor(box[0])),
-        int(np.floor(box[1])),
-        int(np.ceil(box[2])),
-        int(np.ceil(box[3])),
-    )
+) -> Int[np.ndarray, " k"]:
+    """Pixels (flat index) that would show the mesh alone, on a grid over its box: every n-th pixel."""
+    (u0, v0), (u1, v1) = np.floor(box[:2]).astype(int), np.ceil(box[2:]).astype(int)
     step = max(1, int(np.ceil(np.sqrt((u1 - u0 + 1) * (v1 - v0 + 1) / _SILHOUETTE_RAYS))))
     u, v = np.meshgrid(np.arange(u0, u1 + 1, step), np.arange(v0, v1 + 1, step))
     part = camera_rays(camera, pixels=(u.ravel(), v.ravel()))
     caster = RayCaster(mesh.vertices, mesh.faces)
     hit = caster.is_blocked(np.broadcast_to(part[0], part[1].shape), part[1])
-    return (v.ravel() * camera.width + u.ravel())[hit], step
+    return (v.ravel() * camera.width + u.ravel())[hit]
 
 
 def measure_visibility(
@@ -102,7 +97,7 @@ def measure_visibility(
     full_box, box = _four(full), _four(clipped)
     if inside <= 0 or area <= 0:
         return Visibility(full_box, box, 1.0, 0.0, 0, num_points, range_m)
-    pixels, _ = _unhidden_pixels(mesh, camera, box)
+    pixels = _unhidden_pixels(mesh, camera, box)
     seen = np.count_nonzero(view.instances.reshape(-1)[pixels] == index + 1)
     share = seen / len(pixels) if len(pixels) else 0.0
     shown = int(np.count_nonzero(_part(view.instances, box) == index + 1))

@@ -12,9 +12,12 @@ from datasets3d.synth.world._traffic import (
     SPAWN_FACTOR,
     Actor,
     Occupancy,
+    draw_crowd,
     draw_mesh,
     footprint,
     parking_spot,
+    people_per_frame,
+    vehicles_per_frame,
 )
 from datasets3d.synth.world.mesh import Mesh, place
 from datasets3d.synth.world.plan import Plan
@@ -152,16 +155,9 @@ def draw_moving_actors(
     )
     taken = _SpaceTime(plan, time_s, ego_corridor(plan, ego), ego_discs)
     flow = _lane_speeds(plan, ego, rng=rng)
-    crowd = {
-        kind: float(min(rng.gamma(config.crowding) / config.crowding, 4.0)) for kind in ("wheels", "feet")
-    }
-    aims = {
-        "Car": config.cars_per_frame,
-        "Truck": config.trucks_per_frame,
-        "Van": config.vans_per_frame,
-    }
+    crowd = draw_crowd(config, rng)
     furnished, driven = _FRAME_ROAD_M + 2 * plan.stretch_m, 2 * (plan.length_m - ROAD_END_M)
-    for name, aim in aims.items():
+    for name, aim in vehicles_per_frame(config).items():
         rate = aim * SPAWN_FACTOR[name] * crowd["wheels"] / _FRAME_ROAD_M
         share = PARKED_SHARE[plan.layout] if name != "Truck" else 0.1
         share = share if max(plan.parking_m) > 0 else 0.0
@@ -170,12 +166,9 @@ def draw_moving_actors(
         for _ in range(int(rng.poisson(rate * (1 - share) * driven))):
             _drive(taken, name, flow=flow, rng=rng)
     if plan.layout != "highway":
-        people = (
-            ("Cyclist", config.cyclists_per_frame, _ride),
-            ("Pedestrian", config.pedestrians_per_frame, _walk),
-        )
-        for name, aim, add in people:
-            rate = aim * SPAWN_FACTOR[name] * crowd["feet"] / _FRAME_ROAD_M
+        people = people_per_frame(config)
+        for name, add in (("Cyclist", _ride), ("Pedestrian", _walk)):
+            rate = people[name] * SPAWN_FACTOR[name] * crowd["feet"] / _FRAME_ROAD_M
             for _ in range(int(rng.poisson(rate * furnished))):
                 add(taken, rng=rng)
     return tuple(taken.actors), tuple(taken.tracks), _ground_used(taken)

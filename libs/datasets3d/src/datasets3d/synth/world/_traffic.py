@@ -134,20 +134,29 @@ def _cyclist_spot(plan: Plan, *, rng: np.random.Generator) -> tuple[float, float
     return s, float(t + rng.normal(scale=0.25)), float(turn + rng.normal(scale=0.12))
 
 
+def vehicles_per_frame(config: StreetConfig) -> dict[str, float]:
+    """Labelled vehicles of each class wanted in a frame."""
+    return {"Car": config.cars_per_frame, "Truck": config.trucks_per_frame, "Van": config.vans_per_frame}
+
+
+def people_per_frame(config: StreetConfig) -> dict[str, float]:
+    """Labelled people of each class wanted in a frame."""
+    return {"Pedestrian": config.pedestrians_per_frame, "Cyclist": config.cyclists_per_frame}
+
+
+def draw_crowd(config: StreetConfig, rng: np.random.Generator) -> dict[str, float]:
+    """By how much a street is fuller or emptier than wanted, at most four times."""
+    return {
+        kind: float(min(rng.gamma(config.crowding) / config.crowding, 4.0)) for kind in ("wheels", "feet")
+    }
+
+
 def draw_actors(
     plan: Plan, config: StreetConfig, *, occupied: Occupancy, rng: np.random.Generator
 ) -> tuple[Actor, ...]:
     """Place all vehicles and people of a frame, without overlap; crowded frames may hold fewer than drawn."""
-    aims = {
-        "Car": config.cars_per_frame,
-        "Truck": config.trucks_per_frame,
-        "Van": config.vans_per_frame,
-        "Pedestrian": config.pedestrians_per_frame,
-        "Cyclist": config.cyclists_per_frame,
-    }
-    crowd = {
-        kind: float(min(rng.gamma(config.crowding) / config.crowding, 4.0)) for kind in ("wheels", "feet")
-    }
+    aims = {**vehicles_per_frame(config), **people_per_frame(config)}
+    crowd = draw_crowd(config, rng)
     parked_share = PARKED_SHARE[plan.layout]
     actors = []
     for name, aim in aims.items():
