@@ -49,7 +49,7 @@ def test_nuscenes_folders(golden_panoptic: Path, tmp_path: Path, capsys: pytest.
     some = panoptic.evaluate_nuscenes_folders(folder / "gt", folder / "pred", frames=[token])
     assert capsys.readouterr().out == some.table() + "\n"
     assert main(command) == 0
-    assert capsys.readouterr().out.startswith("Panoptic segmentation, nuscenes-panoptic: 3 scans")
+    assert capsys.readouterr().out.startswith("Panoptic segmentation, nuscenes-panoptic: 3 frames")
 
 
 def test_options_of_the_other_data_set_are_refused(case: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -43,7 +43,7 @@ def test_a_split_and_bad_input(folders: Path, capsys: pytest.CaptureFixture[str]
     assert "lacks prediction files for 1 of 2 frames: b" in capsys.readouterr().err
     (folders / "val.txt").write_text("a\n")
     assert main(arguments(folders, "--frames", str(folders / "val.txt"), "--processes", "1")) == 0
-    assert capsys.readouterr().out.startswith("Waymo 3D detection: 1 frames, 1 detections.")
+    assert capsys.readouterr().out.startswith("Waymo 3D detection: 1 frames, 1 predictions.")
     np.savez(folders / "pred" / "a.npz", boxes=np.ones((1, 7)), types=np.array([1]), scores=np.array([7.0]))
     assert main(arguments(folders, "--missing", "empty")) == 2
     assert "expected a score from 0 to 1" in capsys.readouterr().err
