@@ -33,7 +33,7 @@ def checked(rows: Rows, on_invalid: OnInvalid, *, frame_ids: Sequence[str], what
 
     def place(row: int) -> str:
         frame = int(rows.frames[row])
-        number, name = row + 1 - rows.starts[frame], rows.names[rows.codes[row]]
+        number, name = row + 1 - int(rows.starts[frame]), rows.names[int(rows.codes[row])]
         return f"frame {frame_ids[frame]!r}, {what}, row {number} ({name})"
 
     faults: list[Fault] = [

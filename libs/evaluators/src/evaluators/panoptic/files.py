@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Integer, UInt32
+from jaxtyping import UInt32
 
 from evaluators._files import read_npz
 
@@ -27,7 +27,7 @@ def read_panoptic_npz(path: str | Path) -> UInt32[np.ndarray, " n"]:
     return labels.astype(np.uint32)
 
 
-def require_32_bits(values: Integer[np.ndarray, " n"], where: str) -> None:
+def require_32_bits(values: np.ndarray, where: str) -> None:
     """Refuse labels that are not one row of whole numbers in 0..4294967295; names `where`."""
     if values.ndim != 1 or values.dtype.kind not in "iu":
         raise ValueError(
