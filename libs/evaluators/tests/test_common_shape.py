@@ -222,7 +222,8 @@ def test_counts_are_called_the_same(benchmark_module: ModuleType) -> None:
 def command_options() -> dict[str, dict[str, argparse.Action]]:
     """Return the options of every command by their long names."""
     parsers: dict[str, argparse.ArgumentParser] = {}
-    for name, command in _cli._COMMANDS.items():
+    for command in _cli._COMMANDS:
+        name = command.__name__.rpartition(".")[2]
         parsers[name] = argparse.ArgumentParser()
         command.add_options(parsers[name])
         _common.add_outputs(parsers[name])

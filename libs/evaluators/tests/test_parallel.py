@@ -14,19 +14,19 @@ def folders(golden_kitti: Path) -> tuple[Path, Path]:
     return golden_kitti / "main" / "label_2", golden_kitti / "main" / "det"
 
 
-@pytest.mark.parametrize("processes", [2, 3])
-def test_several_processes_gather_the_same_bits(folders: tuple[Path, Path], processes: int) -> None:
+@pytest.mark.slow
+def test_several_processes_gather_the_same_bits(folders: tuple[Path, Path], real_processes: None) -> None:
     alone = kitti.collect_folders(*folders)
-    shared = kitti.collect_folders(*folders, processes=processes)
+    shared = kitti.collect_folders(*folders, processes=2)
     assert len(alone) == 200
     for name, array in alone.state().items():
         np.testing.assert_array_equal(shared.state()[name], array, strict=True)
     assert shared.compute().to_json() == alone.compute().to_json()
 
 
-@pytest.mark.parametrize("processes", [1, 2])
+@pytest.mark.parametrize("processes", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_the_error_of_a_worker_comes_through(
-    folders: tuple[Path, Path], tmp_path: Path, processes: int
+    folders: tuple[Path, Path], tmp_path: Path, processes: int, real_processes: None
 ) -> None:
     det = tmp_path / "det"
     shutil.copytree(folders[1], det)

@@ -8,8 +8,14 @@ import os
 import tempfile
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import fields
 from pathlib import Path
-from typing import TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 JsonValue: TypeAlias = (
     "bool | int | float | str | Sequence[JsonValue] | Mapping[str, JsonValue] | None"  # recursive
@@ -30,6 +36,14 @@ def finite_json(value: JsonValue) -> JsonValue:
     if isinstance(value, Sequence) and not isinstance(value, str):
         return [finite_json(item) for item in value]
     return value
+
+
+def fields_json(record: DataclassInstance) -> dict[str, JsonValue]:
+    """Return the fields of a dataclass of numbers and arrays by name; arrays become lists."""
+    values: dict[str, Any] = {field.name: getattr(record, field.name) for field in fields(record)}
+    return {
+        name: value.tolist() if isinstance(value, np.ndarray) else value for name, value in values.items()
+    }
 
 
 def write_json(path: str | Path, value: JsonValue) -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from typing import Literal, TypeAlias, get_args
+from collections.abc import Collection, Mapping
+from typing import Literal, TypeAlias, TypeVar, get_args
 
 from evaluators.state import State
+
+_T = TypeVar("_T")
 
 OnInvalid: TypeAlias = Literal["error", "drop"]
 """A row with a bad number: refuse it, or drop it and count it in the report."""
@@ -19,6 +21,19 @@ def require_choice(value: str, choices: object, *, name: str) -> None:
     known = get_args(choices)
     if value not in known:
         raise ValueError(f"{name} must be one of {', '.join(map(repr, known))}, got {value!r}")
+
+
+def named(value: str | _T, known: Mapping[str, _T], *, name: str, kind: str) -> _T:
+    """Return what has that name, or the value itself if it is no name.
+
+    Raises:
+        ValueError: No such name; shows the argument `name`, the known names, and what else it takes (`kind`).
+    """
+    if not isinstance(value, str):
+        return value
+    if value not in known:
+        raise ValueError(f"{name} must be one of {', '.join(known)} or {kind}, got {value!r}")
+    return known[value]
 
 
 def first_names(names: Collection[str], *, limit: int = 5) -> str:

@@ -220,7 +220,7 @@ def test_a_frame_counts_once(car: KittiObjects) -> None:
 
 
 def test_detections_need_a_score(car: KittiObjects) -> None:
-    with pytest.raises(ValueError, match="frame 'a': detections have no score"):
+    with pytest.raises(ValueError, match="frame 'a': predictions have no score"):
         kitti.evaluate({"a": car}, {"a": replace(car, score=None)})
 
 
@@ -250,7 +250,7 @@ def test_invalid_rows_are_refused_or_dropped(
     car: KittiObjects, change: dict[str, np.ndarray], message: str
 ) -> None:
     bad = replace(car, **change)
-    with pytest.raises(ValueError, match=f"frame 'a', detections, .*{message}"):
+    with pytest.raises(ValueError, match=f"frame 'a', predictions, .*{message}"):
         kitti.evaluate({"a": car}, {"a": bad})
     result = kitti.evaluate({"a": bad, "b": car}, {"a": bad, "b": car}, on_invalid="drop")
     # Ground truth has no score, so a bad one there means nothing.

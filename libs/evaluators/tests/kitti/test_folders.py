@@ -122,7 +122,9 @@ def test_progress_sees_every_frame_in_order(folders: tuple[Path, Path]) -> None:
 def test_invalid_rows_are_named_by_frame_and_row(folders: tuple[Path, Path]) -> None:
     bad = LABEL.replace("100.00 120.00 200.00", "300.00 120.00 200.00")
     (folders[1] / "000001.txt").write_text(f"{LABEL} 0.5\n{bad} 0.4\n")
-    with pytest.raises(ValueError, match=r"frame '000001', detections, row 2 \(Car\): expected an image box"):
+    with pytest.raises(
+        ValueError, match=r"frame '000001', predictions, row 2 \(Car\): expected an image box"
+    ):
         evaluate_folders(*folders, missing="empty")
     counts = evaluate_folders(*folders, missing="empty", on_invalid="drop").counts
     assert (counts.n_pred, counts.n_dropped_pred) == (2, 1)

@@ -82,4 +82,4 @@ def test_nan_rows_can_be_dropped_and_are_counted(golden_kitti: Path, case: str) 
     result = kitti.evaluate_folders(folder / "label_2", folder / "det", on_invalid="drop")
     lines = [line.split() for path in (folder / "det").iterdir() for line in path.read_text().splitlines()]
     assert result.counts.n_dropped_pred == sum("nan" in line for line in lines) > 0
-    assert any("invalid detections were dropped" in note for note in result.notes())
+    assert any("invalid predictions were dropped" in note for note in result.notes())

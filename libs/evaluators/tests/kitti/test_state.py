@@ -131,7 +131,7 @@ BROKEN: list[tuple[dict[str, object], str]] = [
     ({"gt_counts": np.array([3, -1])}, "gt_counts do not add up"),
     ({"pred_names": np.array(["Car"])}, r"pred_names has type <U3 and shape \[1\]"),
     ({"pred_values": np.zeros((2, 14))}, r"pred_values has type float64 and shape \[2, 14\]"),
-    ({"pred_values": np.full((2, 15), np.nan)}, "frame 'a', detections, row 1 .* expected finite numbers"),
+    ({"pred_values": np.full((2, 15), np.nan)}, "frame 'a', predictions, row 1 .* expected finite numbers"),
 ]
 
 

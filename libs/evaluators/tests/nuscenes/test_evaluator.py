@@ -265,7 +265,7 @@ def test_invalid_rows_are_refused_or_dropped(
         nuscenes.evaluate(gt, {"a": bad})
     result = nuscenes.evaluate(gt, {"a": bad}, on_invalid="drop")
     assert (result.counts.n_dropped_pred, result.counts.n_pred) == (1, 0)
-    assert "1 invalid detections were dropped" in result.table()
+    assert "1 invalid predictions were dropped" in result.table()
     if "score" not in change and "velocity" not in change:
         with pytest.raises(ValueError, match=rf"frame 'a', ground truth, row 1 \(car\): {message}"):
             nuscenes.evaluate({"a": NuscenesSample(boxes=bad)}, {"a": parked})

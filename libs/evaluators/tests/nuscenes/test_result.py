@@ -32,7 +32,7 @@ def test_the_table_shows_means_classes_and_notes(result: NuscenesResult) -> None
         "no ground truth of truck, bus, trailer, construction_vehicle, motorcycle, traffic_cone: AP 0"
         in notes
     )
-    assert f"{result.counts.n_tied_scores} detections share their score" in notes
+    assert f"{result.counts.n_tied_scores} predictions share their score" in notes
     assert "objects do not count" in notes
 
 

@@ -137,7 +137,7 @@ def test_nuscenes_folders_must_fit(nuscenes: Path, tmp_path: Path) -> None:
             r"expected one row of whole numbers, got uint16 .*\(3, 1\)",
         ),
         ({"data": np.zeros(3)}, "expected one row of whole numbers, got float64"),
-        ({"data": np.array([-1, 5])}, r"expected labels in 0\.\.4294967295, got -1\.\.5"),
+        ({"data": np.array([-1, 5])}, r"expected numbers in 0\.\.4294967295, got -1\.\.5"),
         ({"data": np.array([{}], dtype=object)}, "cannot be read as .npz"),
     ],
 )

@@ -21,7 +21,7 @@ def test_it_is_a_result(result: PanopticResult) -> None:
 
 def test_the_table_has_the_means_and_every_class(result: PanopticResult) -> None:
     lines = result.table().splitlines()
-    assert lines[0].startswith("Panoptic segmentation, semantic-kitti-api: 6 scans, 54000 points.")
+    assert lines[0].startswith("Panoptic segmentation, semantic-kitti-api: 6 frames, 54000 points.")
     rows = {line.split()[0]: line.split()[1:] for line in lines if line}
     assert rows["mean"] == ["62.1239", "84.9987", "69.9694", "56.2476"]
     assert rows["things"][0] == "56.2341"

@@ -33,7 +33,7 @@ def test_every_option_counts(
     root = Path(shutil.copytree(golden_semantickitti / "ranges", tmp_path / "data"))
     plain = ["--gt", root, "--pred", root]
     assert "by distance" in run(capsys, *plain, "--ranges")[1]
-    assert "2 scans, 1000 points" in run(capsys, *plain, "--limit", "500")[1]
+    assert "2 frames, 1000 points" in run(capsys, *plain, "--limit", "500")[1]
     assert "multi-scan" in run(capsys, *plain, "--task", "multi-scan", "--processes", "2")[1]
     assert "Means follow spvnas" in run(capsys, *plain, "--task", "moving", "--protocol", "spvnas")[1]
     (root / "sequences/08/predictions/000001.label").unlink()

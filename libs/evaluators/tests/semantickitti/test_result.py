@@ -20,7 +20,7 @@ def result() -> SemanticKittiResult:
 
 def test_table_shows_percent(result: SemanticKittiResult) -> None:
     lines = result.table().splitlines()
-    assert lines[0] == "SemanticKITTI, single-scan: 1 scans, 7 points"
+    assert lines[0] == "SemanticKITTI, single-scan: 1 frames, 7 points"
     assert next(line for line in lines if line.startswith("road ")).split() == [
         "road",
         "66.67",

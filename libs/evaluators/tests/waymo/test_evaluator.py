@@ -234,8 +234,8 @@ def test_invalid_rows_are_refused_or_dropped() -> None:
     flat[1, 4] = 0.0
     for gt, pred, message in (
         (truth(bad), found(two, [0.1, 0.2]), "frame 'a', ground truth, row 2: expected finite"),
-        (truth(two), found(flat, [0.1, 0.2]), "frame 'a', detections, row 2: expected positive length"),
-        (truth(two), found(two, [0.1, 1.2]), "frame 'a', detections, row 2: expected a score from 0 to 1"),
+        (truth(two), found(flat, [0.1, 0.2]), "frame 'a', predictions, row 2: expected positive length"),
+        (truth(two), found(two, [0.1, 1.2]), "frame 'a', predictions, row 2: expected a score from 0 to 1"),
         (truth(two), found(two, [0.1, np.nan]), "row 2: expected a score from 0 to 1"),
     ):
         with pytest.raises(ValueError, match=message):

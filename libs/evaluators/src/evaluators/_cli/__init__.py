@@ -1,5 +1,9 @@
 """The command line: one module per benchmark, which states what is its own.
 
+That is `SUMMARY` (a line in the list of commands), `DESCRIPTION` (what is scored, and what the files hold),
+`EXAMPLES`, `add_options(parser)`, and `evaluate(options)`, which returns a `Report` or raises ValueError or
+OSError. Outputs, errors and the exit status are the same for all, here.
+
 Nothing here imports NumPy or Numba before an evaluation runs, so that --help answers at once.
 """
 
@@ -8,19 +12,12 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from types import ModuleType
 
 from evaluators._cli import depth, indoor, kitti, nuscenes, panoptic, semantickitti, waymo
-from evaluators._cli._common import Command, add_outputs, check_outputs, publish
+from evaluators._cli._common import add_outputs, check_outputs, publish
 
-_COMMANDS: dict[str, Command] = {
-    "kitti": kitti,
-    "depth": depth,
-    "indoor": indoor,
-    "panoptic": panoptic,
-    "nuscenes": nuscenes,
-    "semantickitti": semantickitti,
-    "waymo": waymo,
-}
+_COMMANDS: tuple[ModuleType, ...] = (kitti, depth, indoor, panoptic, nuscenes, semantickitti, waymo)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -31,9 +28,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         epilog="Every benchmark has its own help: python -m evaluators kitti --help",
     )
     benchmarks = parser.add_subparsers(dest="benchmark", required=True, metavar="BENCHMARK")
-    for name, command in _COMMANDS.items():
+    for command in _COMMANDS:
         own = benchmarks.add_parser(
-            name,
+            command.__name__.rpartition(".")[2],
             help=command.SUMMARY,
             description=command.DESCRIPTION,
             epilog=f"examples:\n{command.EXAMPLES}",
@@ -41,10 +38,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         )
         command.add_options(own)
         add_outputs(own)
+        own.set_defaults(evaluate=command.evaluate)
     options = parser.parse_args(arguments)
     try:
         check_outputs(options)
-        publish(_COMMANDS[options.benchmark].evaluate(options), options)
+        publish(options.evaluate(options), options)
     # ImportError: an optional package; its absence is a sentence, not a traceback.
     except (ValueError, OSError, ImportError) as error:
         print(f"evaluators {options.benchmark}: error: {error}", file=sys.stderr)  # noqa: T201 - a command line

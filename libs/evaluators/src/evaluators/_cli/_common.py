@@ -7,7 +7,7 @@ import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from evaluators._parallel import Progress
@@ -23,38 +23,6 @@ class Report:
     """By name; a single one is not nested by name in the files."""
     remark: str = ""
     """Printed after the tables."""
-
-
-class Command(Protocol):
-    """A module of this package."""
-
-    @property
-    def SUMMARY(self) -> str:
-        """One line in the list of commands."""
-        ...
-
-    @property
-    def DESCRIPTION(self) -> str:
-        """What is scored, and what the files hold."""
-        ...
-
-    @property
-    def EXAMPLES(self) -> str:
-        """Calls, one per line."""
-        ...
-
-    def add_options(self, parser: argparse.ArgumentParser, /) -> None:
-        """Add the options of this benchmark, all but those for outputs."""
-        ...
-
-    def evaluate(self, options: argparse.Namespace, /) -> Report:
-        """Return what there is to say.
-
-        Raises:
-            ValueError: Bad files, frames or options.
-            OSError: Missing files or folders.
-        """
-        ...
 
 
 def add_folders(parser: argparse.ArgumentParser, *, gt: str, pred: str) -> None:

@@ -61,7 +61,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def evaluate(options: argparse.Namespace) -> Report:
-    """Return the scores; see `Command`."""
+    """Return the scores."""
     from evaluators.depth import DepthEvaluator, collect_folders
 
     like = DepthEvaluator(

@@ -80,7 +80,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def evaluate(options: argparse.Namespace) -> Report:
-    """Return the scores; see `Command`."""
+    """Return the scores."""
     from evaluators.indoor import IndoorEvaluator, collect_folders
 
     table = _table(options.classes, options.small)

@@ -73,7 +73,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def evaluate(options: argparse.Namespace) -> Report:
-    """Return the scores; see `Command`."""
+    """Return the scores."""
     from evaluators.kitti import KittiEvaluator, collect_folders
 
     evaluator = collect_folders(

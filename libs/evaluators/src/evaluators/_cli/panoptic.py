@@ -68,7 +68,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def evaluate(options: argparse.Namespace) -> Report:
-    """Return the scores; see `Command`."""
+    """Return the scores."""
     from evaluators.panoptic import PanopticEvaluator, collect_folders, collect_nuscenes_folders
 
     like = PanopticEvaluator(

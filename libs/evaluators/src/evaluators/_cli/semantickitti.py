@@ -80,7 +80,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def evaluate(options: argparse.Namespace) -> Report:
-    """Return the scores; see `Command`."""
+    """Return the scores, or what a check of a submission found."""
     if options.zip is not None:
         _need(options, "pred")
         from evaluators.semantickitti import zip_submission

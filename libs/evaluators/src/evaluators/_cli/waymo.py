@@ -44,7 +44,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def evaluate(options: argparse.Namespace) -> Report:
-    """Return the scores; see `Command`."""
+    """Return the scores."""
     from evaluators.waymo import WaymoEvaluator, collect_folders
 
     evaluator = collect_folders(

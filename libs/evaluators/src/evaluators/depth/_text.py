@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from evaluators._text import aligned, cell
 from evaluators.depth.protocol import Aggregate, cap_name, metric
 from evaluators.page import LineChart, Section, Table
 
@@ -28,13 +28,8 @@ def table(result: DepthResult) -> str:
     ]
     for part in sections(result):
         if isinstance(part, Table):
-            lines += [part.title, *_aligned([part.header, *part.rows]), ""]
+            lines += [part.title, *aligned(part), ""]
     return "\n".join(lines[:-1] + [f"Note: {note}" for note in notes(result)])
-
-
-def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return ["  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]) for row in rows]
 
 
 def sections(result: DepthResult) -> list[Section]:
@@ -53,7 +48,7 @@ def _figures(result: DepthResult) -> Table:
         for cap in result.caps_m:
             for aggregate, _ in _AGGREGATES:
                 value = result.value(name, cap_m=cap, aggregate=aggregate)
-                row.append(_number(value * item.leaderboard_scale))
+                row.append(cell(value * item.leaderboard_scale))
         rows.append(row)
     return Table(title="Errors", header=header, rows=rows)
 
@@ -66,7 +61,7 @@ def _ranges(result: DepthResult) -> Table:
             [
                 f"{item.from_m:g} to {item.to_m:g}",
                 str(item.n_pixels),
-                *map(_number, (item.mae_m, item.rmse_m, item.bias_m, 100.0 * item.abs_rel)),
+                *map(cell, (item.mae_m, item.rmse_m, item.bias_m, 100.0 * item.abs_rel)),
             ]
             for item in result.ranges
         ],
@@ -92,17 +87,13 @@ def _stripes(result: DepthResult) -> Table:
         title="Stripes, share of depth",
         header=["measure", "mean over images", "images"],
         rows=[
-            [name, _number(100.0 * value), str(int(np.count_nonzero(~np.isnan(column))))]
+            [name, cell(100.0 * value), str(int(np.count_nonzero(~np.isnan(column))))]
             for name, value, column in (
                 ("row ripple %", result.row_ripple, result.stripes_per_image[:, 0]),
                 ("beam contrast %", result.beam_contrast, result.stripes_per_image[:, 1]),
             )
         ],
     )
-
-
-def _number(value: float) -> str:
-    return "-" if math.isnan(value) else f"{value:.4f}"
 
 
 def notes(result: DepthResult) -> list[str]:

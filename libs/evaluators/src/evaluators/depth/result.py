@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float64
 
-from evaluators._report import JsonValue, finite_json
+from evaluators._report import JsonValue, fields_json, finite_json
 from evaluators._validation import require_choice
 from evaluators.depth import _text
 from evaluators.depth._sums import COLUMNS, NONPOSITIVE, N, figures, pooled
@@ -123,9 +123,6 @@ class DepthResult:
             }
             for index, cap in enumerate(self.caps_m)
         }
-        ranges: list[JsonValue] = [
-            {name: getattr(item, name) for name in RangeBin.__dataclass_fields__} for item in self.ranges
-        ]
         ripples, contrasts = self.stripes_per_image.T.tolist()
         report: dict[str, JsonValue] = {
             "protocol": {"name": self.protocol.name, "version": self.protocol.version},
@@ -137,7 +134,7 @@ class DepthResult:
             "notes": list(self.notes()),
             "frames": list(self.frames),
             "caps": caps,
-            "ranges": ranges,
+            "ranges": list(map(fields_json, self.ranges)),
             "stripes": {
                 "row_ripple": self.row_ripple,
                 "beam_contrast": self.beam_contrast,

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from evaluators.page import LineChart, Section, Table
+from evaluators._text import cell, recall_chart, set_aside, text
+from evaluators.page import Section, Table
 
 if TYPE_CHECKING:
     from evaluators.indoor.result import IndoorResult
@@ -19,16 +19,11 @@ _POINTS_A_LINE = 200
 def table(result: IndoorResult) -> str:
     """Return the result as text: one line per class and mean, AP and recall per threshold."""
     counts = result.counts
-    lines = [
+    head = (
         f"Indoor detection, {result.classes.name}, {result.protocol} overlaps: {counts.n_frames} frames,"
-        f" {counts.n_gt} objects, {counts.n_pred} predictions. Shares from 0 to 1.",
-        "",
-    ]
-    header, *rows = [_header(result), *_class_rows(result), *_mean_rows(result)]
-    first = max(len(row[0]) for row in (header, *rows))
-    for row in (header, *rows):
-        lines.append((f"{row[0]:{first}}" + "".join(f"{cell:>12}" for cell in row[1:])).rstrip())
-    return "\n".join(lines + [f"Note: {note}" for note in notes(result)])
+        f" {counts.n_gt} objects, {counts.n_pred} predictions. Shares from 0 to 1."
+    )
+    return text([head], _figures(result), notes=notes(result))
 
 
 def notes(result: IndoorResult) -> list[str]:
@@ -37,13 +32,7 @@ def notes(result: IndoorResult) -> list[str]:
     found: list[str] = []
     if result.protocol == "votenet":
         found.append("overlaps are VoteNet's, which are wrong where edges of boxes coincide.")
-    if counts.n_missing:
-        found.append(f"{counts.n_missing} frames had no predictions and were taken as empty.")
-    if counts.n_dropped_gt or counts.n_dropped_pred:
-        found.append(
-            f"{counts.n_dropped_gt} invalid ground truth boxes and {counts.n_dropped_pred} invalid"
-            " predictions were dropped."
-        )
+    found += set_aside(counts.n_missing, counts.n_dropped_gt, counts.n_dropped_pred)
     firsts = {name: result.curves[name, result.thresholds[0]] for name in result.classes.classes}
     unfounded = [
         f"{name} ({curve.n_pred})" for name, curve in firsts.items() if curve.n_pred and not curve.n_gt
@@ -69,32 +58,24 @@ def notes(result: IndoorResult) -> list[str]:
 
 def sections(result: IndoorResult) -> list[Section]:
     """Return the table and, per threshold, the precision-recall curves of the classes with ground truth."""
-    head = Table(
-        title=f"Average precision (AP) and recall, {result.classes.name}",
-        header=_header(result),
-        rows=[*_class_rows(result), *_mean_rows(result)],
-    )
-    found: list[Section] = [head]
+    found: list[Section] = [_figures(result)]
     for threshold in result.thresholds:
         names = [name for name in result.classes.classes if result.curves[name, threshold].evaluated]
         for start in range(0, len(names), _LINES_A_CHART):
             chosen = names[start : start + _LINES_A_CHART]
-            found.append(
-                LineChart(
-                    title=f"Precision by recall, IoU > {threshold:g}, {chosen[0]} to {chosen[-1]}",
-                    x_label="recall",
-                    y_label="precision at this recall or beyond",
-                    lines={name: _line(result, name, threshold) for name in chosen},
-                    x_range=(0.0, 1.0),
-                    y_range=(0.0, 1.0),
-                )
-            )
+            title = f"Precision by recall, IoU > {threshold:g}, {chosen[0]} to {chosen[-1]}"
+            lines = {name: _line(result, name, threshold) for name in chosen}
+            found.append(recall_chart(title, lines, y_label="precision at this recall or beyond"))
     return found
 
 
-def _header(result: IndoorResult) -> list[str]:
+def _figures(result: IndoorResult) -> Table:
     figures = [f"{name}_{threshold:g}" for threshold in result.thresholds for name in ("AP", "recall")]
-    return ["class", *figures, "objects", "predicted"]
+    return Table(
+        title=f"Average precision (AP) and recall, {result.classes.name}",
+        header=["class", *figures, "objects", "predicted"],
+        rows=[*_class_rows(result), *_mean_rows(result)],
+    )
 
 
 def _class_rows(result: IndoorResult) -> list[list[str]]:
@@ -102,7 +83,7 @@ def _class_rows(result: IndoorResult) -> list[list[str]]:
     for name in result.classes.classes:
         curves = [result.curves[name, threshold] for threshold in result.thresholds]
         figures = [figure for curve in curves for figure in (curve.ap(), curve.final_recall())]
-        rows.append([name, *_cells(figures), str(curves[0].n_gt), str(curves[0].n_pred)])
+        rows.append([name, *map(cell, figures), str(curves[0].n_gt), str(curves[0].n_pred)])
     return rows
 
 
@@ -114,12 +95,8 @@ def _mean_rows(result: IndoorResult) -> list[list[str]]:
             for threshold in result.thresholds
             for figure in (result.mean_ap, result.mean_recall)
         ]
-        rows.append(["mean" if subset is None else f"mean_{subset}", *_cells(figures), "", ""])
+        rows.append(["mean" if subset is None else f"mean_{subset}", *map(cell, figures), "", ""])
     return rows
-
-
-def _cells(figures: Sequence[float | None]) -> list[str]:
-    return ["-" if figure is None else f"{figure:.4f}" for figure in figures]
 
 
 def _line(result: IndoorResult, name: str, threshold: float) -> tuple[np.ndarray, np.ndarray]:

@@ -9,6 +9,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from jaxtyping import Float64, Shaped
 
+from evaluators._columns import Fault, kept_rows, not_finite
 from evaluators._validation import OnInvalid
 from evaluators.indoor.protocol import ClassTable
 
@@ -107,20 +108,14 @@ def valid_rows(frame: IndoorBoxes, on_invalid: OnInvalid, *, where: str) -> np.n
         ValueError: A row cannot and the policy is "error"; names `where`, row (from 1) and reason.
     """
     numbers = frame.boxes if frame.scores is None else np.column_stack([frame.boxes, frame.scores])
-    finite = np.all(np.isfinite(numbers), axis=1)
-    valid = finite & np.all(frame.boxes[:, 3:6] > 0, axis=1)
-    if on_invalid == "drop" or valid.all():
-        return valid
-    row = int(np.argmin(valid))
-    dx, dy, dz = frame.boxes[row, 3:6].tolist()
-    reason = (
-        f"expected positive sizes in metres, got {dx:g} {dy:g} {dz:g}"
-        if finite[row]
-        else "expected finite numbers, got a NaN or infinity"
-    )
-    raise ValueError(
-        f"{where}, row {row + 1}: {reason}; repair it, or leave such rows out with on_invalid='drop'"
-    )
+    size = frame.boxes[:, 3:6]
+
+    def bad_size(row: int) -> str:
+        dx, dy, dz = size[row].tolist()
+        return f"expected positive sizes in metres, got {dx:g} {dy:g} {dz:g}"
+
+    faults: list[Fault] = [not_finite(numbers), (np.any(size <= 0, axis=1), bad_size)]
+    return kept_rows(faults, on_invalid, where=where)
 
 
 def _table(values: Values) -> np.ndarray:

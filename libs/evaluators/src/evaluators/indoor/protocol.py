@@ -12,6 +12,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias
 
+from evaluators._validation import named
+
 Protocol: TypeAlias = Literal["mmdet3d", "votenet"]
 """Whose overlap counts: exact float64 (what mmdet3d approximates in float32), or VoteNet's own clipping.
 
@@ -136,11 +138,7 @@ def class_table(classes: str | ClassTable) -> ClassTable:
         >>> class_table("sunrgbd").classes[:2]
         ('bed', 'table')
     """
-    if isinstance(classes, ClassTable):
-        return classes
-    if classes not in TABLES:
-        raise ValueError(f"classes must be one of {', '.join(TABLES)} or a ClassTable, got {classes!r}")
-    return TABLES[classes]
+    return named(classes, TABLES, name="classes", kind="a ClassTable")
 
 
 def checked_thresholds(thresholds: Sequence[float]) -> tuple[float, ...]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TypeAlias
 import numpy as np
 from jaxtyping import Float64, Int64
 
-from evaluators._report import JsonValue, finite_json
+from evaluators._report import JsonValue, fields_json, finite_json
 from evaluators.indoor import _text
 from evaluators.indoor.protocol import PROTOCOL_NAME, PROTOCOL_VERSION, ClassTable, MeanOver, Protocol
 
@@ -160,9 +160,6 @@ class IndoorResult:
                 name = f"{'' if subset is None else f'_{subset}'}_{threshold:g}"
                 means[f"mAP{name}"] = finite_json(self.mean_ap(threshold, subset=subset))
                 means[f"mAR{name}"] = finite_json(self.mean_recall(threshold, subset=subset))
-        counts: dict[str, JsonValue] = {
-            name: getattr(self.counts, name) for name in IndoorCounts.__dataclass_fields__
-        }
         return {
             "protocol": {
                 "name": PROTOCOL_NAME,
@@ -176,7 +173,7 @@ class IndoorResult:
                 "subsets": {subset.name: list(subset.classes) for subset in self.classes.subsets},
             },
             "thresholds": list(self.thresholds),
-            "counts": counts,
+            "counts": fields_json(self.counts),
             "notes": list(self.notes()),
             "means": means,
             "results": {f"{name}/{at:g}": _curve_json(curve) for (name, at), curve in self.curves.items()},

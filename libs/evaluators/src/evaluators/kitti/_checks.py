@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from evaluators._columns import Fault, kept_rows, not_finite
 from evaluators._validation import OnInvalid
 from evaluators.kitti._rows import BBOX, SIZE_HWL, Rows
 from evaluators.kitti.objects import ABSENT_SIZE
@@ -17,30 +18,28 @@ def checked(rows: Rows, on_invalid: OnInvalid, *, frame_ids: Sequence[str], what
     Raises:
         ValueError: A row is invalid and the policy is "error"; names frame, row (from 1) and reason.
     """
-    not_finite = np.any(~np.isfinite(rows.values), axis=1)
-    size = rows.values[:, SIZE_HWL]
-    bad_size = ((size <= 0) & (size != ABSENT_SIZE)).any(axis=1)
-    x1, y1, x2, y2 = rows.values[:, BBOX].T
-    invalid = not_finite | bad_size | (x2 < x1) | (y2 < y1)
-    if not invalid.any():
-        return rows
-    if on_invalid == "drop":
-        return rows.select(~invalid)
-    row = int(np.argmax(invalid))
-    if not_finite[row]:
-        reason = "expected finite numbers, got a NaN or infinity"
-    elif bad_size[row]:
+    size, box = rows.values[:, SIZE_HWL], rows.values[:, BBOX]
+
+    def bad_size(row: int) -> str:
         height, width, length = size[row].tolist()
-        reason = (
+        return (
             "expected positive sizes in metres (or -1 for absent),"
             f" got height {height:g}, width {width:g}, length {length:g}"
         )
-    else:
-        got = " ".join(f"{value:g}" for value in rows.values[row, BBOX].tolist())
-        reason = f"expected an image box with x1 <= x2 and y1 <= y2, got {got}"
-    frame = int(rows.frames[row])
-    raise ValueError(
-        f"frame {frame_ids[frame]!r}, {what}, row {row + 1 - rows.starts[frame]}"
-        f" ({rows.names[rows.codes[row]]}): {reason};"
-        " repair it, or leave such rows out with on_invalid='drop'"
-    )
+
+    def bad_box(row: int) -> str:
+        got = " ".join(f"{value:g}" for value in box[row].tolist())
+        return f"expected an image box with x1 <= x2 and y1 <= y2, got {got}"
+
+    def place(row: int) -> str:
+        frame = int(rows.frames[row])
+        number, name = row + 1 - int(rows.starts[frame]), rows.names[int(rows.codes[row])]
+        return f"frame {frame_ids[frame]!r}, {what}, row {number} ({name})"
+
+    faults: list[Fault] = [
+        not_finite(rows.values),
+        (np.any((size <= 0) & (size != ABSENT_SIZE), axis=1), bad_size),
+        (np.any(box[:, 2:] < box[:, :2], axis=1), bad_box),
+    ]
+    kept = kept_rows(faults, on_invalid, where=place)
+    return rows if kept.all() else rows.select(kept)

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from evaluators._text import cell, recall_chart, set_aside
 from evaluators.kitti.protocol import KITTI_DEVKIT, METRICS, RECALL_POSITIONS, ClassRule, Metric
-from evaluators.page import LineChart, Section, Table
+from evaluators.page import Section, Table
 
 if TYPE_CHECKING:
     from evaluators.kitti.result import KittiResult, Recall
@@ -22,7 +23,7 @@ def table(result: KittiResult) -> str:
     counts = result.counts
     head = (
         f"KITTI objects, {result.protocol.name}, {result.overlaps.name} overlaps: {counts.n_frames} frames,"
-        f" {counts.n_gt} objects, {counts.n_pred} detections. Average precision in percent."
+        f" {counts.n_gt} objects, {counts.n_pred} predictions. Average precision in percent."
     )
     group = width * len(levels)
     names = "".join(f"{name:>{width}}" for name in levels)
@@ -40,7 +41,7 @@ def table(result: KittiResult) -> str:
 def _row(result: KittiResult, rule: ClassRule, metric: Metric, width: int) -> str:
     def cells(recall: Recall) -> str:
         values = [result.ap(rule.name, metric, level.name, recall=recall) for level in result.difficulties]
-        return "".join(f"{'-':>{width}}" if value is None else f"{value:>{width}.4f}" for value in values)
+        return "".join(f"{cell(value):>{width}}" for value in values)
 
     objects = [result.curves[rule.name, "2d", level.name].n_gt for level in result.difficulties]
     counted = "/".join(map(str, objects))
@@ -56,7 +57,7 @@ def sections(result: KittiResult) -> list[Section]:
         ("frames", counts.n_frames),
         ("objects", counts.n_gt),
         ("DontCare regions", counts.n_dont_care),
-        ("detections", counts.n_pred),
+        ("predictions", counts.n_pred),
         ("frames without predictions", counts.n_missing),
         ("invalid rows dropped", counts.n_dropped_gt + counts.n_dropped_pred),
     ]
@@ -72,28 +73,18 @@ def sections(result: KittiResult) -> list[Section]:
             if lines:
                 title = f"{rule.name} {metric}, IoU > {rule.min_overlap(metric):g}"
                 label = "orientation similarity" if metric == "aos" else "precision"
-                charts.append(
-                    LineChart(
-                        title=title,
-                        x_label="recall",
-                        y_label=label,
-                        lines=lines,
-                        x_range=(0.0, 1.0),
-                        y_range=(0.0, 1.0),
-                    )
-                )
+                charts.append(recall_chart(title, lines, y_label=label))
     tables = [_ap_table(result, recall, levels) for recall in (40, 11)]
     rows = [[name, str(number)] for name, number in counted]
     return [*tables, Table(title="Counts", header=("what", "number"), rows=rows), *charts]
 
 
 def _ap_table(result: KittiResult, recall: Recall, levels: list[str]) -> Table:
-    def cell(rule: ClassRule, metric: Metric, level: str) -> str:
-        curve = result.curves.get((rule.name, metric, level))
-        return "-" if curve is None or not curve.evaluated else f"{curve.ap(recall):.4f}"
-
     rows = [
-        [rule.name, metric, f"{rule.min_overlap(metric):g}", *(cell(rule, metric, level) for level in levels)]
+        [
+            *(rule.name, metric, f"{rule.min_overlap(metric):g}"),
+            *(cell(result.ap(rule.name, metric, level, recall=recall)) for level in levels),
+        ]
         for rule in result.overlaps.classes
         for metric in METRICS
     ]
@@ -110,13 +101,7 @@ def notes(result: KittiResult) -> list[str]:
             f"scored by the rules of {result.protocol.tool}, not by those of the official kit (except that"
             " overlaps are exact)."
         )
-    if counts.n_missing:
-        found.append(f"{counts.n_missing} frames had no predictions and were taken as empty.")
-    if counts.n_dropped_gt or counts.n_dropped_pred:
-        found.append(
-            f"{counts.n_dropped_gt} invalid ground truth rows and {counts.n_dropped_pred} invalid detections"
-            " were dropped."
-        )
+    found += set_aside(counts.n_missing, counts.n_dropped_gt, counts.n_dropped_pred)
     missing = [
         f"{rule.name} {metric}"
         for rule in result.overlaps.classes
@@ -141,7 +126,7 @@ def notes(result: KittiResult) -> list[str]:
         )
     if counts.n_tied_scores:
         found.append(
-            f"{counts.n_tied_scores} detections share their score with another one of their frame;"
+            f"{counts.n_tied_scores} predictions share their score with another one of their frame;"
             " the earlier line goes first."
         )
     return found
@@ -152,7 +137,7 @@ def explain(result: KittiResult, cls: str, metric: Metric, level: str) -> str:
     curve = result.curves[cls, metric, level]
     lines = [
         f"{cls} {metric} {level}: {curve.n_gt} objects count, {curve.n_gt_ignored} are ignored;"
-        f" {curve.n_pred} detections count, {curve.n_pred_ignored} are ignored.",
+        f" {curve.n_pred} predictions count, {curve.n_pred_ignored} are ignored.",
         "A threshold is the score at which recall comes closest to the position; all detections at or",
         "above it are matched again. The last column is the best value at that recall or beyond; its mean",
         f"over positions 1 to 40 is R40 = {curve.ap(40):.4f}, over 0, 4, ... 40 is R11 = {curve.ap(11):.4f}.",

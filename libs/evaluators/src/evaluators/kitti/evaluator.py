@@ -122,7 +122,7 @@ class KittiEvaluator(FrameEvaluator):
         """
         self._require_new(frame_id)
         if pred is not None and pred.score is None:
-            raise ValueError(f"frame {frame_id!r}: detections have no score; build them with score=...")
+            raise ValueError(f"frame {frame_id!r}: predictions have no score; build them with score=...")
         self.update_rows(
             {frame_id: pred is None},
             Rows.of_objects([gt], LABEL_COLUMNS),
@@ -137,7 +137,7 @@ class KittiEvaluator(FrameEvaluator):
         """
         frame_ids = list(frames)
         kept_gt = checked(gt, self._on_invalid, frame_ids=frame_ids, what="ground truth")
-        kept_pred = checked(pred, self._on_invalid, frame_ids=frame_ids, what="detections")
+        kept_pred = checked(pred, self._on_invalid, frame_ids=frame_ids, what="predictions")
         dropped = [len(gt.codes) - len(kept_gt.codes), len(pred.codes) - len(kept_pred.codes)]
         self._add(frames, [(kept_gt, kept_pred)], np.array(dropped))
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal, NoReturn, TypeAlias
 
@@ -47,16 +48,9 @@ def read_ground_truth(path: str | Path, *, non_finite: NonFinite = "error") -> K
             an occlusion that is not a whole number. The message names file and line.
     """
     names, values = _read(Path(path), _LABEL_FIELDS, non_finite)
-    return KittiObjects(
-        names=names,
-        truncated=values[:, TRUNCATED],
-        occluded=values[:, OCCLUDED],
-        alpha=values[:, ALPHA],
-        bbox=values[:, BBOX],
-        size_hwl=values[:, SIZE_HWL],
-        location=values[:, LOCATION],
-        rotation_y=values[:, ROTATION_Y],
-    )
+    objects = _objects(names, np.column_stack([values, np.zeros(len(names))]))
+    occluded = values[:, OCCLUDED].astype(np.int64)
+    return replace(objects, truncated=values[:, TRUNCATED], occluded=occluded, score=None)
 
 
 def read_predictions(path: str | Path, *, non_finite: NonFinite = "error") -> KittiObjects:
@@ -69,7 +63,10 @@ def read_predictions(path: str | Path, *, non_finite: NonFinite = "error") -> Ki
         FileNotFoundError: There is no such file.
         ValueError: As for `read_ground_truth`.
     """
-    names, values = _read(Path(path), _DETECTION_FIELDS, non_finite)
+    return _objects(*_read(Path(path), _DETECTION_FIELDS, non_finite))
+
+
+def _objects(names: Sequence[str], values: np.ndarray) -> KittiObjects:
     return KittiObjects.predictions(
         names,
         alpha=values[:, ALPHA],

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import functools
+import itertools
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Bool, Real
@@ -112,17 +113,9 @@ class KittiObjects:
 
     def select(self, rows: Bool[np.ndarray, " n"]) -> KittiObjects:
         """Return the rows marked True, in order."""
-        return KittiObjects(
-            names=tuple(name for name, kept in zip(self.names, rows, strict=True) if kept),
-            truncated=self.truncated[rows],
-            occluded=self.occluded[rows],
-            alpha=self.alpha[rows],
-            bbox=self.bbox[rows],
-            size_hwl=self.size_hwl[rows],
-            location=self.location[rows],
-            rotation_y=self.rotation_y[rows],
-            score=None if self.score is None else self.score[rows],
-        )
+        columns = {name: getattr(self, name)[rows] for name in ("occluded", *_WIDTHS)}
+        names = tuple(itertools.compress(self.names, rows))
+        return replace(self, names=names, score=None if self.score is None else self.score[rows], **columns)
 
 
 def _whole(name: str, values: np.ndarray) -> np.ndarray:

@@ -12,6 +12,8 @@ import math
 from dataclasses import dataclass, replace
 from typing import Final, Literal, TypeAlias
 
+from evaluators._validation import named
+
 Metric: TypeAlias = Literal["2d", "aos", "bev", "3d"]
 """Image boxes, orientation similarity on image boxes, bird's eye view, 3D boxes."""
 
@@ -96,12 +98,7 @@ def protocol_named(protocol: str | Protocol) -> Protocol:
         >>> protocol_named("openpcdet").dont_care
         'exact'
     """
-    if isinstance(protocol, Protocol):
-        return protocol
-    if protocol not in PROTOCOLS:
-        known = ", ".join(PROTOCOLS)
-        raise ValueError(f"protocol must be one of {known} or a Protocol, got {protocol!r}")
-    return PROTOCOLS[protocol]
+    return named(protocol, PROTOCOLS, name="protocol", kind="a Protocol")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -222,9 +219,4 @@ def overlap_table(overlaps: str | OverlapTable) -> OverlapTable:
         >>> overlap_table("loose").classes[0].overlap_3d
         0.5
     """
-    if isinstance(overlaps, OverlapTable):
-        return overlaps
-    if overlaps not in TABLES:
-        known = ", ".join(TABLES)
-        raise ValueError(f"overlaps must be one of {known} or an OverlapTable, got {overlaps!r}")
-    return TABLES[overlaps]
+    return named(overlaps, TABLES, name="overlaps", kind="an OverlapTable")

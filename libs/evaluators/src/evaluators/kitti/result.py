@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Float64, Int64
 
-from evaluators._report import JsonValue, finite_json
+from evaluators._report import JsonValue, fields_json, finite_json
 from evaluators.kitti import _text
 from evaluators.kitti.protocol import (
     METRICS,
@@ -151,9 +151,6 @@ class KittiResult:
 
     def to_json(self) -> dict[str, JsonValue]:
         """Return everything as built-in types that `json.dumps` takes; what is not a number is None."""
-        counts: dict[str, JsonValue] = {
-            name: getattr(self.counts, name) for name in KittiCounts.__dataclass_fields__
-        }
         classes: dict[str, JsonValue] = {
             rule.name: {
                 "neighbours": list(rule.neighbours),
@@ -179,27 +176,15 @@ class KittiResult:
             },
             "classes": classes,
             "levels": levels,
-            "counts": counts,
+            "counts": fields_json(self.counts),
             "notes": list(self.notes()),
             "results": {"/".join(key): _curve_json(curve) for key, curve in self.curves.items()},
         }
 
 
 def _curve_json(curve: KittiCurve) -> dict[str, JsonValue]:
-    return {
-        "evaluated": curve.evaluated,
-        "R40": curve.ap(40),
-        "R11": curve.ap(11),
-        "n_gt": curve.n_gt,
-        "n_gt_ignored": curve.n_gt_ignored,
-        "n_pred": curve.n_pred,
-        "n_pred_ignored": curve.n_pred_ignored,
-        "thresholds": curve.thresholds.tolist(),
-        "tp": curve.tp.tolist(),
-        "fp": curve.fp.tolist(),
-        "fn": curve.fn.tolist(),
-        "curve": curve.curve.tolist(),
-    }
+    figures: dict[str, JsonValue] = {"evaluated": curve.evaluated, "R40": curve.ap(40), "R11": curve.ap(11)}
+    return figures | fields_json(curve)
 
 
 def _require(value: str, known: tuple[str, ...], what: str) -> None:

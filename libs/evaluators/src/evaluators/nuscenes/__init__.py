@@ -2,7 +2,6 @@
 
 from evaluators.nuscenes.boxes import NuscenesBoxes, NuscenesSample, rotation_from_yaw
 from evaluators.nuscenes.evaluator import NuscenesEvaluator, evaluate
-from evaluators.nuscenes.files import evaluate_submission
 from evaluators.nuscenes.protocol import (
     CLASS_OF_CATEGORY,
     DETECTION_CVPR_2019,
@@ -15,6 +14,7 @@ from evaluators.nuscenes.splits import SPLITS
 from evaluators.nuscenes.submission import (
     NuscenesMeta,
     NuscenesSubmission,
+    evaluate_submission,
     read_submission,
     write_submission,
 )

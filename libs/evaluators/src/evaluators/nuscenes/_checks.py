@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
+
 import numpy as np
 
+from evaluators._columns import Fault, kept_rows, not_finite
 from evaluators._validation import OnInvalid
 from evaluators.nuscenes.boxes import NuscenesBoxes, NuscenesSample
 from evaluators.nuscenes.protocol import NuscenesProtocol
@@ -20,31 +24,34 @@ def check_names(boxes: NuscenesBoxes, protocol: NuscenesProtocol, *, where: str,
     names = protocol.class_names
     unknown = set(boxes.names).difference(names)
     if unknown:
-        row = next(row for row, name in enumerate(boxes.names) if name in unknown)
+        row = _first(boxes.names, unknown)
         raise ValueError(
             f"{where}, row {row + 1}: unknown class {boxes.names[row]!r}; the classes are {', '.join(names)}"
         )
     known = protocol.attribute_names
     unknown = set(boxes.attributes).difference(known, [""])
     if unknown:
-        row = next(row for row, name in enumerate(boxes.attributes) if name in unknown)
+        row = _first(boxes.attributes, unknown)
         raise ValueError(
             f"{where}, row {row + 1}: unknown attribute {boxes.attributes[row]!r};"
             f" the attributes are {', '.join(known)}, or '' for none"
         )
     allowed = {rule.name: rule.attributes for rule in protocol.classes}
-    pairs = set(zip(boxes.names, boxes.attributes, strict=True))
-    wrong = {(name, mark) for name, mark in pairs if mark and allowed[name] and mark not in allowed[name]}
+    pairs = list(zip(boxes.names, boxes.attributes, strict=True))
+    wrong = {
+        (name, mark) for name, mark in set(pairs) if mark and allowed[name] and mark not in allowed[name]
+    }
     if wrong and not is_gt:
-        row, (name, attribute) = next(
-            (row, pair)
-            for row, pair in enumerate(zip(boxes.names, boxes.attributes, strict=True))
-            if pair in wrong
-        )
+        row = _first(pairs, wrong)
+        name, attribute = pairs[row]
         raise ValueError(
             f"{where}, row {row + 1}: a {name} cannot have the attribute {attribute!r};"
             f" it has {', '.join(allowed[name])}, or '' for none"
         )
+
+
+def _first(values: Sequence[object], wanted: AbstractSet[object]) -> int:
+    return next(row for row, value in enumerate(values) if value in wanted)
 
 
 def checked(boxes: NuscenesBoxes, on_invalid: OnInvalid, *, where: str) -> NuscenesBoxes:
@@ -53,36 +60,29 @@ def checked(boxes: NuscenesBoxes, on_invalid: OnInvalid, *, where: str) -> Nusce
     Raises:
         ValueError: A row is invalid and the policy is "error"; names `where`, row (from 1) and reason.
     """
-    is_gt = boxes.score is None
-    finite = np.all(np.isfinite(_numbers(boxes)), axis=1)
-    # Nobody knows the velocity of an object that was seen once.
-    velocity_ok = np.all(np.isfinite(boxes.velocity), axis=1) | is_gt
+    columns = [boxes.translation, boxes.size_wlh, boxes.rotation]
+    if boxes.score is not None:
+        # Nobody knows the velocity of an object that was seen once; a detector must.
+        columns += [boxes.velocity, boxes.score[:, None]]
+    scores = np.zeros(len(boxes)) if boxes.score is None else boxes.score
     with np.errstate(over="ignore", invalid="ignore"):
         norm = np.linalg.norm(boxes.rotation, axis=1)
-    size_ok = np.all(boxes.size_wlh > 0, axis=1)
-    turn_ok = np.abs(norm - 1.0) <= _UNIT_TOLERANCE
-    valid = finite & velocity_ok & size_ok & turn_ok
-    if boxes.score is not None:
-        valid &= boxes.score >= 0
-    if valid.all():
-        return boxes
-    if on_invalid == "drop":
-        return boxes.select(valid)
-    row = int(np.argmin(valid))
-    if not (finite[row] and velocity_ok[row]):
-        reason = "expected finite numbers, got a NaN or infinity"
-    elif not size_ok[row]:
+
+    def bad_size(row: int) -> str:
         width, length, height = boxes.size_wlh[row].tolist()
-        reason = f"expected positive sizes, got width {width:g}, length {length:g}, height {height:g}"
-    elif not turn_ok[row]:
-        reason = f"expected a unit quaternion w x y z, got one of length {float(norm[row]):g}"
-    else:
-        assert boxes.score is not None
-        reason = f"expected a score of 0 or more, got {float(boxes.score[row]):g}"
-    raise ValueError(
-        f"{where}, row {row + 1} ({boxes.names[row]}): {reason};"
-        " repair it, or leave such rows out with on_invalid='drop'"
-    )
+        return f"expected positive sizes, got width {width:g}, length {length:g}, height {height:g}"
+
+    faults: list[Fault] = [
+        not_finite(np.concatenate(columns, axis=1)),
+        (np.any(boxes.size_wlh <= 0, axis=1), bad_size),
+        (
+            ~(np.abs(norm - 1.0) <= _UNIT_TOLERANCE),
+            lambda row: f"expected a unit quaternion w x y z, got one of length {float(norm[row]):g}",
+        ),
+        (scores < 0, lambda row: f"expected a score of 0 or more, got {float(scores[row]):g}"),
+    ]
+    kept = kept_rows(faults, on_invalid, where=lambda row: f"{where}, row {row + 1} ({boxes.names[row]})")
+    return boxes if kept.all() else boxes.select(kept)
 
 
 def check_surroundings(sample: NuscenesSample, *, where: str) -> None:
@@ -98,10 +98,3 @@ def check_surroundings(sample: NuscenesSample, *, where: str) -> None:
     turns = np.sqrt((racks[:, 6:] ** 2).sum(axis=1)) if racks.size else np.ones(0)
     if not (np.isfinite(racks).all() and (np.abs(turns - 1.0) <= _UNIT_TOLERANCE).all()):
         raise ValueError(f"{where}: racks must be finite, with unit quaternions")
-
-
-def _numbers(boxes: NuscenesBoxes) -> np.ndarray:
-    columns = [boxes.translation, boxes.size_wlh, boxes.rotation]
-    if boxes.score is not None:
-        columns.append(boxes.score[:, None])
-    return np.concatenate(columns, axis=1)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from evaluators._text import cell, recall_chart, set_aside, text
 from evaluators.nuscenes.protocol import MEAN_NAMES, RECALL_POSITIONS, TP_ERRORS, TpError
 from evaluators.page import LineChart, Section, Table
 
@@ -24,58 +24,34 @@ _AXIS: dict[TpError, str] = {
 
 def table(result: NuscenesResult) -> str:
     """Return the result as text: the means, one line per class, the notes."""
-    counts, header = result.counts, _class_header(result)
+    counts = result.counts
     means = "   ".join(f"{MEAN_NAMES[error]} {value:.4f}" for error, value in result.tp_errors.items())
-    lines = [
+    head = [
         f"nuScenes detection, {result.protocol.name}: {counts.n_frames} frames, {counts.n_gt} objects,"
-        f" {counts.n_pred} detections. Fractions, not percent.",
+        f" {counts.n_pred} predictions. Fractions, not percent.",
         "",
         f"mAP {result.mean_ap:.4f}   NDS {result.nds:.4f}   {means}",
-        "",
-        _line(header),
-        *(_line(row) for row in _class_rows(result)),
     ]
-    return "\n".join(lines + [f"Note: {note}" for note in notes(result)])
+    return text(head, _classes(result), notes=notes(result))
 
 
-def _line(cells: Sequence[str]) -> str:
-    return f"{cells[0]:21}" + "".join(f"{cell:>9}" for cell in cells[1:])
-
-
-def _class_header(result: NuscenesResult) -> list[str]:
-    distances = [f"AP {distance:g}m" for distance in result.protocol.dist_thresholds_m]
-    return ["class", "AP", *distances, *(MEAN_NAMES[error][1:] for error in TP_ERRORS), "objects", "found"]
-
-
-def _class_rows(result: NuscenesResult) -> list[list[str]]:
+def _classes(result: NuscenesResult) -> Table:
+    distances = result.protocol.dist_thresholds_m
+    errors = [MEAN_NAMES[error][1:] for error in TP_ERRORS]
     rows: list[list[str]] = []
     for name in result.protocol.class_names:
         curve = result.curve(name)
-        aps = [result.ap(name), *(result.ap(name, dist) for dist in result.protocol.dist_thresholds_m)]
-        errors = [result.tp_error(name, error) for error in TP_ERRORS]
-        rows.append(
-            [
-                name,
-                *(f"{value:.4f}" for value in aps),
-                *("-" if value is None else f"{value:.4f}" for value in errors),
-                str(curve.n_gt),
-                str(curve.n_tp),
-            ]
-        )
-    return rows
+        figures = [result.ap(name), *(result.ap(name, distance) for distance in distances)]
+        figures += [result.tp_error(name, error) for error in TP_ERRORS]
+        rows.append([name, *map(cell, figures), str(curve.n_gt), str(curve.n_tp)])
+    header = ["class", "AP", *(f"AP {distance:g}m" for distance in distances), *errors, "objects", "found"]
+    return Table(title="Classes", header=header, rows=rows)
 
 
 def notes(result: NuscenesResult) -> list[str]:
     """Return the warnings of a result, most important first."""
     counts = result.counts
-    found: list[str] = []
-    if counts.n_missing:
-        found.append(f"{counts.n_missing} frames had no predictions and were taken as empty.")
-    if counts.n_dropped_gt or counts.n_dropped_pred:
-        found.append(
-            f"{counts.n_dropped_gt} invalid ground truth rows and {counts.n_dropped_pred} invalid detections"
-            " were dropped."
-        )
+    found = set_aside(counts.n_missing, counts.n_dropped_gt, counts.n_dropped_pred)
     absent = [name for name in result.protocol.class_names if not result.curve(name).evaluated]
     if absent:
         found.append(
@@ -89,7 +65,7 @@ def notes(result: NuscenesResult) -> list[str]:
         )
     if counts.n_tied_scores:
         found.append(
-            f"{counts.n_tied_scores} detections share their score with another one of their class;"
+            f"{counts.n_tied_scores} predictions share their score with another one of their class;"
             " the later one goes first, so the order of the frames matters."
         )
     return found
@@ -103,20 +79,11 @@ def sections(result: NuscenesResult) -> list[Section]:
     means += [[MEAN_NAMES[error], f"{value:.4f}"] for error, value in result.tp_errors.items()]
     found: list[Section] = [
         Table(title="Means", header=["figure", "value"], rows=means),
-        Table(title="Classes", header=_class_header(result), rows=_class_rows(result)),
+        _classes(result),
     ]
     for dist in protocol.dist_thresholds_m:
         lines = {name: (recall, result.curve(name, dist).precision) for name in protocol.class_names}
-        found.append(
-            LineChart(
-                title=f"Precision, hits within {dist:g} m",
-                x_label="recall",
-                y_label="precision",
-                lines=lines,
-                x_range=(0.0, 1.0),
-                y_range=(0.0, 1.0),
-            )
-        )
+        found.append(recall_chart(f"Precision, hits within {dist:g} m", lines))
     for error in result.tp_errors:
         # Beyond the recall that was reached there is nothing to show.
         curves = {

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import functools
+import itertools
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from jaxtyping import Bool, Float64, Real
@@ -114,29 +115,26 @@ class NuscenesBoxes:
         num_pts: object = None,
     ) -> NuscenesBoxes:
         """Return ground truth, from arrays or lists; without `num_pts` all boxes count."""
-        count = len(names)
-        return cls(
-            names=tuple(names),
-            translation=_column("translation", translation, count, 3),
-            size_wlh=_column("size_wlh", size_wlh, count, 3),
-            rotation=_column("rotation", rotation, count, 4),
-            velocity=_column("velocity", velocity, count, 2),
-            attributes=("",) * count if attributes is None else tuple(attributes),
-            num_pts=np.full(count, -1) if num_pts is None else _column("num_pts", num_pts, count, 0),
+        boxes = cls.predictions(
+            names,
+            translation=translation,
+            size_wlh=size_wlh,
+            rotation=rotation,
+            velocity=velocity,
+            score=np.zeros(len(names)),
+            attributes=attributes,
         )
+        counted = boxes.num_pts if num_pts is None else _column("num_pts", num_pts, len(names), 0)
+        return replace(boxes, score=None, num_pts=counted)
 
     def select(self, rows: Bool[np.ndarray, " n"]) -> NuscenesBoxes:
         """Return the rows marked True, in order."""
-        at = np.flatnonzero(rows).tolist()
-        return NuscenesBoxes(
-            names=tuple(self.names[row] for row in at),
-            translation=self.translation[rows],
-            size_wlh=self.size_wlh[rows],
-            rotation=self.rotation[rows],
-            velocity=self.velocity[rows],
-            attributes=tuple(self.attributes[row] for row in at),
-            num_pts=self.num_pts[rows],
+        return replace(
+            self,
+            names=tuple(itertools.compress(self.names, rows)),
+            attributes=tuple(itertools.compress(self.attributes, rows)),
             score=None if self.score is None else self.score[rows],
+            **{name: getattr(self, name)[rows] for name in _WIDTHS},
         )
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float64
 
-from evaluators._report import JsonValue, finite_json
+from evaluators._report import JsonValue, fields_json, finite_json
 from evaluators._validation import require_choice
 from evaluators.nuscenes import _text
 from evaluators.nuscenes.protocol import (
@@ -177,7 +177,7 @@ class NuscenesResult:
         The figures have the names that the official kit gives them in `metrics_summary.json`, the curves
         those of `metrics_details.json`.
         """
-        protocol, names, counts = self.protocol, self.protocol.class_names, self.counts
+        protocol, names = self.protocol, self.protocol.class_names
         distances = protocol.dist_thresholds_m
         report: dict[str, JsonValue] = {
             "protocol": {"name": PROTOCOL_NAME, "version": PROTOCOL_VERSION, "config": protocol.name},
@@ -191,7 +191,7 @@ class NuscenesResult:
                 "max_boxes_per_sample": protocol.max_boxes_per_sample,
                 "mean_ap_weight": protocol.mean_ap_weight,
             },
-            "counts": {name: getattr(counts, name) for name in NuscenesCounts.__dataclass_fields__},
+            "counts": fields_json(self.counts),
             "notes": list(self.notes()),
             "mean_ap": self.mean_ap,
             "nd_score": self.nds,

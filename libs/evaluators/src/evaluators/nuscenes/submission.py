@@ -1,4 +1,4 @@
-r"""Read, check and write submissions: the JSON files that the evaluation server takes.
+r"""Score, read, check and write submissions: the JSON files that the evaluation server takes.
 
 To have the official kit score the same file, give it an environment of its own (it needs NumPy below 2):
 
@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import json
 import struct
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Final, Literal, TypeAlias, cast
@@ -22,11 +22,13 @@ import numpy as np
 
 from evaluators._pairs import require_pairs
 from evaluators._report import replacing
-from evaluators._validation import first_names
+from evaluators._validation import Missing, OnInvalid, first_names
 from evaluators.nuscenes._checks import check_names, checked
 from evaluators.nuscenes.boxes import NuscenesBoxes
-from evaluators.nuscenes.evaluator import check_count
+from evaluators.nuscenes.evaluator import check_count, evaluate
 from evaluators.nuscenes.protocol import DETECTION_CVPR_2019, NuscenesProtocol
+from evaluators.nuscenes.result import NuscenesResult
+from evaluators.nuscenes.tables import read_ground_truth
 
 Invalid: TypeAlias = Literal["error", "keep"]
 """Rows with bad numbers: refuse them, or hand them on to a caller that drops and counts them."""
@@ -57,6 +59,38 @@ class NuscenesSubmission:
     meta: NuscenesMeta
     boxes: Mapping[str, NuscenesBoxes]
     """By sample token, in the order of the file, which decides between equal scores."""
+
+
+def evaluate_submission(
+    gt_dir: str | Path,
+    pred_file: str | Path,
+    *,
+    version: str = "v1.0-mini",
+    split: str | Sequence[str] | None = None,
+    protocol: NuscenesProtocol = DETECTION_CVPR_2019,
+    missing: Missing = "error",
+    on_invalid: OnInvalid = "error",
+) -> NuscenesResult:
+    """Return the scores of the submission `pred_file`, as the official kit computes them.
+
+    `gt_dir` is the folder of the data set (`dataroot`); `split` names its samples, which are the frames.
+
+    See `evaluate` for the protocol and the policies, `read_ground_truth` and `read_submission` for the files
+    and their errors. Samples of the file must be those of the split; `missing="empty"` lets it lack some.
+
+    Raises:
+        FileNotFoundError: A file is missing.
+        ValueError: A file is broken, or what `evaluate` refuses.
+
+    Example:
+        >>> evaluate_submission(
+        ...     "/data/nuscenes", "results_nusc.json", version="v1.0-trainval", split="val"
+        ... )  # doctest: +SKIP
+    """
+    gt = read_ground_truth(gt_dir, version=version, split=split)
+    invalid = "error" if on_invalid == "error" else "keep"
+    found = read_submission(pred_file, protocol=protocol, invalid=invalid)
+    return evaluate(gt, found.boxes, protocol=protocol, missing=missing, on_invalid=on_invalid)
 
 
 def read_submission(

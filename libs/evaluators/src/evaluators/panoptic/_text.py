@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, get_args
 
+from evaluators._text import text
 from evaluators.page import Heatmap, Section, Table
 from evaluators.panoptic.protocol import Figure, Group
 
@@ -16,22 +17,12 @@ _HEADER = ("class", "kind", "PQ", "SQ", "RQ", "IoU", "tp", "fp", "fn", "small gt
 def table(result: PanopticResult) -> str:
     """Return the result as text: means, then one line per class."""
     counts = result.counts
-    names = result.protocol.label_map.evaluated_names
-    width = max(15, *(len(name) + 2 for name in names))
     head = (
         f"Panoptic segmentation, {result.protocol.name}: {counts.n_frames} frames, {counts.n_points} points."
         f" Percent. Unmatched segments under {result.protocol.min_points} points are no error."
     )
-    lines = [head, "", f"PQ dagger {100 * result.pq_dagger:.4f}", "", _line(_HEADER, width)]
-    lines += [_line(row, width) for row in (*_mean_rows(result), *_class_rows(result))]
-    return "\n".join(lines + [f"Note: {note}" for note in notes(result)])
-
-
-def _line(cells: tuple[str, ...], width: int) -> str:
-    name, kind, *rest = cells
-    figures = "".join(f"{cell:>10}" for cell in rest[:4])
-    counted = "".join(f"{cell:>11}" if "small" in cell else f"{cell:>8}" for cell in rest[4:7])
-    return f"{name:{width}}{kind:6}{figures}{counted}{''.join(f'{cell:>11}' for cell in rest[7:])}".rstrip()
+    figures = Table(title="", header=_HEADER, rows=[*_mean_rows(result), *_class_rows(result)])
+    return text([head, "", f"PQ dagger {100 * result.pq_dagger:.4f}"], figures, notes=notes(result))
 
 
 def _mean_rows(result: PanopticResult) -> list[tuple[str, ...]]:

@@ -9,10 +9,9 @@ import numpy as np
 from jaxtyping import Int64, Integer, UInt, UInt8, UInt32
 
 from evaluators.panoptic._matching import ScanCounts, Side, count_scan
+from evaluators.panoptic.files import require_32_bits
 from evaluators.panoptic.protocol import Packing, PanopticProtocol
 from evaluators.semantickitti.protocol import LabelMap, Unknown
-
-_HIGHEST = 0xFFFFFFFF
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -33,8 +32,8 @@ class PanopticLabels:
     """Ids that count within their class; stuff needs one constant id (normally 0), or it falls to pieces."""
 
     def __post_init__(self) -> None:
-        _require_32_bits(self.semantic, "semantic")
-        _require_32_bits(self.instance, "instance")
+        require_32_bits(self.semantic, "semantic")
+        require_32_bits(self.instance, "instance")
         if len(self.semantic) != len(self.instance):
             raise ValueError(
                 f"expected one class and one instance per point, got {len(self.semantic)} classes and"
@@ -102,7 +101,7 @@ class _Reader:
             semantic, instance = labels.semantic.astype(np.uint64), labels.instance.astype(np.uint64)
             self.keys: UInt[np.ndarray, " n"] = (semantic << np.uint64(32)) | instance
         else:
-            _require_32_bits(labels, where)
+            require_32_bits(labels, where)
             self.keys = np.ascontiguousarray(labels, dtype=np.uint32)
 
     def classes(
@@ -137,19 +136,3 @@ class _Reader:
                 " are these raw ids? Pass packed labels then"
             )
         return classes
-
-
-def _require_32_bits(values: Integer[np.ndarray, " n"], where: str) -> None:
-    if values.ndim != 1 or values.dtype.kind not in "iu":
-        raise ValueError(
-            f"{where}: expected one row of whole numbers, got {values.dtype} of shape {values.shape}"
-        )
-    # Small and unsigned types need no look at the values.
-    if np.can_cast(values.dtype, np.uint32) or not values.size:
-        return
-    low, high = int(values.min()), int(values.max())
-    if low < 0 or high > _HIGHEST:
-        raise ValueError(
-            f"{where}: expected numbers in 0..{_HIGHEST}, got {low}..{high};"
-            " labels that were read as int32 are meant as uint32 (use .view(np.uint32))"
-        )

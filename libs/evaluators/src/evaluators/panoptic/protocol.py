@@ -11,6 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Final, Literal, TypeAlias
 
+from evaluators._validation import named
 from evaluators.semantickitti.protocol import MULTI_SCAN, SINGLE_SCAN, LabelMap, plain_map
 
 Packing: TypeAlias = Literal["low-16-bits", "thousands"]
@@ -140,10 +141,5 @@ def panoptic_protocol(protocol: str | PanopticProtocol, *, min_points: int | Non
         >>> panoptic_protocol(NUSCENES, min_points=1).min_points
         1
     """
-    if not isinstance(protocol, PanopticProtocol):
-        if protocol not in PROTOCOLS:
-            raise ValueError(
-                f"protocol must be one of {', '.join(PROTOCOLS)} or a PanopticProtocol, got {protocol!r}"
-            )
-        protocol = PROTOCOLS[protocol]
-    return protocol if min_points is None else replace(protocol, min_points=min_points)
+    found = named(protocol, PROTOCOLS, name="protocol", kind="a PanopticProtocol")
+    return found if min_points is None else replace(found, min_points=min_points)

@@ -8,7 +8,7 @@ from typing import get_args
 import numpy as np
 from jaxtyping import Bool, Float64, Int64
 
-from evaluators._report import JsonValue
+from evaluators._report import JsonValue, fields_json
 from evaluators._validation import require_choice
 from evaluators.page import Section
 from evaluators.panoptic import _text
@@ -145,9 +145,6 @@ class PanopticResult:
             | {name: column[at] for name, column in values.items()}
             for at in label_map.evaluated
         }
-        counts: dict[str, JsonValue] = {
-            name: getattr(self.counts, name) for name in PanopticCounts.__dataclass_fields__
-        }
         return {
             "protocol": {
                 "name": "panoptic",
@@ -158,7 +155,7 @@ class PanopticResult:
             "scores": self.scores(),
             "means_over_all_classes": {name: self.mean(name) for name in get_args(Figure)},
             "classes": classes,
-            "counts": counts,
+            "counts": fields_json(self.counts),
             "confusion": {
                 "classes": list(label_map.classes),
                 "rows_prediction_columns_ground_truth": self.confusion.tolist(),

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING
 
+from evaluators._text import aligned, cell
 from evaluators.page import Heatmap, Section, Table
 from evaluators.semantickitti.confusion import SegmentationScores
 from evaluators.semantickitti.protocol import MOVING, absent_rule
@@ -56,14 +56,13 @@ def table(result: SemanticKittiResult) -> str:
     shown = result.counts
     lines = [
         f"SemanticKITTI, {result.label_map.name}: {shown.n_frames} frames, {shown.n_points} points",
-        *_aligned(_class_table(result)),
+        *aligned(_class_table(result)),
         "",
         *(f"{name}  {value}" for name, value in _summary(result)),
     ]
     if result.ranges_m:
-        lines += ["", "by distance", *_aligned(_range_table(result))]
-    lines += [f"note: {note}" for note in notes(result)]
-    return "\n".join(lines)
+        lines += ["", "by distance", *aligned(_range_table(result))]
+    return "\n".join(lines + [f"Note: {note}" for note in notes(result)])
 
 
 def sections(result: SemanticKittiResult) -> list[Section]:
@@ -130,17 +129,4 @@ def _range_table(result: SemanticKittiResult) -> Table:
 
 
 def _percent(share: float) -> str:
-    return "-" if math.isnan(share) else f"{100.0 * share:.2f}"
-
-
-def _aligned(shown: Table) -> list[str]:
-    """Return header and rows with the first column to the left and the others to the right."""
-    rows = [shown.header, *shown.rows]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return [
-        "  ".join(
-            text.rjust(width) if place else text.ljust(width)
-            for place, (text, width) in enumerate(zip(row, widths, strict=True))
-        )
-        for row in rows
-    ]
+    return cell(100.0 * share, digits=2)

@@ -14,6 +14,8 @@ from typing import Final, Literal, TypeAlias, get_args
 import numpy as np
 from jaxtyping import Integer, UInt8, UInt32
 
+from evaluators._validation import named
+
 Unknown: TypeAlias = Literal["error", "unlabeled"]
 """A raw id that the label map does not list: refuse it, or take it as unlabeled and count it."""
 
@@ -285,11 +287,7 @@ def label_map(task: str | LabelMap) -> LabelMap:
         >>> label_map("moving").classes
         ('unlabeled', 'static', 'moving')
     """
-    if isinstance(task, LabelMap):
-        return task
-    if task not in LABEL_MAPS:
-        raise ValueError(f"task must be one of {', '.join(LABEL_MAPS)} or a LabelMap, got {task!r}")
-    return LABEL_MAPS[task]
+    return named(task, LABEL_MAPS, name="task", kind="a LabelMap")
 
 
 def absent_rule(protocol: str) -> Absent:

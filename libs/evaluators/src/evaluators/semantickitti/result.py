@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import Int64
 
-from evaluators._report import JsonValue, finite_json
+from evaluators._report import JsonValue, fields_json, finite_json
 from evaluators.semantickitti import _text
 from evaluators.semantickitti.confusion import SegmentationScores, segmentation_scores
 from evaluators.semantickitti.protocol import PROTOCOL_NAME, PROTOCOL_VERSION, LabelMap, absent_rule
@@ -103,7 +103,7 @@ class SemanticKittiResult:
             },
             "class_names": list(names),
             "ignored": list(self.label_map.ignored),
-            "counts": asdict(self.counts),
+            "counts": fields_json(self.counts),
             "notes": list(self.notes()),
             **_json(self.scores, names),
             "confusion_rows_pred_cols_gt": self.confusion.tolist(),

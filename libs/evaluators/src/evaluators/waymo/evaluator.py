@@ -99,7 +99,7 @@ class WaymoEvaluator(FrameEvaluator):
         self._require_new(frame_id)
         found = WaymoPredictions.empty() if pred is None else pred
         good_gt = checked_rows(gt, self._on_invalid, where=f"frame {frame_id!r}, ground truth")
-        good_pred = checked_rows(found, self._on_invalid, where=f"frame {frame_id!r}, detections")
+        good_pred = checked_rows(found, self._on_invalid, where=f"frame {frame_id!r}, predictions")
         levels = gt.levels()
         seen = good_gt & (levels > 0)
         self._frames.add(frame_id)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float, Int64, Integer
 
+from evaluators._columns import Fault, kept_rows, not_finite
 from evaluators._validation import OnInvalid
 from evaluators.waymo.protocol import LEVEL_2_MAX_POINTS, TYPES
 
@@ -86,19 +87,14 @@ def checked_rows(
     """
     _check_shapes(objects, where)
     boxes = objects.boxes.astype(np.float64)
-    wrong: dict[str, np.ndarray] = {
-        "expected finite numbers, got a NaN or infinity": np.any(~np.isfinite(boxes), axis=1),
-        "expected positive length, width and height": np.any(boxes[:, 3:6] <= 0, axis=1),
-    }
+    faults: list[Fault] = [
+        not_finite(boxes),
+        (np.any(boxes[:, 3:6] <= 0, axis=1), "expected positive length, width and height"),
+    ]
     if isinstance(objects, WaymoPredictions):
         inside = (objects.scores >= 0) & (objects.scores <= 1)
-        wrong["expected a score from 0 to 1 (a sigmoid makes one of logits)"] = ~inside
-    invalid: np.ndarray = np.logical_or.reduce(list(wrong.values()))
-    if on_invalid == "error" and invalid.any():
-        row = int(np.argmax(invalid))
-        reason = next(text for text, rows in wrong.items() if rows[row])
-        raise ValueError(f"{where}, row {row + 1}: {reason}; repair it, or use on_invalid='drop'")
-    return ~invalid
+        faults.append((~inside, "expected a score from 0 to 1 (a sigmoid makes one of logits)"))
+    return kept_rows(faults, on_invalid, where=where)
 
 
 def _check_shapes(objects: WaymoGroundTruth | WaymoPredictions, where: str) -> None:

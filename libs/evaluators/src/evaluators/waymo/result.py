@@ -10,8 +10,9 @@ from itertools import pairwise
 import numpy as np
 from jaxtyping import Float64, Int64
 
-from evaluators._report import JsonValue
-from evaluators.page import LineChart, Section, Table
+from evaluators._report import JsonValue, fields_json
+from evaluators._text import recall_chart, set_aside, text
+from evaluators.page import Section, Table
 from evaluators.waymo.protocol import (
     HEADING_UNIT,
     LEVELS,
@@ -102,45 +103,29 @@ class WaymoResult:
     def notes(self) -> list[str]:
         """Return what a reader must know before believing the figures, one sentence each."""
         counts = self.counts
+        found = set_aside(counts.n_missing, counts.n_dropped_gt, counts.n_dropped_pred)
         missing = [name for name in TYPE_NAMES if not self.curve(name, "LEVEL_2").evaluated]
-        found = [
-            (counts.n_missing, f"{counts.n_missing} frames had no predictions and were taken as empty."),
-            (
-                counts.n_dropped_gt + counts.n_dropped_pred,
-                f"{counts.n_dropped_gt} invalid ground truth rows and {counts.n_dropped_pred} invalid"
-                " detections were dropped.",
-            ),
-            (len(missing), f"no ground truth, therefore 0: {', '.join(missing)}."),
-            (
-                counts.n_gt_without_points,
-                f"{counts.n_gt_without_points} objects without LiDAR points were left out.",
-            ),
-        ]
-        return [text for number, text in found if number]
+        if missing:
+            found.append(f"no ground truth, therefore 0: {', '.join(missing)}.")
+        if counts.n_gt_without_points:
+            found.append(f"{counts.n_gt_without_points} objects without LiDAR points were left out.")
+        return found
 
     def table(self) -> str:
         """Return AP and APH per type, level and range as text, then the notes."""
-        table = _scores(self)
-        rows = [table.header, *table.rows]
-        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-        head = f"Waymo 3D detection: {self.counts.n_frames} frames, {self.counts.n_pred} detections."
-        lines = ["  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]) for row in rows]
-        return "\n".join([head, "", *lines, *(f"Note: {note}" for note in self.notes())])
+        head = f"Waymo 3D detection: {self.counts.n_frames} frames, {self.counts.n_pred} predictions."
+        return text([head], _scores(self), notes=self.notes())
 
     def sections(self) -> list[Section]:
         """Return the scores as a table and the precision curves as charts."""
         charts = [
-            LineChart(
-                title=f"Precision, {level}",
-                x_label="recall",
-                y_label="precision",
-                lines={
+            recall_chart(
+                f"Precision, {level}",
+                {
                     name: (curve.recall, curve.precision)
                     for name in TYPE_NAMES
                     if (curve := self.curve(name, level)).evaluated
                 },
-                x_range=(0.0, 1.0),
-                y_range=(0.0, 1.0),
             )
             for level in LEVELS
         ]
@@ -148,19 +133,19 @@ class WaymoResult:
 
     def to_json(self) -> dict[str, JsonValue]:
         """Return everything as built-in types that `json.dumps` takes."""
-        counts: dict[str, JsonValue] = {
-            name: getattr(self.counts, name) for name in WaymoCounts.__dataclass_fields__
-        }
         means: dict[str, JsonValue] = {
             level: {"ap": self.mean("ap", level), "aph": self.mean("aph", level)} for level in LEVELS
         }
         return {
             "protocol": {"name": PROTOCOL_NAME, "version": PROTOCOL_VERSION},
-            "counts": counts,
+            "counts": fields_json(self.counts),
             "notes": list(self.notes()),
             "score_cutoffs": list(SCORE_CUTOFFS),
             "mean": means,
-            "results": {"/".join(key): _curve_json(curve) for key, curve in self.curves.items()},
+            "results": {
+                "/".join(key): {"evaluated": curve.evaluated, **fields_json(curve)}
+                for key, curve in self.curves.items()
+            },
         }
 
 
@@ -240,18 +225,3 @@ def _scores(result: WaymoResult) -> Table:
     means = [100.0 * result.mean(metric, level) for level in LEVELS for metric in ("ap", "aph")]
     rows.append(["mean without signs", "all", *(f"{value:.4f}" for value in means), ""])
     return Table(title="Average precision, percent", header=["type", "range", *names, "objects"], rows=rows)
-
-
-def _curve_json(curve: WaymoCurve) -> dict[str, JsonValue]:
-    return {
-        "evaluated": curve.evaluated,
-        "ap": curve.ap,
-        "aph": curve.aph,
-        "n_gt": curve.n_gt,
-        "tp": curve.tp.tolist(),
-        "fp": curve.fp.tolist(),
-        "fn": curve.fn.tolist(),
-        "precision": curve.precision.tolist(),
-        "precision_heading": curve.precision_heading.tolist(),
-        "recall": curve.recall.tolist(),
-    }
