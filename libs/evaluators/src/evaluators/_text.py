@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from evaluators._page import LineChart, Table
+from evaluators.page import LineChart, Table
 
 
 def text(head: Sequence[str], *tables: Table, notes: Sequence[str]) -> str:
