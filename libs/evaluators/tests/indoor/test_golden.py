@@ -134,4 +134,4 @@ def test_boxes_without_extent_are_refused_or_dropped(golden_indoor: dict[str, Ca
         score(case)
     result = score(case, on_invalid="drop")
     assert (result.counts.n_dropped_pred, result.counts.n_pred, result.mean_ap(0.5)) == (2, 1, 1.0)
-    assert any("0 invalid ground truth boxes and 2 invalid predictions" in note for note in result.notes())
+    assert any("0 invalid ground truth rows and 2 invalid predictions" in note for note in result.notes())

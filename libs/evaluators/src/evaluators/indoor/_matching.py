@@ -172,23 +172,20 @@ def split(state: State, *, n_classes: int) -> dict[str, Scene]:
         raise ValueError(
             "the arrays of the state do not fit together; pass what IndoorEvaluator.state() returned"
         )
-    names: list[str] = state["frames"].tolist()
-    gt_ends, pred_ends = np.cumsum(state["n_gt"]), np.cumsum(state["n_pred"])
-    frames: dict[str, Scene] = {}
-    for at, name in enumerate(names):
-        gt = slice(gt_ends[at] - state["n_gt"][at], gt_ends[at])
-        pred = slice(pred_ends[at] - state["n_pred"][at], pred_ends[at])
-        frames[name] = Scene(
-            gt_codes=state["gt_codes"][gt].copy(),
-            pred_codes=state["pred_codes"][pred].copy(),
-            scores=state["scores"][pred].copy(),
-            best_gt=state["best_gt"][pred].copy(),
-            overlaps=state["overlaps"][pred].copy(),
+    gt_codes = np.split(state["gt_codes"], np.cumsum(state["n_gt"])[:-1])
+    columns = [name for name in _ROW_COLUMNS if name != "gt_codes"]
+    rows = {name: np.split(state[name], np.cumsum(state["n_pred"])[:-1]) for name in columns}
+    frames: list[str] = state["frames"].tolist()
+    return {
+        frame_id: Scene(
+            gt_codes=gt_codes[at].copy(),
             n_dropped_gt=int(state["n_dropped_gt"][at]),
             n_dropped_pred=int(state["n_dropped_pred"][at]),
             missing=bool(state["missing"][at]),
+            **{name: rows[name][at].copy() for name in columns},
         )
-    return frames
+        for at, frame_id in enumerate(frames)
+    }
 
 
 def _values_fit(state: State, n_classes: int) -> bool:

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -79,8 +79,10 @@ class Flags:
         )
 
     def no_curve(self) -> KittiCurve:
-        """Return the curve of a class that is not evaluated."""
-        return KittiCurve.not_evaluated(n_gt=self.n_gt, n_gt_ignored=int(np.count_nonzero(self.gt == 1)))
+        """Return the curve of a class that is not evaluated: zeros, no thresholds, no detections."""
+        none = np.zeros(0, dtype=np.int64)
+        curve = self.curve(np.zeros(0), np.stack([none] * 3), np.zeros(RECALL_POSITIONS))
+        return replace(curve, evaluated=False, n_pred=0, n_pred_ignored=0)
 
     @property
     def n_gt(self) -> int:

@@ -15,7 +15,6 @@ from evaluators.kitti.protocol import (
     METRICS,
     PROTOCOL_NAME,
     PROTOCOL_VERSION,
-    RECALL_POSITIONS,
     Difficulty,
     Metric,
     OverlapTable,
@@ -47,23 +46,6 @@ class KittiCurve:
     fn: Int64[np.ndarray, " k"]
     curve: Float64[np.ndarray, " 41"]
     """Precision (aos: orientation similarity) at recalls 0, 1/40, ..., 1, non-increasing, 0 to 1."""
-
-    @classmethod
-    def not_evaluated(cls, *, n_gt: int, n_gt_ignored: int) -> KittiCurve:
-        """Return the curve of a class that was not detected: zeros, no thresholds."""
-        none = np.zeros(0, dtype=np.int64)
-        return cls(
-            evaluated=False,
-            n_gt=n_gt,
-            n_gt_ignored=n_gt_ignored,
-            n_pred=0,
-            n_pred_ignored=0,
-            thresholds=np.zeros(0),
-            tp=none,
-            fp=none,
-            fn=none,
-            curve=np.zeros(RECALL_POSITIONS),
-        )
 
     def ap(self, recall: Recall = 40) -> float:
         """Return the average precision in percent over 40 recall positions (0 left out) or 11.
