@@ -201,7 +201,14 @@ def test_only_wanted_gradients_are_prepared(random_coords, triton_device: torch.
 @pytest.mark.parametrize(
     ("name", "compile_kernel"),
     # Half precision takes other instructions on the later generation; one type shows it.
-    [("fp16", 80), ("fp16", 90), ("bf16", 90), ("fp32", 80), ("tf32", 90), ("fp64", 80)],
+    [
+        ("fp16", 80),
+        ("fp16", 90),
+        ("bf16", 90),
+        pytest.param("fp32", 80, marks=pytest.mark.slow),
+        ("tf32", 90),
+        ("fp64", 80),
+    ],
     indirect=["compile_kernel"],
 )
 def test_kernels_compile(compile_kernel: Callable[..., None], name: str) -> None:
