@@ -2,6 +2,7 @@
 
 import os
 import sys
+import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -38,10 +39,11 @@ def triton_device(monkeypatch: pytest.MonkeyPatch) -> torch.device:
     return torch.device("cpu")
 
 
-@pytest.fixture(params=[80, 90], ids=["sm80", "sm90"])
+@pytest.fixture
 def compile_kernel(request: pytest.FixtureRequest) -> Callable[..., None]:
-    """Compile a Triton kernel to machine code, which needs no GPU.
+    """Compile a Triton kernel to machine code of one GPU generation, which needs no GPU.
 
+    A test may name it (80 or 90); the others take one by their name, so that about half of them take either.
     `compile_kernel(kernel, {"x": "*fp32", "n": "i32"}, {"BLOCK": 128})`: types of the arguments, then values
     of the constants.
     """
@@ -51,10 +53,12 @@ def compile_kernel(request: pytest.FixtureRequest) -> Callable[..., None]:
     from triton.backends.compiler import GPUTarget
     from triton.compiler import ASTSource
 
+    generation = getattr(request, "param", (80, 90)[zlib.crc32(request.node.nodeid.encode()) % 2])
+
     def compile_one(kernel: Any, types: dict[str, str], constants: dict[str, Any], **options: int) -> None:
         signature = {name: types.get(name, "constexpr") for name in kernel.arg_names}
         source = ASTSource(kernel, signature=signature, constexprs=constants)
-        compiled = triton.compile(source, target=GPUTarget("cuda", request.param, 32), options=options)
+        compiled = triton.compile(source, target=GPUTarget("cuda", generation, 32), options=options)
         assert len(compiled.asm["cubin"]) > 0
 
     return compile_one

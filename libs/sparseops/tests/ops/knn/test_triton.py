@@ -47,7 +47,7 @@ def test_nothing_to_search(triton_device: torch.device) -> None:
     assert torch.equal(found.idx, wanted)
 
 
-@pytest.mark.parametrize("places", [2, 16, 64])
+@pytest.mark.parametrize("places", [2, 16, pytest.param(64, marks=pytest.mark.slow)])
 def test_the_kernel_compiles(compile_kernel: Callable[..., None], places: int) -> None:
     compile_kernel(
         knn_kernel,

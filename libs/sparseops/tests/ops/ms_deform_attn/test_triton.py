@@ -75,7 +75,7 @@ def test_strided_inputs_and_no_queries(triton_device) -> None:
     assert (torch.autograd.grad(out.sum(), leaf)[0] == 0).all()
 
 
-@pytest.mark.parametrize("kind", ["fp32", "fp64"])
+@pytest.mark.parametrize("kind", ["fp32", pytest.param("fp64", marks=pytest.mark.slow)])
 def test_kernels_compile(compile_kernel, kind: str) -> None:
     from sparseops.ops.ms_deform_attn import _triton
 

@@ -10,6 +10,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from sparseops._triton.blocks import launch
 from sparseops.ops.knn import _reference
 
 _BLOCK_QUERIES, _BLOCK_POINTS = 32, 128
@@ -85,7 +86,9 @@ def knn(
         return squared, idx
     row = torch.arange(m, device=queries.device)
     sample = torch.searchsorted(query_starts[1:].contiguous(), row, right=True)
-    knn_kernel[(triton.cdiv(m, _BLOCK_QUERIES),)](
+    launch(
+        knn_kernel,
+        (triton.cdiv(m, _BLOCK_QUERIES),),
         queries.contiguous(),
         sample,
         points.contiguous(),
@@ -98,6 +101,6 @@ def knn(
         BLOCK_QUERIES=_BLOCK_QUERIES,
         BLOCK_POINTS=_BLOCK_POINTS,
         # Distances decide rows, so nothing may be rounded differently.
-        enable_fp_fusion=False,  # pyright: ignore[reportCallIssue] an option of the launch
+        enable_fp_fusion=False,
     )
     return squared, idx
