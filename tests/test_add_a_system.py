@@ -48,10 +48,11 @@ def test_the_system_of_the_page_trains_and_is_scored(tmp_path, monkeypatch, caps
     assert losses[-1] < 0.5 * losses[0]
 
     assert program.main(["test", *words, f"--ckpt_path={run / 'checkpoints' / 'last.ckpt'}"]) == 0
-    assert "3D" in (run / "report.html").read_text(encoding="utf-8")
+    page = (run / "report.html").read_text(encoding="utf-8")
+    assert "Looser overlaps" in page and "Training loss" in page
     assert program.main(["fit", *words, "--trainer.max_epochs=8"]) == 0  # nothing is left to do
     with pytest.raises(SystemExit):
         program.main(["fit", *words, "--model.network.chanels=8"])
-    assert "did you mean model.network.channels?" in capsys.readouterr().err
+    assert "did you mean model.network.channels" in capsys.readouterr().err
     for name in [name for name in sys.modules if name.partition(".")[0] == "centres"]:
         monkeypatch.delitem(sys.modules, name)

@@ -88,7 +88,7 @@ def knn(
     sample = torch.searchsorted(query_starts[1:].contiguous(), row, right=True)
     launch(
         knn_kernel,
-        (triton.cdiv(m, _BLOCK_QUERIES),),
+        (int(triton.cdiv(m, _BLOCK_QUERIES)),),
         queries.contiguous(),
         sample,
         points.contiguous(),
