@@ -128,7 +128,7 @@ def under_test(street) -> AppUnderTest:
         },
         wider="--model.network.base_width=8",
         chapters=("Pictures",),
-        frames_evaluated=lambda results: results["lidar"]["counts"]["n_images"],
+        frames_evaluated=lambda results: results["lidar"]["counts"]["n_frames"],
     )
 
 

@@ -53,7 +53,7 @@ def others(street):
 
 
 def test_the_baselines_are_measured_on_the_held_out_frames(others, street):
-    assert all(result.image_ids == ("frame4", "frame5") for result in others.values())
+    assert all(result.frames == ("frame4", "frame5") for result in others.values())
     # The radar of this street sees the wall, the LiDAR the road as well.
     errors = {name: result.value("mae_m", cap_m=80) for name, result in others.items()}
     assert 0 < errors[RADAR] < 20 and 0 < errors[CONSTANT] < 20

@@ -33,7 +33,7 @@ def test_case_equals_the_released_evaluation(
     gt, pred = (dict(zip("abcd", arrays[f"{name}{case}"], strict=False)) for name in ("gt", "pred"))
     # points behind the camera leave negative depths, which the released code does not count either
     result = depth.evaluate(gt, pred, protocol="sparse-beats-dense", on_invalid="drop")
-    assert len(result.image_ids) == len(expected["per_image_mae_rmse"])
+    assert len(result.frames) == len(expected["per_image_mae_rmse"])
     for cap in (50, 70, 80):
         images = [image[str(cap)] for image in expected["per_image_mae_rmse"]]
         released = np.array(images, np.float64)

@@ -25,7 +25,7 @@ from fusion_models.imagepg import Detector, DetectorConfig
 from fusion_models.imagepg.weights import load_released
 from sparseops import voxelize_batch
 
-pytestmark = [pytest.mark.golden, pytest.mark.slow, pytest.mark.xdist_group("golden_imagepg_eval")]
+pytestmark = [pytest.mark.golden, pytest.mark.slow, pytest.mark.xdist_group("golden_imagepg")]
 
 COPIES = (*TEST_COPIES, CloudCopy())
 STAGES = range(len(COPIES))

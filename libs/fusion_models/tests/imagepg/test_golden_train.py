@@ -30,7 +30,7 @@ from sparseops import furthest_point_sample
 from timm.layers.drop import DropPath
 from torch import nn
 
-pytestmark = [pytest.mark.golden, pytest.mark.slow, pytest.mark.xdist_group("golden_imagepg_train")]
+pytestmark = [pytest.mark.golden, pytest.mark.slow, pytest.mark.xdist_group("golden_imagepg")]
 
 STAGES = range(len(TRAIN_COPIES) + 1)
 TARGETS = {

@@ -1,6 +1,7 @@
-"""Properties that are computed once."""
+"""Properties that are computed once, and stay behind when their object is copied or written to a file."""
 
 from collections.abc import Callable
+from dataclasses import fields
 from typing import Any, Generic, TypeVar, overload
 
 T = TypeVar("T")
@@ -26,3 +27,8 @@ class lazy(Generic[T]):
         # An entry of the instance hides this attribute, which is no data descriptor.
         instance.__dict__[self.name] = value
         return value
+
+
+def fields_alone(instance: Any) -> dict[str, Any]:
+    """Return the fields of a dataclass: as its `__getstate__`, what is derived is made anew where it is needed."""
+    return {item.name: instance.__dict__[item.name] for item in fields(instance)}

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from sparseops._backend import backend_for
 from sparseops._checks import INTEGERS, check_device, check_dtype, check_shape
-from sparseops._lazy import lazy
+from sparseops._lazy import fields_alone, lazy
 
 MAX_CELLS = 2**62
 """Site keys are 64-bit integers; a larger grid cannot be numbered."""
@@ -43,6 +43,8 @@ class Sites:
     def shape_zyx(self) -> tuple[int, int, int]:
         """Grid size as if it were 3D: a 2D grid is one layer thick."""
         return (1,) * (3 - self.dims) + self.spatial_shape  # pyright: ignore[reportReturnType] length is 3
+
+    __getstate__ = fields_alone
 
     @lazy
     def sorted_bzyx(self) -> Int32[Tensor, "n 4"]:

@@ -1,11 +1,13 @@
 """Sparse tensors: feature rows on the active sites of a grid, with the kernel maps made for them."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Literal
 
 import torch
 from jaxtyping import Float, Int32, Int64
 from torch import Tensor
+from torch.utils._pytree import register_pytree_node
 
 from sparseops._checks import HALF_AND_FLOATS, check_device, check_dtype
 from sparseops.ops.kernel_map import KernelMap, SiteRule, Window
@@ -35,11 +37,16 @@ class MapCache:
     """Maps of strided layers that were given a key, for the inverse convolutions that name it."""
 
 
+@dataclass(init=False, repr=False, eq=False)
 class SparseTensor:
     """Feature rows on the active cells of a batch of 2D or 3D grids.
 
     Rows may be in any order; no two rows share a cell; batch elements may be empty. Immutable by convention:
     layers return new tensors.
+
+    PyTorch finds the features inside, as a field of a dataclass and as the leaf of a pytree: networks may
+    take and return sparse tensors under DistributedDataParallel. Copies and files hold features and sites;
+    kernel maps are made anew for them.
 
     Args:
         features: One row per site, [n, c].
@@ -91,6 +98,12 @@ class SparseTensor:
             )
         check_device("SparseTensor", ("features", features), ("coords", sites.coords))
         self.features, self.sites, self.cache = features, sites, cache
+
+    def __getstate__(self) -> dict[str, object]:
+        return {"features": self.features, "sites": self.sites}
+
+    def __setstate__(self, state: dict[str, object]) -> None:
+        self.__dict__.update(state, cache=MapCache())
 
     @property
     def coords(self) -> Int32[Tensor, "n axes"]:
@@ -148,6 +161,21 @@ class SparseTensor:
             f"SparseTensor({rows} rows x {channels} channels, spatial_shape={self.spatial_shape}, "
             f"batch_size={self.batch_size}, {self.features.dtype}, {self.features.device})"
         )
+
+
+def _flatten(tensor: SparseTensor) -> tuple[list[Tensor], tuple[Sites, MapCache]]:
+    return [tensor.features], (tensor.sites, tensor.cache)
+
+
+def _unflatten(children: Iterable[Tensor], context: tuple[Sites, MapCache]) -> SparseTensor:
+    # Without checks: PyTorch also puts in what is no tensor, to see the shape of the tree.
+    tensor = SparseTensor.__new__(SparseTensor)
+    (tensor.features,) = children
+    tensor.sites, tensor.cache = context
+    return tensor
+
+
+register_pytree_node(SparseTensor, _flatten, _unflatten, serialized_type_name="sparseops.SparseTensor")
 
 
 def sparse_from_dense(dense: Float[Tensor, "b c *grid"], *, sites: Sites | None = None) -> SparseTensor:

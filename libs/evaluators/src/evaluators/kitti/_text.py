@@ -83,13 +83,19 @@ def _ap_table(result: KittiResult, recall: Recall, levels: list[str]) -> Table:
     rows = [
         [
             *(rule.name, metric, f"{rule.min_overlap(metric):g}"),
-            *(cell(result.ap(rule.name, metric, level, recall=recall)) for level in levels),
+            *(cell(_ap(result, rule, metric, level, recall)) for level in levels),
         ]
         for rule in result.overlaps.classes
         for metric in METRICS
     ]
     title = f"R{recall}: average precision in percent over {recall} recall positions"
     return Table(title=title, header=("class", "metric", "IoU >", *levels), rows=rows)
+
+
+def _ap(result: KittiResult, rule: ClassRule, metric: Metric, level: str, recall: Recall) -> float | None:
+    """Return an average precision, None where nothing was evaluated, which must not look like zero."""
+    curve = result.curves.get((rule.name, metric, level))
+    return curve.ap(recall) if curve is not None and curve.evaluated else None
 
 
 def notes(result: KittiResult) -> list[str]:

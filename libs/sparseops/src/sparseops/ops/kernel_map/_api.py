@@ -1,5 +1,6 @@
 """Kernel maps: which input row meets which output row at which offset of a convolution."""
 
+import weakref
 from dataclasses import dataclass
 from typing import Literal
 
@@ -9,7 +10,7 @@ from torch import Tensor
 
 from sparseops._backend import backend_for
 from sparseops._checks import check_device
-from sparseops._lazy import lazy
+from sparseops._lazy import fields_alone, lazy
 from sparseops.ops.kernel_map import _ops, _reference, _schedule
 from sparseops.ops.kernel_map._reference import TILE_ROWS
 from sparseops.ops.kernel_map._rules import (
@@ -51,6 +52,8 @@ class NeighbourTable:
     rows: Int32[Tensor, "n v"]
     """Input row, -1 where there is none. Offsets are row-major, z slowest."""
 
+    __getstate__ = fields_alone
+
     @lazy
     def schedule(self) -> list[Tensor]:
         """The order of rows and the offsets of tiles that the GPU convolution runs along."""
@@ -81,6 +84,8 @@ class KernelMap:
     mirrored: bool
     """True for submanifold maps: offset k backwards is offset v - 1 - k forwards."""
 
+    __getstate__ = fields_alone
+
     @lazy
     def pairs(self) -> PairList:
         """The pairs, grouped by tile of output rows and offset. Deriving them waits for the device."""
@@ -98,13 +103,25 @@ class KernelMap:
             _reference.table_from_pairs(inputs, outputs, segments, rows_out=len(self.sites_out))
         )
 
-    @lazy
+    @property
     def transposed(self) -> "KernelMap":
-        """The same pairs from output to input: the map of the gradient and of the inverse convolution."""
-        back = KernelMap(
-            self.sites_out, self.sites_in, self.window, self._transposed_plan(), mirrored=self.mirrored
-        )
-        back.__dict__["transposed"] = self
+        """The same pairs from output to input: the map of the gradient and of the inverse convolution.
+
+        It is kept, and knows this one without keeping it: a circle would hold the memory of both until Python
+        looks for circles.
+        """
+        kept = self.__dict__.get("_transposed")
+        back = kept() if isinstance(kept, weakref.ref) else kept
+        if back is None:
+            plan = self._transposed_plan()
+            back = KernelMap(self.sites_out, self.sites_in, self.window, plan, mirrored=self.mirrored)
+            self.__dict__["_transposed"], back.__dict__["_transposed"] = back, weakref.ref(self)
+        return back
+
+    def turned(self) -> "KernelMap":
+        """Return the transposed map, which from now on keeps this one, and not the other way round."""
+        back = self.transposed
+        self.__dict__["_transposed"], back.__dict__["_transposed"] = weakref.ref(back), self
         return back
 
     def _transposed_plan(self) -> PairList | NeighbourTable:
@@ -296,7 +313,7 @@ def transposed_map(
         fine = transposed_out(op, sites, window, more, site_rule)
     else:
         fine = _check_onto(op, sites, onto)
-    return _map_between(fine, sites, window, mirrored=False).transposed
+    return _map_between(fine, sites, window, mirrored=False).turned()
 
 
 def _map_between(sites_in: Sites, sites_out: Sites, window: Window, *, mirrored: bool) -> KernelMap:

@@ -1,0 +1,140 @@
+"""What PyTorch and Python do with the containers that sparseops returns: find, copy, keep, release."""
+
+import copy
+import gc
+import io
+import pickle
+import weakref
+
+import pytest
+import torch
+import torch.distributed as dist
+import torch.multiprocessing as mp
+from sparseops import SparseTensor, transposed_map
+from sparseops.nn import InverseConv3d, SparseConv3d, SparseSequential, SubmanifoldConv3d
+from torch import nn
+from torch.nn.parallel import DistributedDataParallel
+from torch.utils import _pytree as pytree
+
+SHAPE = (6, 6, 6)
+
+
+def some_tensor(rank: int = 0) -> SparseTensor:
+    draw = torch.Generator().manual_seed(rank)
+    cells = torch.randperm(216, generator=draw)[:40].sort().values
+    coords = torch.stack([torch.zeros_like(cells), cells // 36, cells // 6 % 6, cells % 6], dim=1).int()
+    return SparseTensor(torch.rand(40, 2, generator=draw), coords, SHAPE, 1)
+
+
+def some_network() -> SparseSequential:
+    return SparseSequential(
+        SubmanifoldConv3d(2, 4, 3), nn.ReLU(), SparseConv3d(4, 4, 2, stride=2, key="down"),
+        InverseConv3d(4, 3, 2, of="down"),
+    )  # fmt: skip
+
+
+def test_a_sparse_tensor_is_a_tree_with_its_features_as_leaf():
+    tensor = some_tensor()
+    leaves, spec = pytree.tree_flatten({"out": tensor})
+    assert len(leaves) == 1 and leaves[0] is tensor.features
+    back = pytree.tree_unflatten([leaves[0] * 2], spec)["out"]
+    assert torch.equal(back.features, tensor.features * 2) and back.sites is tensor.sites
+    assert back.cache is tensor.cache
+
+
+@pytest.mark.parametrize("keep", [copy.deepcopy, lambda tensor: pickle.loads(pickle.dumps(tensor))])
+def test_a_copy_leaves_the_maps_behind_and_computes_the_same(keep):
+    torch.manual_seed(0)
+    network, tensor = some_network(), some_tensor()
+    out = network(tensor)
+    assert tensor.cache.maps and tensor.cache.named
+    again = keep(tensor)
+    assert not again.cache.maps and not again.cache.named
+    assert torch.equal(network(again).features, out.features)
+    assert torch.equal(again.coords, tensor.coords)
+
+
+def test_a_file_does_not_grow_with_what_was_computed():
+    def size(tensor: SparseTensor) -> int:
+        stream = io.BytesIO()
+        torch.save(tensor, stream)
+        return len(stream.getvalue())
+
+    tensor = some_tensor()
+    before = size(tensor)
+    some_network()(tensor)
+    assert size(tensor) == before
+
+
+def test_a_map_survives_being_pickled_with_its_transposed():
+    tensor = some_tensor()
+    some_network()(tensor).features.sum().backward()
+    for kernel_map in tensor.cache.maps.values():
+        pairs = kernel_map.transposed.pairs_in
+        again = pickle.loads(pickle.dumps(kernel_map))
+        assert torch.equal(again.transposed.pairs_in, pairs)
+
+
+def test_no_circle_keeps_maps_alive():
+    collecting = gc.isenabled()
+    gc.disable()
+    try:
+        gone = []
+        network = some_network()
+        for _ in range(3):
+            tensor = some_tensor()
+            network(tensor).features.sum().backward()
+            maps = [*tensor.cache.maps.values()]
+            gone += [weakref.ref(kernel_map) for kernel_map in maps]
+            gone += [weakref.ref(kernel_map.transposed) for kernel_map in maps]
+            del tensor, maps
+        assert len(gone) == 12 and not any(reference() for reference in gone)
+    finally:
+        if collecting:
+            gc.enable()
+
+
+def test_a_transposed_map_keeps_the_map_that_its_gradient_runs_along():
+    upsampling = transposed_map(some_tensor().sites, kernel_size=2, stride=2)
+    gc.collect()
+    assert upsampling.transposed is upsampling.transposed
+    assert upsampling.transposed.transposed is upsampling
+
+
+class _Returning(nn.Module):
+    """Returns the sparse tensor itself; one layer takes no part."""
+
+    def __init__(self, *, unused: bool) -> None:
+        super().__init__()
+        self.layers = some_network()
+        if unused:
+            self.unused = nn.Linear(2, 2)
+
+    def forward(self, features: torch.Tensor, rank: int) -> SparseTensor:
+        return self.layers(some_tensor(rank).replace(features))
+
+
+def _train(rank: int, folder: str, option: str) -> None:
+    dist.init_process_group("gloo", init_method=f"file://{folder}/store", rank=rank, world_size=2)
+    torch.manual_seed(0)
+    network = DistributedDataParallel(_Returning(unused=option == "find_unused_parameters"), **{option: True})
+    for _ in range(2):
+        network.zero_grad()
+        network(some_tensor(rank).features, rank).features.square().sum().backward()
+    torch.save({n: p.grad for n, p in network.module.named_parameters()}, f"{folder}/{rank}.pt")
+    dist.destroy_process_group()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("option", ["static_graph", "find_unused_parameters"])
+def test_two_processes_average_gradients_of_a_network_that_returns_a_sparse_tensor(tmp_path, option):
+    mp.spawn(_train, (str(tmp_path), option), nprocs=2)
+    torch.manual_seed(0)
+    network = _Returning(unused=option == "find_unused_parameters")
+    for rank in range(2):
+        (network(some_tensor(rank).features, rank).features.square().sum() / 2).backward()
+    for rank in range(2):
+        found = torch.load(tmp_path / f"{rank}.pt")
+        for name, parameter in network.named_parameters():
+            if parameter.grad is not None:
+                torch.testing.assert_close(found[name], parameter.grad)
