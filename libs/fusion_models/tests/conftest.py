@@ -49,12 +49,16 @@ def seeded_weights():
 
 
 @pytest.fixture(scope="session")
-def seeded_imagepg_state(seeded_weights) -> Callable[[np.ndarray], dict[str, torch.Tensor]]:
-    """The released ImagePG state dict, filled by rule; called with the `gain_json` of a golden file."""
+def seeded_imagepg_state(seeded_weights) -> Callable[..., dict[str, torch.Tensor]]:
+    """The released ImagePG state dict, filled by rule; called with the `gain_json` of a golden file.
+
+    A second argument leaves out all entries that do not start with it.
+    """
     manifest = json.loads((Path(__file__).parent / "golden" / "imagepg_state_dict.json").read_text())
 
-    def fill(gain_json: np.ndarray) -> dict[str, torch.Tensor]:
-        arrays = seeded_weights.seeded_arrays(manifest, salt=2, gain=json.loads(str(gain_json)))
+    def fill(gain_json: np.ndarray, start: str = "") -> dict[str, torch.Tensor]:
+        wanted = {name: shape for name, shape in manifest.items() if name.startswith(start)}
+        arrays = seeded_weights.seeded_arrays(wanted, salt=2, gain=json.loads(str(gain_json)))
         return {name: torch.from_numpy(value) for name, value in arrays.items()}
 
     return fill

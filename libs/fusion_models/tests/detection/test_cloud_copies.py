@@ -217,7 +217,7 @@ def test_augmented_points_project_as_released(golden, name):
 @pytest.mark.slow
 def test_copies_in_one_batch_do_not_see_each_other(imagepg_golden, seeded_imagepg_state):
     golden = imagepg_golden("sparse_border")
-    state = seeded_imagepg_state(imagepg_golden("eval_batched")["gain_json"])
+    state = seeded_imagepg_state(imagepg_golden("eval_batched")["gain_json"], "backbone_3d.")
     own = {n.removeprefix("backbone."): v for n, v in convert_released(state).items()}
     shape = VoxelGrid().sparse_shape_zyx
     backbone = VoxelBackbone(VoxelBackboneConfig(), sparse_shape_zyx=shape, point_features=4).eval()

@@ -1,11 +1,13 @@
 """One training step of the whole ImagePG against the released code: maps, targets, losses and gradients.
 
-Proposals and the random choice of RoIs are given. The generated points that PointNet++ reads are the released
-code's where all of them are on file (first and last stage), because its discrete choices (furthest points,
-balls) flip for a few RoIs at the last digit.
+Proposals and the random choice of RoIs are given. Every stage starts from the released RoIs, and the loss of
+the generated points samples those that the released code sampled; the points that PointNet++ reads are the
+released ones where all of them are on file (first and last stage). Otherwise discrete choices (furthest
+points, balls) that flip at the last digit would add up from stage to stage.
 """
 
 from dataclasses import replace
+from functools import partial
 from types import SimpleNamespace
 
 import numpy as np
@@ -18,16 +20,17 @@ from fusion_models.detection.box_losses import direction_bins
 from fusion_models.detection.cloud_copies import TRAIN_COPIES
 from fusion_models.detection.proposals import Proposals
 from fusion_models.detection.roi_targets import collect_targets, match_rois
-from fusion_models.imagepg import Detector, DetectorConfig
+from fusion_models.imagepg import Detector, DetectorConfig, roi_losses
 from fusion_models.imagepg import model as imagepg
 from fusion_models.imagepg.occupancy import occupancy_loss, occupancy_target, occupied_cells
 from fusion_models.imagepg.roi_losses import point_labels, point_loss
 from fusion_models.imagepg.weights import convert_released, load_released
+from fusion_models.layers.recompute import recompute
 from sparseops import furthest_point_sample
 from timm.layers.drop import DropPath
 from torch import nn
 
-pytestmark = [pytest.mark.golden, pytest.mark.slow, pytest.mark.xdist_group("golden_imagepg")]
+pytestmark = [pytest.mark.golden, pytest.mark.slow, pytest.mark.xdist_group("golden_imagepg_train")]
 
 STAGES = range(len(TRAIN_COPIES) + 1)
 TARGETS = {
@@ -46,7 +49,7 @@ def _config():
     losses = replace(config.roi.losses, sample_points=512)
     return replace(
         config,
-        roi=replace(config.roi, targets=targets, losses=losses),
+        roi=replace(config.roi, targets=targets, losses=losses, recompute=True),
         occupancy=replace(config.occupancy, splat="line", layout="wrapped"),
     )
 
@@ -111,22 +114,24 @@ def _model(state):
             module.p = 0.0
         elif isinstance(module, DropPath):
             module.drop_prob = 0.0
+    # half of the memory, the same numbers
+    for part in (model.occupancy.bev, model.guidance, *model.bev.blocks, *model.bev.ups):
+        part.forward = partial(recompute, part.forward, module=part)
     return model
 
 
-def _given_samples(golden, ious):
-    """What takes the place of `sample_rois`; remembers the overlaps of all RoIs.
+def _given_samples(golden, samples):
+    """What takes the place of `sample_rois`; remembers what it finds on its own.
 
     Soft labels come from the released overlaps: its kernel counts corners up to 1 cm outside a box.
     """
 
     def sample(rois, labels, scores, boxes, box_labels, config, seeds):
-        stage = len(ious)
+        stage = len(samples)
         matches = [match_rois(*frame) for frame in zip(rois, labels, boxes, box_labels, strict=True)]
-        ious.append([iou for iou, _ in matches])
         index = [torch.from_numpy(golden[f"stage{stage}_sampled_index_f{b}"]).long() for b in range(2)]
         released = [torch.from_numpy(golden[f"stage{stage}_max_iou_all_rois_f{b}"]) for b in range(2)]
-        return collect_targets(
+        targets = collect_targets(
             rois,
             labels,
             scores,
@@ -136,58 +141,100 @@ def _given_samples(golden, ious):
             box_index=torch.stack([box for _, box in matches]),
             config=config,
         )
+        samples.append(SimpleNamespace(targets=targets, ious=[iou for iou, _ in matches]))
+        return replace(targets, rois=torch.from_numpy(golden[f"stage{stage}_target_rois"]))
 
     return sample
 
 
-def _record(model, golden):
-    """Keep the outputs of modules by name, and put the released generated points in place of ours."""
-    kept = {}
+def _given_points(golden):
+    """What takes the place of `furthest_point_sample` in the loss of the points, stage by stage."""
+    released = (torch.from_numpy(golden[f"stage{stage}_fps_index"]) for stage in STAGES)
+    return lambda xyz, count: next(released)
+
+
+def _watch(model, kept):
+    """Keep the outputs of modules by name."""
 
     def keep(name):
         return lambda module, inputs, output: kept.setdefault(name, []).append(output)
 
-    for name in ("image", "guidance", "bev", "anchors.classes", "anchors.boxes", "anchors.directions"):
-        model.get_submodule(name).register_forward_hook(keep(name))
-    for name in ("roi.image", "roi.transformer", "roi.generator"):
-        model.get_submodule(name).register_forward_hook(keep(name))
-    for pool in model.roi.pools:
-        pool.register_forward_hook(keep("pools"))
+    names = ("image", "guidance", "bev", "anchors.classes", "anchors.boxes", "anchors.directions")
+    modules = {name: model.get_submodule(name) for name in (*names, "roi.image", "roi.transformer")}
+    hooks = [module.register_forward_hook(keep(name)) for name, module in modules.items()]
+    return [*hooks, *(pool.register_forward_hook(keep("pools")) for pool in model.roi.pools)]
 
-    def replace_points(module, inputs, output):
+
+def _replace_points(model, golden):
+    """Put the released generated points in place of ours, also when they are computed again."""
+    grids = []
+
+    def hook(module, inputs, output):
         points, semantic, logits = output
-        released = golden.get(f"stage{len(kept['roi.generator']) - 1}_rebuilt_points")
+        if not any(inputs[1] is grid for grid in grids):
+            grids.append(inputs[1])
+        stage = next(i for i, grid in enumerate(grids) if inputs[1] is grid)
+        released = golden.get(f"stage{stage}_rebuilt_points")
         if released is None:
             return output
         moved = torch.from_numpy(released[..., 1:4]) - points.detach()
         return points + moved, semantic, logits
 
-    model.roi.generator.register_forward_hook(replace_points)
-    return kept
+    model.roi.generator.register_forward_hook(hook)
+
+
+def _gradients(model, loss, wanted, *, last):
+    """Norms of the gradients, None without a path, and those gradients that are wanted whole."""
+    weights = {name: p for name, p in model.named_parameters() if p.requires_grad}
+    found = torch.autograd.grad(loss, list(weights.values()), retain_graph=not last, allow_unused=True)
+    gradients = dict(zip(weights, found, strict=True))
+    norms = {name: None if g is None else g.norm().item() for name, g in gradients.items()}
+    return norms, {name: gradients[name] for name in wanted}
+
+
+def _all_gradients(model, losses, golden, names):
+    """The gradients of every part of the loss; whole those of which the reference has every value."""
+    parts = {
+        "hm": losses.occupancy,
+        "rcnn": sum(stage.total for stage in losses.stages),
+        "rpn": losses.anchors.total,
+    }
+    whole = {
+        part: [names[n.removeprefix(f"grad_{part}_")] for n in golden if n.startswith(f"grad_{part}_")]
+        for part in parts
+    }
+    return {part: _gradients(model, loss, whole[part], last=part == "rpn") for part, loss in parts.items()}
 
 
 @pytest.fixture(scope="module")
 def step(imagepg_golden, seeded_imagepg_state):
     inputs, golden = imagepg_golden("train_inputs"), imagepg_golden("train")
-    state, ious = seeded_imagepg_state(golden["gain_json"]), []
-    model, batch = _model(state), _batch(inputs)
-    kept = _record(model, golden)
+    samples, kept = [], {}
+    state = seeded_imagepg_state(golden["gain_json"])
+    model, names, batch = _model(state), _own_names(state), _batch(inputs)
+    del state
+    hooks = _watch(model, kept)
+    _replace_points(model, golden)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(imagepg, "sample_rois", _given_samples(golden, ious))
-        encode, merge = model.encode_clouds, model.merge_maps
+        patch.setattr(imagepg, "sample_rois", _given_samples(golden, samples))
+        patch.setattr(roi_losses, "furthest_point_sample", _given_points(golden))
+        encode, merge = model.encode_clouds, partial(recompute, model.merge_maps, module=model)
         patch.setattr(model, "encode_clouds", lambda *a, **k: kept.setdefault("voxels", encode(*a, **k)))
-        patch.setattr(model, "merge_maps", lambda *a, **k: kept.setdefault("merged", merge(*a, **k)))
+        patch.setattr(model, "merge_maps", lambda *a: kept.setdefault("merged", merge(*a)))
         outputs = model(batch, proposals=_proposals(inputs))
-    losses = model.loss(outputs, batch)
+        losses = model.loss(outputs, batch)
+    for hook in hooks:
+        hook.remove()
     return SimpleNamespace(
         golden=golden,
-        state=state,
+        names=names,
         model=model,
         batch=batch,
         kept=kept,
         outputs=outputs,
         losses=losses,
-        ious=ious,
+        samples=samples,
+        gradients=_all_gradients(model, losses, golden, names),
     )
 
 
@@ -277,12 +324,12 @@ def test_losses_of_proposals_and_occupancy_are_the_released_ones(step):
 
 @pytest.mark.parametrize("stage", STAGES)
 def test_targets_of_a_stage_are_the_released_ones(step, stage):
-    golden, targets = step.golden, step.outputs.stages[stage].targets
+    golden, targets = step.golden, step.samples[stage].targets
     for name, own in TARGETS.items():
         found = getattr(targets, own).numpy()
         expected = golden[f"stage{stage}_target_{name}"][..., : found.shape[-1]]
         np.testing.assert_allclose(found, expected, rtol=0, atol=1e-3, err_msg=name)
-    for found, b in zip(step.ious[stage], range(2), strict=True):
+    for found, b in zip(step.samples[stage].ious, range(2), strict=True):
         over = golden[f"stage{stage}_max_iou_all_rois_f{b}"] - found.numpy()
         # the released kernel counts corners up to 1 cm outside, which adds area to a few boxes
         assert np.median(np.abs(over)) < 1e-4 and over.min() > -1e-3 and over.max() < 0.025
@@ -351,14 +398,15 @@ def test_logged_sums_of_the_stages_are_the_released_ones(step):
 
 
 def test_boxes_and_scores_of_the_stages_are_the_released_ones(step):
-    # the inner stages read generated points of their own, whose last digits decide about furthest points
-    for stage, share in zip(STAGES, (1.0, 0.85, 0.0, 0.0), strict=True):
+    # the inner stages read generated points of their own, whose last digits decide about furthest points, and
+    # the batch norm takes what changes for one RoI to all of them
+    for stage, share in zip(STAGES, (1.0, 0.95, 0.4, 0.4), strict=True):
         predictions = step.outputs.stages[stage].predictions
         for name, value in (("cls", predictions.logits), ("reg", predictions.deltas)):
             expected = step.golden[f"stage{stage}_rcnn_{name}"]
             difference = np.abs(value.detach().numpy() - expected).max(1) / np.abs(expected).max()
             assert (difference < 2e-3).mean() >= share, (stage, name, difference)
-            assert np.median(difference) < 1e-2, (stage, name, difference)
+            assert np.median(difference) < 5e-3, (stage, name, difference)
 
 
 def test_running_statistics_are_the_released_ones(step):
@@ -367,7 +415,7 @@ def test_running_statistics_are_the_released_ones(step):
     own = step.model.state_dict()
     for name in names:
         kind, released = name.split("_after_")
-        found = own[_own_names(step.state)[f"{released}.{kind.removeprefix('bn_')}"]].numpy()
+        found = own[step.names[f"{released}.{kind.removeprefix('bn_')}"]].numpy()
         expected = step.golden[name]
         np.testing.assert_allclose(found, expected, rtol=0, atol=1e-3 * np.abs(expected).max(), err_msg=name)
 
@@ -379,44 +427,36 @@ def _own_names(state):
     return {released[int(v.flatten()[0])]: name for name, v in convert_released(numbered).items()}
 
 
-@pytest.mark.parametrize("part", ["hm", "rcnn", "rpn"])
-def test_gradients_are_the_released_ones(step, part):
-    losses, golden, names = step.losses, step.golden, _own_names(step.state)
-    loss = {
-        "rpn": losses.anchors.total,
-        "hm": losses.occupancy,
-        "rcnn": sum(stage.total for stage in losses.stages),
-    }[part]
-    weights = {name: p for name, p in step.model.named_parameters() if p.requires_grad}
-    found = torch.autograd.grad(loss, list(weights.values()), retain_graph=True, allow_unused=True)
-    gradients = dict(zip(weights, found, strict=True))
+@pytest.mark.parametrize(
+    ("part", "near", "share", "worst", "middle", "turned"),
+    [
+        ("rpn", 1e-2, 0.98, 2e-2, 2e-3, 5e-2),
+        ("hm", 1e-2, 1.0, 1e-2, 2e-3, 5e-2),
+        ("rcnn", 2e-2, 0.95, 5e-2, 5e-3, 0.15),
+    ],
+)
+def test_gradients_are_the_released_ones(step, part, near, share, worst, middle, turned):
+    """Norms are as near as the reference says, but for two biases of the occupancy network and a few weights
+    of the RoI head: points and balls of a RoI or two of the third stage flip at the last digit.
+    """
+    golden, names, (found, whole) = step.golden, step.names, step.gradients[part]
     norms = dict(zip(golden["grad_names"], golden[f"grad_norms_{part}"], strict=True))
     assert {names[n] for n, norm in norms.items() if np.isnan(norm)} == {
-        name for name, gradient in gradients.items() if gradient is None
+        name for name, norm in found.items() if norm is None
     }
     largest = np.nanmax(list(norms.values()))
     differences = {
-        name: abs(gradients[names[name]].norm().item() / norm - 1)
+        name: abs(found[names[name]] / norm - 1)
         for name, norm in norms.items()
         if norm > 1e-6 * largest  # a bias before batch norm has none but rounding
     }
-    # Norms within 1e-2, as the reference has it, but for two biases of the occupancy network. The RoI part
-    # cannot be held to its 2e-2: relative noise of 1e-6 on all weights moves the median norm by 1.7e-2, the
-    # worst by 0.16 and directions by a third, because furthest points and balls of the inner stages flip.
-    worst, share, middle, turned = {
-        "rpn": (2e-2, 0.98, 2e-3, 5e-2),
-        "hm": (1e-2, 1.0, 2e-3, 5e-2),
-        "rcnn": (0.2, 0.3, 2e-2, 0.5),
-    }[part]
     values = np.array(list(differences.values()))
     ordered = sorted(differences.items(), key=lambda item: -item[1])
-    assert values.max() < worst and (values < 1e-2).mean() >= share, ordered[:12]
+    assert values.max() < worst and (values < near).mean() >= share, ordered[:12]
     assert np.median(values) < middle
-    complete = [name for name in golden if name.startswith(f"grad_{part}_")]
-    assert complete
-    for name in complete:
-        released = name.removeprefix(f"grad_{part}_")
-        converted = convert_released(step.state | {released: torch.from_numpy(golden[name])})
-        expected = converted[names[released]]
-        error = (gradients[names[released]] - expected).norm() / expected.norm()
+    assert whole
+    for name in (name for name in golden if name.startswith(f"grad_{part}_")):
+        value = torch.from_numpy(golden[name])
+        ((own, expected),) = convert_released({name.removeprefix(f"grad_{part}_"): value}).items()
+        error = (whole[own] - expected).norm() / expected.norm()
         assert error < turned, (name, error)

@@ -1,11 +1,11 @@
 """Activation checkpointing that leaves batch norm statistics alone (Chen et al., arXiv 1604.06174)."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable
+from contextlib import nullcontext
 from typing import TypeVar
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 Result = TypeVar("Result")
@@ -33,22 +33,26 @@ def recompute(function: Callable[..., Result], *inputs: object, module: nn.Modul
         function,
         *inputs,
         use_reentrant=False,
-        context_fn=lambda: (nullcontext(), _on_copies_of_buffers(module)),
+        context_fn=lambda: (nullcontext(), _CopiesOfBuffers(module)),
     )
 
 
-@contextmanager
-def _on_copies_of_buffers(module: nn.Module) -> Iterator[None]:
-    """Give the module copies of its buffers to write to, and the originals back at the end."""
-    buffers = [
-        (owner, name, value)
-        for owner in module.modules()
-        for name, value in owner.named_buffers(recurse=False)
-    ]
-    for owner, name, value in buffers:
-        setattr(owner, name, value.clone())
-    try:
-        yield
-    finally:
-        for owner, name, value in buffers:
+class _CopiesOfBuffers:
+    """Context in which a module writes to copies of its buffers; entered anew for every backward pass."""
+
+    def __init__(self, module: nn.Module) -> None:
+        self.module = module
+        self.buffers: list[tuple[nn.Module, str, Tensor]] = []
+
+    def __enter__(self) -> None:
+        self.buffers = [
+            (owner, name, value)
+            for owner in self.module.modules()
+            for name, value in owner.named_buffers(recurse=False)
+        ]
+        for owner, name, value in self.buffers:
+            setattr(owner, name, value.clone())
+
+    def __exit__(self, *_: object) -> None:
+        for owner, name, value in self.buffers:
             setattr(owner, name, value)
