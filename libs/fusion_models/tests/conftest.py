@@ -1,12 +1,15 @@
 import importlib.util
 import json
+import multiprocessing
 import os
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+import torch.distributed as dist
 import torch.nn.functional as F
 from fusion_models.detection.batch import Batch
 
@@ -62,6 +65,32 @@ def seeded_imagepg_state(seeded_weights) -> Callable[..., dict[str, torch.Tensor
         return {name: torch.from_numpy(value) for name, value in arrays.items()}
 
     return fill
+
+
+def _in_group(rank: int, meet: Path, function: Callable, *arguments: object) -> object:
+    limit = timedelta(minutes=5)
+    dist.init_process_group("gloo", init_method=f"file://{meet}", rank=rank, world_size=2, timeout=limit)
+    try:
+        return function(rank, *arguments)
+    finally:
+        dist.destroy_process_group()
+
+
+@pytest.fixture
+def on_two_ranks(tmp_path) -> Callable:
+    """Calls `function(rank, *arguments)` here as rank 0 and in one new process as rank 1; returns ours."""
+
+    def call(function: Callable, *arguments: object) -> object:
+        other = multiprocessing.get_context("spawn").Process(
+            target=_in_group, args=(1, tmp_path / "meet", function, *arguments)
+        )
+        other.start()
+        found = _in_group(0, tmp_path / "meet", function, *arguments)
+        other.join()
+        assert other.exitcode == 0
+        return found
+
+    return call
 
 
 @pytest.fixture(scope="session")

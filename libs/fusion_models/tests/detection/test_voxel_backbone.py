@@ -9,11 +9,9 @@ from fusion_models.detection.voxel_backbone import (
     encode_voxels,
     out_shape,
 )
-from fusion_models.imagepg.weights import convert_released
 from sparseops import SparseTensor
 
 SMALL = VoxelGrid(size=(0.2, 0.2, 0.1), bounds=(0.0, -3.2, -2.0, 6.4, 3.2, 1.0), max_points=2)
-SUFFIXES = ("", "_1")
 
 
 def _small_backbone():
@@ -39,16 +37,6 @@ def _sorted(tensor):
     return tensor.coords.numpy()[order], tensor.features.detach().numpy()[order]
 
 
-@pytest.fixture(scope="module")
-def released_backbone(imagepg_golden, seeded_imagepg_state):
-    shape = VoxelGrid().sparse_shape_zyx
-    backbone = VoxelBackbone(VoxelBackboneConfig(), sparse_shape_zyx=shape, point_features=4).eval()
-    state = convert_released(seeded_imagepg_state(imagepg_golden("eval_batched")["gain_json"]))
-    names = {name: state["backbone." + name] for name in backbone.state_dict() if "tracked" not in name}
-    backbone.load_state_dict(names, strict=False)
-    return backbone
-
-
 @pytest.mark.golden
 def test_mean_of_voxels_equals_the_released_one(imagepg_golden):
     inputs, golden = imagepg_golden("eval_inputs"), imagepg_golden("eval_batched")
@@ -60,55 +48,6 @@ def test_mean_of_voxels_equals_the_released_one(imagepg_golden):
     order = np.lexsort(inputs["voxel_coords"].T[::-1])
     np.testing.assert_array_equal(coords, inputs["voxel_coords"][order])
     np.testing.assert_allclose(features, golden["voxel_features"][order], rtol=1e-5, atol=1e-5)
-
-
-@pytest.mark.golden
-@pytest.mark.slow
-def test_scales_equal_the_released_ones(imagepg_golden, released_backbone):
-    inputs, golden = imagepg_golden("eval_inputs"), imagepg_golden("eval_batched")
-    voxels = SparseTensor(
-        torch.from_numpy(golden["voxel_features"]),
-        torch.from_numpy(inputs["voxel_coords"]).int(),
-        VoxelGrid().sparse_shape_zyx,
-        2,
-    )
-    with torch.no_grad():
-        features = released_backbone(voxels)
-    for name, tensor, every in [
-        *((name, tensor, 16) for name, tensor in features.scales.items()),
-        ("conv_out", features.out, 8),
-    ]:
-        coords, values = _sorted(tensor)
-        assert len(coords) == golden[f"{name}_n"]
-        np.testing.assert_array_equal(coords[::every], golden[f"{name}_coords_every{every}"])
-        expected = golden[f"{name}_feat_every{every}"]
-        bound = 1e-4 * np.abs(expected).max()
-        np.testing.assert_allclose(values[::every], expected, rtol=0, atol=bound, err_msg=name)
-    dense, checksum = bev_map(features.out), golden["checksums"]["bev_identity"]
-    assert list(dense.shape) == checksum["shape"]
-    samples = dense.flatten().numpy()[:: checksum["sample_stride"]][: len(checksum["sample"])]
-    np.testing.assert_allclose(samples, checksum["sample"], rtol=0, atol=1e-4 * checksum["abs_max"])
-    assert dense.double().mean().item() == pytest.approx(checksum["mean"], rel=1e-4)
-
-
-@pytest.mark.golden
-@pytest.mark.slow
-def test_grids_joined_in_a_batch_do_not_see_each_other_at_the_border(imagepg_golden, released_backbone):
-    golden = imagepg_golden("sparse_border")
-    coords = [torch.from_numpy(golden[f"voxel_coords{suffix}"]).int() for suffix in SUFFIXES]
-    coords[1][:, 0] += 2  # two frames per copy
-    features = torch.cat([torch.from_numpy(golden[f"voxel_features{suffix}"]) for suffix in SUFFIXES])
-    voxels = SparseTensor(features, torch.cat(coords), VoxelGrid().sparse_shape_zyx, 4)
-    with torch.no_grad():
-        result = released_backbone(voxels)
-    for copy in range(2):
-        for name, tensor in (("x_conv4", result.scales["x_conv4"]), ("conv_out", result.out)):
-            found, values = _sorted(tensor)
-            rows = found[:, 0] // 2 == copy
-            expected = golden[f"batched_copy{copy}_{name}_coords"]
-            np.testing.assert_array_equal(found[rows] - [2 * copy, 0, 0, 0], expected)
-            expected = golden[f"batched_copy{copy}_{name}_feat"]
-            np.testing.assert_allclose(values[rows], expected, rtol=0, atol=1e-4 * np.abs(expected).max())
 
 
 def test_released_grid_has_the_shapes_of_the_paper():

@@ -537,21 +537,16 @@ def _gradients(rank=None):
     return {n: p.grad for n, p in model.named_parameters()}
 
 
-def _gradients_of_rank(rank, file, folder):
-    torch.distributed.init_process_group("gloo", init_method=f"file://{file}", rank=rank, world_size=2)
+def _mean_gradients(rank):
     gradients = _gradients(rank)
     for gradient in gradients.values():
         torch.distributed.all_reduce(gradient)
-    if rank == 0:
-        torch.save({n: g / 2 for n, g in gradients.items()}, f"{folder}/gradients.pt")
-    torch.distributed.destroy_process_group()
+    return {name: gradient / 2 for name, gradient in gradients.items()}
 
 
 @pytest.mark.slow
-def test_gradients_of_two_processes_are_those_of_the_joined_batch(tmp_path):
-    torch.multiprocessing.spawn(_gradients_of_rank, args=(tmp_path / "meet", tmp_path), nprocs=2)
-    found = torch.load(tmp_path / "gradients.pt", weights_only=True)
-    joined = _gradients()
+def test_gradients_of_two_processes_are_those_of_the_joined_batch(on_two_ranks):
+    found, joined = on_two_ranks(_mean_gradients), _gradients()
     assert found.keys() == joined.keys()
     for name, gradient in joined.items():
         torch.testing.assert_close(

@@ -3,8 +3,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-import torch.distributed as dist
-import torch.multiprocessing as mp
 import torch.nn.functional as F
 from fusion_models.layers.losses import (
     mean_over_ranks,
@@ -50,16 +48,10 @@ def test_divisor_of_one_process_is_the_count_with_its_lower_bound():
     assert mean_over_ranks(torch.tensor(0), at_least=1.0).item() == 1
 
 
-def _divisor_of_rank(rank, file, counts, results):
-    dist.init_process_group("gloo", init_method=f"file://{file}", rank=rank, world_size=len(counts))
-    results[rank] = mean_over_ranks(torch.tensor(counts[rank]), at_least=1.0).item()
-    dist.destroy_process_group()
+def _divisors(rank, cases):
+    return [mean_over_ranks(torch.tensor(counts[rank]), at_least=1.0).item() for counts in cases]
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("counts", "expected"), [((3, 1), 2.0), ((0, 0), 0.5)])
-def test_divisor_of_two_processes_is_half_the_joined_count(tmp_path, counts, expected):
-    with mp.Manager() as manager:
-        results = manager.list([None, None])
-        mp.spawn(_divisor_of_rank, args=(str(tmp_path / "meet"), counts, results), nprocs=2)
-        assert list(results) == [expected, expected]
+def test_divisor_of_two_processes_is_half_the_joined_count(on_two_ranks):
+    assert on_two_ranks(_divisors, [(3, 1), (0, 0)]) == [2.0, 0.5]

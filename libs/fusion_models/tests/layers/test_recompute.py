@@ -34,6 +34,18 @@ def test_buffers_stay_the_same_objects():
     assert all(value is before[name] for name, value in network.named_buffers())
 
 
+def test_one_graph_gives_several_gradients():
+    network, rows = _network(), torch.randn(4, 3)
+    before = dict(network.named_buffers())
+    result = recompute(network, rows, module=network)
+    losses = (result[:, 0].sum(), result[:, 1].sum(), result.sum())
+    first, second, joined = (
+        torch.autograd.grad(loss, network[0].weight, retain_graph=True)[0] for loss in losses
+    )
+    torch.testing.assert_close(first + second, joined)
+    assert all(value is before[name] for name, value in network.named_buffers())
+
+
 def test_only_inputs_are_kept():
     network, kept = _network(), []
     rows = torch.randn(4, 3, requires_grad=True)

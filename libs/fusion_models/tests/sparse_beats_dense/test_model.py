@@ -9,6 +9,7 @@ from fusion_models.sparse_beats_dense.inference import DepthPredictor
 from fusion_models.sparse_beats_dense.losses import depth_completion_loss
 from fusion_models.sparse_beats_dense.model import (
     MASK,
+    Encoder,
     PointEmbedding,
     SparseBeatsDense,
     SparseBeatsDenseConfig,
@@ -243,22 +244,13 @@ def test_the_predictor_is_exported_whole(plain_functions, tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")
+@pytest.mark.skipif(shutil.which("g++") is None, reason="inductor needs a C++ compiler")
 @torch.no_grad()
-@pytest.mark.parametrize(
-    ("backend", "levels"),
-    [
-        ("aot_eager", 3),
-        pytest.param(
-            "inductor",
-            2,
-            marks=pytest.mark.skipif(shutil.which("g++") is None, reason="inductor needs a C++ compiler"),
-        ),
-    ],
-)
-def test_the_predictor_compiles_without_a_graph_break(plain_functions, backend, levels):
-    predictor = DepthPredictor(_model(replace(SMALL, levels=levels)))
-    inputs = _inputs(_batch())
-    depth = torch.compile(predictor, backend=backend, fullgraph=True)(*inputs)
+def test_the_predictor_compiles_without_a_graph_break(plain_functions, monkeypatch):
+    # one block per stage and one level: every kind of layer, and seconds instead of a minute to compile
+    monkeypatch.setattr(Encoder, "STAGES", tuple((name, 1, groups) for name, _, groups in Encoder.STAGES))
+    predictor, inputs = DepthPredictor(_model(replace(SMALL, levels=1))), _inputs(_batch())
+    depth = torch.compile(predictor, fullgraph=True)(*inputs)
     expected = predictor(*inputs)
     torch.testing.assert_close(depth, expected, rtol=1e-4, atol=1e-5 * expected.max().item())
 
