@@ -29,6 +29,6 @@ class lazy(Generic[T]):
         return value
 
 
-def fields_alone(instance: Any) -> dict[str, Any]:
-    """Return the fields of a dataclass: as its `__getstate__`, what is derived is made anew where it is needed."""
-    return {item.name: instance.__dict__[item.name] for item in fields(instance)}
+def fields_alone(self: Any) -> dict[str, Any]:
+    """Return the fields of a dataclass: its `__getstate__` where what is derived can be made anew."""
+    return {item.name: self.__dict__[item.name] for item in fields(self)}
