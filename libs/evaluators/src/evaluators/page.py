@@ -145,8 +145,9 @@ def document(title: str, body: str, *, style: str = "") -> str:
         style: Rules of your own, after those of tables and charts.
 
     Example:
-        >>> document("Run 7", "<p>fine</p>").splitlines()[-2:]
-        ['<p>fine</p>', '</body></html>']
+        >>> print("... " + document("Run 7", "<p>fine</p>").strip()[-28:])
+        ... <p>fine</p>
+        </body></html>
     """
     head = f'<head><meta charset="utf-8"/><title>{plain(title)}</title>'
     view = f'<meta name="viewport" content="width=device-width"/><style>{_STYLE}{style}</style></head>'

@@ -79,7 +79,7 @@ def match_rois(
     if not len(boxes):
         return rois.new_zeros(len(rois)), torch.zeros_like(roi_labels, dtype=torch.int64)
     same_class = (roi_labels[:, None] == labels) & (labels > 0)
-    iou = torch.where(same_class, iou_3d(rois[:, :7], boxes), -1.0)
+    iou = torch.where(same_class, iou_3d(rois[:, :7].detach(), boxes), -1.0)
     best, index = iou.max(1)
     found = same_class.any(1)
     return best.clamp_min(0.0), torch.where(found, index, 0)
