@@ -311,3 +311,14 @@ def test_maps_can_be_made_ahead_and_inspected(random_coords) -> None:
     plan = strided_map(tensor.sites, kernel_size=3, stride=2, padding=1)
     assert plan.pairs_per_offset.sum() == len(plan.pairs_in)
     assert plan.neighbours().shape == (len(plan.sites_out), 27)
+
+
+def test_a_pooling_layer_shares_ties_as_it_is_told():
+    coords = torch.tensor([[0, 0, 0], [0, 0, 1]], dtype=torch.int32)
+    for tie, expected in (("first", [[1.0], [0.0]]), ("all", [[1.0], [1.0]])):
+        features = torch.ones(2, 1, requires_grad=True)
+        tensor = SparseTensor(features, coords, (1, 2), 1)
+        SparseMaxPool2d((1, 2), tie=tie)(tensor).features.sum().backward()
+        assert features.grad is not None and features.grad.tolist() == expected
+    with pytest.raises(ValueError, match="SparseMaxPool3d: tie must be 'first' or 'all', got 'last'"):
+        SparseMaxPool3d(2, tie="last")  # pyright: ignore[reportArgumentType]

@@ -48,15 +48,19 @@ class _SparseMaxPool(_Pool):
         padding: Extent = 0,
         dilation: Extent = 1,
         clamp_zero: bool = False,
+        tie: Literal["first", "all"] = "first",
         key: str | None = None,
         site_rule: SiteRule = "spconv",
     ) -> None:
         window = {"stride": stride, "padding": padding, "dilation": dilation}
         super().__init__(kernel_size, **window, key=key, site_rule=site_rule)
+        if tie not in ("first", "all"):
+            raise ValueError(f"{self._name}: tie must be 'first' or 'all', got {tie!r}")
         self.clamp_zero = clamp_zero
+        self.tie: Literal["first", "all"] = tie
 
     def _pool(self, features: Tensor, kernel_map: KernelMap) -> Tensor:
-        return sparse_max_pool(features, kernel_map=kernel_map, clamp_zero=self.clamp_zero)
+        return sparse_max_pool(features, kernel_map=kernel_map, clamp_zero=self.clamp_zero, tie=self.tie)
 
 
 class _SparseAvgPool(_Pool):
@@ -82,7 +86,8 @@ class _SparseAvgPool(_Pool):
 class SparseMaxPool3d(_SparseMaxPool):
     """Maximum of the active inputs of every window; `stride` is `kernel_size` by default.
 
-    `key` and `site_rule` as in SparseConv3d; `clamp_zero` gives spconv's values.
+    `key` and `site_rule` as in SparseConv3d; `clamp_zero=True` gives spconv's values and `tie="all"` its
+    gradients, see `sparse_max_pool`.
     """
 
     _dims = 3
