@@ -3,7 +3,7 @@ import re
 import pytest
 from datasets3d.kitti import KittiDataset
 from evaluators.page import render_section
-from fusion3d_appkit.report import text_table
+from fusion3d_appkit.report import result_chapters, text_table
 from imagepg.evaluation import evaluate
 from imagepg.inside import inside_chapters, look_at_frames
 from imagepg.page import compare
@@ -94,3 +94,18 @@ def test_without_dense_targets_the_surfaces_are_left_out(evaluated, street, tmp_
     task = evaluated(f"--data.root={tmp_path / 'data'}")
     insight, _ = look_at_frames(task)[0]
     assert insight.dense is None and insight.occupancy.target is None
+
+
+def test_frames_without_labels_are_not_scored_against_those_of_other_frames(street, results, tmp_path):
+    (tmp_path / "kitti").mkdir()
+    for entry in street.iterdir():
+        if entry.name not in ("ImageSets", "testing"):
+            (tmp_path / "kitti" / entry.name).symlink_to(entry)
+    (tmp_path / "kitti" / "testing").symlink_to(street / "training")  # the same numbers, as in KITTI
+    (tmp_path / "kitti" / "ImageSets").mkdir()
+    (tmp_path / "kitti" / "ImageSets" / "test.txt").write_text((street / "ImageSets" / "val.txt").read_text())
+    source = KittiDataset(tmp_path / "kitti", "test")
+    assert source.label_dir is None and source[0].objects is None
+    assert evaluate(source, tmp_path) == {}
+    chapters = result_chapters({}, titles={}, compare=compare, others={})
+    assert [chapter.title for chapter in chapters] == ["Not evaluated"]

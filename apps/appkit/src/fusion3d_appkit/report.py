@@ -84,6 +84,10 @@ def result_chapters(
     results: Mapping[str, Result], *, titles: Mapping[str, str], compare: Compare, others: Others
 ) -> list[Chapter]:
     """Return a chapter for each result: beside others if there are any, then its own notes and figures."""
+    if not results:
+        return [
+            Chapter("Not evaluated", note("The split has no labels; see its predictions in this run folder."))
+        ]
     chapters = []
     for name, result in results.items():
         beside = {other: found[name] for other, found in others.items() if name in found}

@@ -77,7 +77,10 @@ class TrainingTask(pl.LightningModule, ABC, Generic[Batch, Data]):
 
     @abstractmethod
     def evaluate(self) -> Evaluation:
-        """Return what the predictions are worth. Runs on the first process, after all have written."""
+        """Return what the predictions are worth; no results where there are no labels.
+
+        Runs on the first process, after all have written.
+        """
 
     @property
     def model(self) -> nn.Module:
@@ -159,6 +162,8 @@ class TrainingTask(pl.LightningModule, ABC, Generic[Batch, Data]):
         if not self.trainer.is_global_zero or self.trainer.sanity_checking:
             return
         self.results, figures = self.evaluate()
+        if not self.results:
+            print(f"not evaluated: the split has no labels; see {self.predictions_dir}")  # noqa: T201
         for name, value in figures.items():
             self.log(name, value, rank_zero_only=True)
 

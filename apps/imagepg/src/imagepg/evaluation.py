@@ -29,9 +29,10 @@ def write_frame(
 
 
 def evaluate(source: KittiDataset, folder: Path) -> dict[str, KittiResult]:
-    """Return the results at the official (`strict`) and at the looser overlaps."""
-    labels = source.root / "training" / "label_2"
+    """Return the results at the official (`strict`) and the looser overlaps; none without labels."""
+    if source.label_dir is None:
+        return {}
     return {
-        name: evaluate_folders(labels, folder, frames=source.frame_ids, overlaps=name)
+        name: evaluate_folders(source.label_dir, folder, frames=source.frame_ids, overlaps=name)
         for name in ("strict", "loose")
     }

@@ -67,6 +67,14 @@ class KittiDataset:
         """The folder with ImageSets/, training/, testing/."""
         return self._tree.root
 
+    @property
+    def label_dir(self) -> Path | None:
+        """The folder of the labels that belong to this split; None under testing/, which has none.
+
+        Frames of training/ have the same numbers as those of testing/: labels of one are wrong for the other.
+        """
+        return None if self._tree.subset == "testing" else self.root / self._tree.subset / "label_2"
+
     def __len__(self) -> int:
         """Count the frames of the split."""
         return len(self.frame_ids)
@@ -118,7 +126,7 @@ class KittiDataset:
 
     def labels(self, frame_id: str) -> list[KittiLabel] | None:
         """Read a frame's labels as they stand in the file; None under testing/."""
-        if self._tree.subset == "testing":
+        if self.label_dir is None:
             return None
         return read_labels(self._tree.path("label_2", frame_id))
 
