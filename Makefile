@@ -9,7 +9,7 @@ SOURCES := $(shell ls -d libs/*/src apps/*/src | paste -sd: -)
 # Every member with every extra, but for the viewer, which no test opens.
 EVERYTHING := --all-packages --all-extras --no-extra viz
 # One OpenMP thread per process: two processes with two threads each, on two cores, were measured five times slower.
-# Arrays from 4 MB on go back to the system when they are freed: the golden tests alone then take 13 % less memory.
+# Arrays from 4 MB on go back to the system when they are freed, so that two processes of tests need less memory.
 PYTEST := OMP_NUM_THREADS=1 MALLOC_MMAP_THRESHOLD_=4194304 $(RUN) -m pytest
 HERE := not gpu and not triton
 # What test-changed compares with.
