@@ -74,10 +74,13 @@ gpu: ## GPU tests and benchmarks with the python at hand (torch with CUDA), no i
 
 docs: .venv/.synced ## build the documentation into site/
 	$(UV) sync -q $(EVERYTHING) --group docs
+	@$(STRIP_LOCK)
+	@touch .venv/.synced
 	.venv/bin/mkdocs build --strict
 
 lock: $(UV) .git/filter ## refresh uv.lock
 	$(UV) lock
+	@$(STRIP_LOCK)
 
 clean: ## remove environments and caches, keep data and runs
 	rm -rf .venv .venv-isolated .tools .pytest_cache .ruff_cache site
@@ -87,7 +90,10 @@ clean: ## remove environments and caches, keep data and runs
 	$(PYTHON) -m venv .tools
 	.tools/bin/pip install --quiet --disable-pip-version-check "uv>=0.8"
 
-# The tracked lock file names no download host; this filter strips what uv writes back into the local copy.
+# The lock file names no download host, neither in git nor in the local copy: what uv writes back into it is stripped
+# at once, and by a filter when git reads a file that uv alone has touched.
+STRIP_LOCK = sed -E -f tools/strip_lock.sed uv.lock > uv.lock.stripped && mv uv.lock.stripped uv.lock
+
 .git/filter: tools/strip_lock.sed
 	@if git rev-parse --git-dir >/dev/null 2>&1; then \
 	  git config filter.lockfile.clean 'sed -E -f tools/strip_lock.sed'; \
@@ -98,7 +104,5 @@ clean: ## remove environments and caches, keep data and runs
 
 .venv/.synced: $(MANIFESTS) uv.lock | $(UV) .git/filter
 	$(UV) sync $(EVERYTHING)
-	@# uv wrote the addresses back: tell git that, filtered, nothing changed.
-	@if git rev-parse --git-dir >/dev/null 2>&1 && \
-	  [ "$$(git hash-object --path uv.lock uv.lock)" = "$$(git rev-parse :uv.lock)" ]; then git add uv.lock; fi
+	@$(STRIP_LOCK)
 	@touch .venv/.synced
