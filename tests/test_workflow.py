@@ -1,6 +1,7 @@
 """What CI would do exists here: it only calls make, with rights to read and a limit of time."""
 
 import itertools
+import os
 import re
 import subprocess
 from collections.abc import Iterator
@@ -59,3 +60,9 @@ def test_every_action_is_pinned_by_its_commit() -> None:
     used = [step["uses"] for job in JOBS.values() for step in job["steps"] if "uses" in step]
     assert used
     assert not [action for action in used if not re.fullmatch(r"[\w./-]+@[0-9a-f]{40}", action)]
+
+
+@pytest.mark.skipif("PYTEST_XDIST_WORKER" not in os.environ, reason="this run has no workers")
+def test_workers_group_the_tests_of_a_file(request: pytest.FixtureRequest) -> None:
+    # pytest 9.2 and pytest-xdist 3.8 together ignore groups without a word, and costly fixtures are made twice.
+    assert request.node.nodeid.endswith("@tests/test_workflow.py")

@@ -35,6 +35,7 @@ def test_the_published_training_differs_from_the_defaults_in_its_image_weights_a
     assert without_pretrained(config) == variants.imagepg()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["demo", "overfit"])
 def test_a_small_configuration_has_every_part_of_the_full_model(parser, name):
     config = detector_of(parser, name)
@@ -44,6 +45,7 @@ def test_a_small_configuration_has_every_part_of_the_full_model(parser, name):
     assert parser.parse_path(CONFIGS / f"{name}.yaml").data.training.dense_points
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", sorted(CONFIGS.glob("*.yaml")), ids=lambda path: path.stem)
 def test_the_detector_of_every_configuration_can_be_built(parser, path):
     with torch.device("meta"):

@@ -109,6 +109,7 @@ def test_copies_are_described():
     assert describe(CloudCopy(flip_x=True, rotation_rad=-0.1)) == "front to back, turned by -5.7 degrees"
 
 
+@pytest.mark.slow
 def test_what_is_seen_is_what_is_detected(make, look):
     detector = make("--model.detector.post={score_threshold: 0, class_thresholds: [0, 0, 0]}")
     insight, frame = look(detector)
@@ -159,6 +160,7 @@ def test_an_untrained_model_reads_the_image_on_a_ring_around_the_projected_point
     np.testing.assert_allclose(attention.locations - attention.pixels[:, None, None], expected, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_attention_points_belong_to_their_rois(make, look, street):
     insight, frame = look(make())
     attention, camera = insight.attention, frame.cameras["image_2"]
@@ -193,6 +195,7 @@ def test_one_frame_is_looked_at(make, street):
         look_inside(detector, batch)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("options", "stages", "kinds"),
     [

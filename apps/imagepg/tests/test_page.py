@@ -60,6 +60,7 @@ def test_the_report_looks_inside_the_model(tested):
     assert len(pictures) >= 8 and all(re.match('alt="[^"]{20,}"', picture) for picture in pictures)
 
 
+@pytest.mark.slow
 def test_the_page_of_a_lidar_model_says_what_is_not_there(evaluated):
     options = ["image=null", "roi.image_channels=null", "occupancy=null"]
     task = evaluated(*[f"--model.detector.{option}" for option in options])

@@ -78,6 +78,7 @@ def test_a_model_with_image_branch_asks_for_the_picture(checkpoint, street, tmp_
     assert "the model looks at the image, too; pass it as --image" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_lidar_only_model_does_without_picture(under_test, street, tmp_path):
     lidar = ["--model.detector.image=null", "--model.detector.roi.image_channels=null"]
     assert under_test.call("fit", tmp_path / "run", *lidar, "--trainer.max_steps=1", NO_EVALUATION) == 0

@@ -31,6 +31,7 @@ def test_an_unknown_key_in_the_file_names_the_nearest(under_test, tmp_path, caps
     assert "did you mean model.detector.roi.targets.rois_per_frame" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_objects_of_the_database_are_pasted(under_test, street, tmp_path):
     root = shutil.copytree(street, tmp_path / "data")
     assert datasets3d_main(["prepare", "kitti", "--root", str(root)]) == 0
@@ -39,6 +40,7 @@ def test_objects_of_the_database_are_pasted(under_test, street, tmp_path):
     assert np.isfinite(losses(tmp_path / "run")).all()
 
 
+@pytest.mark.slow
 def test_frames_without_points_or_objects_train_on(under_test, street, tmp_path):
     root = shutil.copytree(street, tmp_path / "data")
     frames = (root / "ImageSets" / "train.txt").read_text().split()
@@ -55,6 +57,7 @@ def test_missing_dense_targets_are_one_line_with_the_cure(under_test, street, tm
     assert "datasets3d complete kitti" in message_of("imagepg", capsys)
 
 
+@pytest.mark.slow
 def test_every_weight_learns_from_frames_without_objects(under_test, street, tmp_path):
     root = shutil.copytree(street, tmp_path / "data")
     for frame in (root / "ImageSets" / "train.txt").read_text().split():

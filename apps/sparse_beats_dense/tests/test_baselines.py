@@ -10,6 +10,7 @@ from sparse_beats_dense.page import compare
 READING = DepthReading(true_depth_folder="depth")
 
 
+@pytest.mark.slow
 def test_no_other_constant_is_better():
     rng = np.random.default_rng(0)
     maps = [

@@ -107,6 +107,7 @@ def test_missing_masks_are_named_with_the_cure(street, workers):
         list(data.train_dataloader())
 
 
+@pytest.mark.slow
 def test_the_authors_info_files_are_taken(street, tmp_path):
     records = read_records(street / "val.json")
     write_published_infos(tmp_path / "infos.json", records)

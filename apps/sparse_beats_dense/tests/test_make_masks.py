@@ -32,6 +32,7 @@ def root(street, tmp_path):
     return root
 
 
+@pytest.mark.slow
 def test_every_picture_gets_a_mask_that_training_reads(root, words, tmp_path, capsys):
     assert main(["masks", "--root", str(root), "--model", MODEL, "--side", "40"]) == 0
     assert "6 masks written, 0 were there" in capsys.readouterr().out
@@ -41,6 +42,7 @@ def test_every_picture_gets_a_mask_that_training_reads(root, words, tmp_path, ca
     assert main(["fit", *words, f"--data.root={root}", *one]) == 0
 
 
+@pytest.mark.slow
 def test_masks_that_are_there_are_kept(root, capsys):
     main(["masks", "--root", str(root), "--model", MODEL])
     before = (root / "seg_mask/frame3.png").read_bytes()

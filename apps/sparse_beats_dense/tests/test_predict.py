@@ -51,6 +51,7 @@ def call(weights, files, out) -> int:
     )
 
 
+@pytest.mark.slow
 def test_three_files_give_a_depth_map_as_png_npz_and_picture(weights, files, tmp_path, capsys):
     assert call(weights, files, tmp_path / "out") == 0
     assert {path.name for path in (tmp_path / "out").iterdir()} == {"depth.png", "depth.npz", "overview.jpg"}

@@ -92,6 +92,7 @@ def released(tmp_path_factory):
     return path
 
 
+@pytest.mark.slow
 def test_the_authors_checkpoint_is_evaluated_by_one_command(under_test, released, tmp_path):
     assert under_test.call("validate", tmp_path, f"--ckpt_path={released}") == 0
     assert np.isfinite(losses(tmp_path, "val/mae_80_m")).all()

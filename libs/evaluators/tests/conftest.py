@@ -1,6 +1,5 @@
 """Shared by the tests: the golden cases, unpacked once, and small frames."""
 
-import os
 import pickle
 import tarfile
 from collections.abc import Callable, Iterable, Iterator
@@ -8,10 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import settings
-
-settings.register_profile("repeatable", derandomize=True, deadline=None)
-settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "repeatable"))
 
 
 @pytest.fixture(scope="session")

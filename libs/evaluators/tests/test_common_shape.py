@@ -282,6 +282,7 @@ def test_split_merged_or_sent_the_result_is_the_same(benchmark_module: ModuleTyp
     assert json.dumps(by_state.compute().to_json()) == expected
 
 
+@pytest.mark.slow
 def test_a_frame_counts_once_and_reset_forgets_it(benchmark_module: ModuleType) -> None:
     evaluator, same = gathered(benchmark_module, range(1)), gathered(benchmark_module, range(1))
     for repeat in (
@@ -297,6 +298,7 @@ def test_a_frame_counts_once_and_reset_forgets_it(benchmark_module: ModuleType) 
     assert evaluator.compute().to_json() == expected
 
 
+@pytest.mark.slow
 def test_results_are_shown_as_text_json_and_page(benchmark_module: ModuleType, tmp_path: Path) -> None:
     result = gathered(benchmark_module, range(3)).compute()
     assert isinstance(result, Result)

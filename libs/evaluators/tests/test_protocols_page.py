@@ -140,6 +140,7 @@ def test_the_page_has_figures_from_every_section() -> None:
     assert len(ALL) > 80
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("section", SECTIONS)
 def test_every_figure_on_the_page_is_true(section: str) -> None:
     wrong: list[str] = []

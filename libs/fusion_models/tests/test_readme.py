@@ -10,6 +10,7 @@ from fusion_models.imagepg.variants import pg_rcnn, second, voxel_rcnn, with_ima
 README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
 
 
+@pytest.mark.slow
 def test_examples_run():
     torch.manual_seed(0)
     blocks = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)

@@ -75,6 +75,7 @@ def test_the_losses_have_a_total(system):
     assert losses.__dataclass_params__.frozen and isinstance(losses.total, property)
 
 
+@pytest.mark.slow
 def test_the_released_weights_fill_the_default_model(system, tmp_path):
     name, config = _the_one(system, "Config")
     manifest = json.loads((GOLDEN / f"{system.__name__.rpartition('.')[2]}_state_dict.json").read_text())

@@ -7,13 +7,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import hypothesis
 import jaxtyping
 import numpy as np
 import pytest
-
-hypothesis.settings.register_profile("geom3d", derandomize=True, deadline=None, max_examples=60)
-hypothesis.settings.load_profile("geom3d")
 
 
 @pytest.fixture(params=["numpy", "torch"])

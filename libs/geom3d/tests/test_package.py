@@ -2,6 +2,7 @@ import subprocess
 import sys
 
 import geom3d
+import pytest
 
 
 def run(code: str) -> str:
@@ -20,6 +21,7 @@ def test_importing_loads_neither_numba_nor_torch():
     assert run(code) == "[]"
 
 
+@pytest.mark.slow
 def test_numpy_work_never_loads_torch_and_only_rotated_overlap_loads_numba():
     code = """
 import sys, numpy as np
@@ -43,6 +45,7 @@ print(time.perf_counter() - start)
     assert min(float(run(code)) for _ in range(3)) < 0.1
 
 
+@pytest.mark.slow
 def test_it_works_where_torch_cannot_be_imported():
     code = """
 import sys

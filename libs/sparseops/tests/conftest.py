@@ -93,6 +93,8 @@ def _poisoned(make: Callable[..., Tensor]) -> Callable[..., Tensor]:
 
 @pytest.fixture(autouse=True)
 def _poison_empty_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    # From the first `with torch.device(...)` on torch keeps a list of its constructors: not of the poisoned ones.
+    torch.utils._device._device_constructors()
     monkeypatch.setattr(torch, "empty", _poisoned(torch.empty))
     monkeypatch.setattr(torch, "empty_like", _poisoned(torch.empty_like))
     monkeypatch.setattr(torch.Tensor, "new_empty", _poisoned(torch.Tensor.new_empty))

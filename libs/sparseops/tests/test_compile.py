@@ -91,6 +91,7 @@ def value_and_gradients(run: Callable[[Tensor], Tensor], module: nn.Module, feat
     return [out.detach(), *torch.autograd.grad(out.square().sum(), leaves)]
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_a_network_on_planned_maps_compiles_once_for_all_sizes(backend: str) -> None:

@@ -94,6 +94,7 @@ def test_no_circle_keeps_maps_alive():
             gc.enable()
 
 
+@pytest.mark.slow
 def test_a_transposed_map_keeps_the_map_that_its_gradient_runs_along():
     upsampling = transposed_map(some_tensor().sites, kernel_size=2, stride=2)
     gc.collect()

@@ -251,6 +251,7 @@ class AppTests:
         for path in paths:
             assert parser.parse_path(path).data.root, path
 
+    @pytest.mark.slow
     def test_a_run_leaves_its_files(self, under_test, trained):
         names = {path.name for path in trained.iterdir()}
         assert {"config.yaml", "metrics.jsonl", "checkpoints", "model.safetensors"} <= names
@@ -263,6 +264,7 @@ class AppTests:
         assert {files.model.entry, files.inputs.entry} <= content.keys()
         assert all(name.startswith(f"{files.model.name}.") for name in content["state_dict"])
 
+    @pytest.mark.slow
     def test_an_interrupted_run_continues_bit_for_bit(self, under_test, trained, tmp_path):
         cli = under_test.build(tmp_path)
 
@@ -308,11 +310,13 @@ class AppTests:
         assert all(torch.equal(value, second["weights"][name]) for name, value in first["weights"].items())
         assert under_test.frames_evaluated(first["results"]) == 2
 
+    @pytest.mark.slow
     def test_every_weight_learns_in_every_step(self, under_test, tmp_path):
         """What lets several processes train without a search for unused weights."""
         cli = under_test.build(tmp_path, "--trainer.max_epochs=1", NO_EVALUATION)
         assert not weights_without_gradient(cli)
 
+    @pytest.mark.slow
     def test_test_writes_predictions_results_and_a_page_that_stands_alone(self, under_test, tested):
         app = under_test.app
         assert any((tested / app.task.predictions).iterdir())
@@ -328,6 +332,7 @@ class AppTests:
             assert picture.attrib["src"].startswith("data:image/")
             assert len(picture.attrib["alt"]) > 10
 
+    @pytest.mark.slow
     def test_evaluation_takes_weights_alone_and_leaves_the_configuration(
         self, under_test, trained, tested, tmp_path
     ):
@@ -336,12 +341,14 @@ class AppTests:
         assert (tmp_path / "results.json").read_text() == (tested / "results.json").read_text()
         assert (tmp_path / "config.yaml").read_text() == "of the run\n"
 
+    @pytest.mark.slow
     def test_a_training_starts_from_weights(self, under_test, trained, tmp_path):
         before = torch.load(trained / "checkpoints/last.ckpt", weights_only=True)["state_dict"]
         for name in ("checkpoints/last.ckpt", "model.safetensors"):
             model = under_test.build(tmp_path, f"--model.weights={trained / name}").model
             assert all(torch.equal(value, before[key]) for key, value in model.state_dict().items())
 
+    @pytest.mark.slow
     def test_a_checkpoint_alone_rebuilds_the_model(self, under_test, trained):
         files = under_test.app.task.files
         loaded = files.load_model(trained / "checkpoints/last.ckpt")
@@ -352,6 +359,7 @@ class AppTests:
         pairs = zip(loaded.model.state_dict().values(), other.model.state_dict().values(), strict=True)
         assert all(torch.equal(one, two) for one, two in pairs)
 
+    @pytest.mark.slow
     def test_a_checkpoint_that_will_not_do_is_refused_in_a_line(self, under_test, trained, tmp_path, capsys):
         files, last = under_test.app.task.files, trained / "checkpoints/last.ckpt"
         (tmp_path / "corrupt.ckpt").write_bytes(b"PK\x03\x04 not really")
@@ -373,6 +381,7 @@ class AppTests:
             assert message in seen
             assert path.name in seen
 
+    @pytest.mark.slow
     def test_a_frame_without_a_file_is_named(self, under_test, tmp_path, capsys):
         for folder in under_test.sensors:
             root = shutil.copytree(under_test.root, tmp_path / folder)
@@ -387,6 +396,7 @@ class AppTests:
         assert under_test.call("fit", tmp_path, "--data.root=nowhere") == 2
         assert "nowhere" in message_of(under_test.app.name, capsys)
 
+    @pytest.mark.slow
     def test_the_demo_runs(self, under_test, tmp_path, capsys):
         words = [f"--out={tmp_path}", f"--data={under_test.root}"]
         extra = [f"--config={under_test.tests / 'tiny.yaml'}", "--trainer.max_epochs=1"]

@@ -119,6 +119,7 @@ complete_kitti(sys.argv[1], progress=False)
 """
 
 
+@pytest.mark.slow
 def test_a_killed_run_goes_on(tiny_root: Path, database: ObjectDatabase, tmp_path: Path) -> None:
     build_shapes(database, tmp_path / "whole", progress=False)
     done = subprocess.run([sys.executable, "-c", KILLED, tiny_root], check=False, timeout=120, env=os.environ)

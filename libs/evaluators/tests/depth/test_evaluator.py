@@ -111,6 +111,7 @@ def test_the_split_of_images_over_processes_changes_no_digit(make_maps: Callable
         assert joined.compute().to_json() == whole
 
 
+@pytest.mark.slow
 @given(st.permutations(range(6)), st.integers(1, 4))
 def test_order_and_mirror_change_nothing(order: list[int], seed: int) -> None:
     rng = np.random.default_rng(seed)

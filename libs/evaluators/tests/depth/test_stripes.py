@@ -87,6 +87,7 @@ def test_noise_hides_no_stripes() -> None:
     assert beam_contrast(BEAMS, bad) > 10 * abs(beam_contrast(BEAMS, clean))
 
 
+@pytest.mark.slow
 @given(st.sampled_from(sorted(CLEAN)), st.floats(1e-3, 1e3), st.floats(0, 0.3))
 def test_units_and_mirroring_do_not_matter(name: str, scale: float, amplitude: float) -> None:
     depth = striped(CLEAN[name], amplitude)

@@ -135,8 +135,9 @@ def test_the_page_has_the_table_and_the_curves(result: IndoorResult) -> None:
 
 
 def test_many_classes_are_spread_over_charts_and_long_curves_are_thinned() -> None:
-    gt = {f"{at:04d}": IndoorBoxes(BOX * 1, [at % 18]) for at in range(18 * 300)}
-    pred = {name: IndoorBoxes(scene.boxes, scene.labels, [0.5]) for name, scene in gt.items()}
+    row = [[3.0 * at, *BOX[0][1:]] for at in range(300)]
+    gt = {f"{label:02d}": IndoorBoxes(row, [label] * 300) for label in range(18)}
+    pred = {name: IndoorBoxes(scene.boxes, scene.labels, [0.5] * 300) for name, scene in gt.items()}
     _, *charts = indoor.evaluate(gt, pred).sections()
     lines = [line for chart in charts if isinstance(chart, LineChart) for line in chart.lines.values()]
     assert (len(charts), len(lines)) == (4, 36)

@@ -12,6 +12,7 @@ def kitti_arguments(folder: Path, *more: str) -> list[str]:
     return ["kitti", "--gt", str(folder / "label_2"), "--pred", str(folder / "det"), *more]
 
 
+@pytest.mark.slow
 def test_a_golden_case_through_the_command_line(golden_kitti: Path, tmp_path: Path) -> None:
     folder = golden_kitti / "tied_scores"
     report = tmp_path / "report.json"

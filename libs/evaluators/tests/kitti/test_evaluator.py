@@ -25,6 +25,7 @@ def averages(result: KittiResult) -> dict[object, tuple[float, float]]:
     return {key: (curve.ap(40), curve.ap(11)) for key, curve in result.curves.items()}
 
 
+@pytest.mark.slow
 @given(seed=SEEDS)
 @settings(max_examples=20)
 def test_renaming_frames_changes_nothing_when_scores_are_unique(make_frames: MakeFrames, seed: int) -> None:
@@ -38,6 +39,7 @@ def test_renaming_frames_changes_nothing_when_scores_are_unique(make_frames: Mak
         assert averages(shuffled)[key] == pytest.approx(value, abs=1e-12)
 
 
+@pytest.mark.slow
 @given(seed=SEEDS, score_levels=st.sampled_from([0, 3]))
 @settings(max_examples=20)
 def test_order_of_updates_and_merging_change_no_digit(
@@ -54,6 +56,7 @@ def test_order_of_updates_and_merging_change_no_digit(
     assert whole.compute().to_json() == kitti.evaluate(gt, pred).to_json()
 
 
+@pytest.mark.slow
 @given(seed=SEEDS)
 @settings(max_examples=20)
 def test_the_order_of_detections_changes_nothing_when_scores_are_unique(
@@ -86,6 +89,7 @@ def reordered(objects: KittiObjects, order: np.ndarray) -> KittiObjects:
     )
 
 
+@pytest.mark.slow
 @given(seed=SEEDS)
 @settings(max_examples=20)
 def test_a_monotone_change_of_scores_changes_nothing(make_frames: MakeFrames, seed: int) -> None:
@@ -94,6 +98,7 @@ def test_a_monotone_change_of_scores_changes_nothing(make_frames: MakeFrames, se
     assert averages(kitti.evaluate(gt, changed)) == averages(kitti.evaluate(gt, pred))
 
 
+@pytest.mark.slow
 @given(seed=SEEDS, name=st.sampled_from(["Car", "Pedestrian", "Cyclist"]))
 @settings(max_examples=20)
 def test_a_detection_below_all_scores_never_raises_precision(

@@ -179,6 +179,7 @@ DECIMALS = st.one_of(
 )
 
 
+@pytest.mark.slow
 @given(tokens=st.lists(DECIMALS, min_size=14, max_size=14))
 def test_decimals_are_read_to_the_last_bit(tokens: list[str]) -> None:
     content = " ".join(["Car", *tokens]).encode()

@@ -25,6 +25,7 @@ def filled(gt: Frames, pred: Frames, frames: list[str]) -> KittiEvaluator:
     return evaluator
 
 
+@pytest.mark.slow
 @given(
     seed=st.integers(0, 2**32 - 1),
     score_levels=st.sampled_from([0, 3]),

@@ -11,6 +11,7 @@ def arguments(folder: Path, *more: str) -> list[str]:
     return ["nuscenes", *files, *more]
 
 
+@pytest.mark.slow
 def test_a_golden_case_through_the_command_line(
     golden_nuscenes: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -32,6 +32,7 @@ def gathered(samples: Samples, tokens: list[str] | None = None) -> NuscenesEvalu
     return evaluator
 
 
+@pytest.mark.slow
 @given(seed=SEEDS, score_levels=st.sampled_from([0, 3]))
 @settings(max_examples=15)
 def test_order_and_splits_change_no_digit(make_samples: MakeSamples, seed: int, score_levels: int) -> None:
@@ -49,6 +50,7 @@ def test_order_and_splits_change_no_digit(make_samples: MakeSamples, seed: int, 
         np.testing.assert_array_equal(state[name], array, err_msg=name)
 
 
+@pytest.mark.slow
 @given(seed=SEEDS)
 @settings(max_examples=15)
 def test_renaming_samples_changes_nothing_when_scores_are_unique(
@@ -64,6 +66,7 @@ def test_renaming_samples_changes_nothing_when_scores_are_unique(
     assert other.nds == pytest.approx(same.nds, abs=1e-12)
 
 
+@pytest.mark.slow
 @given(seed=SEEDS)
 @settings(max_examples=10)
 def test_a_turned_and_moved_world_scores_the_same(make_samples: MakeSamples, seed: int) -> None:
@@ -90,6 +93,7 @@ def test_a_turned_and_moved_world_scores_the_same(make_samples: MakeSamples, see
     assert after.tp_errors == pytest.approx(before.tp_errors, abs=1e-9)
 
 
+@pytest.mark.slow
 @given(seed=SEEDS)
 @settings(max_examples=10)
 def test_a_monotone_change_of_scores_keeps_average_precision(make_samples: MakeSamples, seed: int) -> None:

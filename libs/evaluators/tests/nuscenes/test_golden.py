@@ -112,6 +112,7 @@ def test_the_configuration_is_that_of_the_official_kit(golden_nuscenes: Path) ->
     assert result.to_json()["cfg"] == expected["summary"]["cfg"]
 
 
+@pytest.mark.slow
 def test_the_cases_reach_what_they_are_for(golden_nuscenes: Path) -> None:
     counts = {case: evaluated(golden_nuscenes / case)[1].counts for case in CASES}
     assert counts["racks"].n_gt_in_racks > 5 and counts["racks"].n_pred_in_racks > 5
@@ -125,6 +126,7 @@ def test_the_cases_reach_what_they_are_for(golden_nuscenes: Path) -> None:
     assert any(sample.boxes.attributes.count("") > 5 for sample in gt.values())
 
 
+@pytest.mark.slow
 def test_ties_follow_the_order_of_the_submission(golden_nuscenes: Path) -> None:
     folder = golden_nuscenes / "tied_scores"
     expected, result = evaluated(folder)

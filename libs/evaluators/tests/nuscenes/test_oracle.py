@@ -78,6 +78,7 @@ def figures(n_gt: int, scores: list[float], hits: list[float | None]) -> tuple[f
     return ap, sum(sampled) / len(sampled)
 
 
+@pytest.mark.slow
 @given(seed=SEEDS, score_levels=st.sampled_from([0, 4]))
 @settings(max_examples=25)
 def test_equals_the_protocol_written_out(make_samples: MakeSamples, seed: int, score_levels: int) -> None:

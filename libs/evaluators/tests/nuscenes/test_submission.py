@@ -206,6 +206,7 @@ JSON = st.recursive(
 )
 
 
+@pytest.mark.slow
 @given(data=st.data())
 @settings(max_examples=250)
 def test_a_mutated_file_is_refused_or_read(

@@ -237,6 +237,7 @@ VALUES = (
 )
 
 
+@pytest.mark.slow
 @given(data=st.data())
 @settings(max_examples=150)
 def test_mutated_tables_are_refused_or_read(

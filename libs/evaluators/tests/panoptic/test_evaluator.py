@@ -39,6 +39,7 @@ def collected(frames: dict[str, Scan], names: list[str]) -> PanopticEvaluator:
     return evaluator
 
 
+@pytest.mark.slow
 @given(seed=SEEDS, cuts=st.tuples(st.integers(0, 9), st.integers(0, 9)))
 @settings(max_examples=40)
 def test_any_split_in_any_order_gives_the_same_digits(

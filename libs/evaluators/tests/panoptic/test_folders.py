@@ -185,6 +185,7 @@ def saved() -> bytes:
 SAVED, ARRAY = saved(), plain_array()
 
 
+@pytest.mark.slow
 @given(at=st.integers(0, len(SAVED) - 1), byte=st.integers(0, 255), length=st.integers(0, len(SAVED)))
 @settings(max_examples=400)
 @pytest.mark.filterwarnings("ignore::UserWarning", "ignore::DeprecationWarning")
@@ -197,6 +198,7 @@ def test_changed_archives_are_read_or_refused(
     read_or_refused(path, bytes(content[:length] if byte % 7 == 0 else content))
 
 
+@pytest.mark.slow
 @given(at=st.integers(0, len(ARRAY) - 1), bytes_in=st.binary(max_size=12))
 @settings(max_examples=300)
 @pytest.mark.filterwarnings("ignore::UserWarning", "ignore::DeprecationWarning", "ignore::SyntaxWarning")

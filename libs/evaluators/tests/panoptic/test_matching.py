@@ -62,6 +62,7 @@ def brute_force(gt: PanopticLabels, pred: PanopticLabels, min_points: int) -> di
     return counted
 
 
+@pytest.mark.slow
 @given(seed=SEEDS, min_points=st.integers(0, 12))
 @settings(max_examples=300)
 def test_counts_equal_the_brute_force(make_scan: MakeScan, seed: int, min_points: int) -> None:
@@ -84,6 +85,7 @@ def test_the_random_scans_exercise_everything(make_scan: MakeScan) -> None:
     assert min(totals.values()) > 10, totals
 
 
+@pytest.mark.slow
 @given(seed=SEEDS)
 @settings(max_examples=100)
 def test_renaming_instances_changes_no_digit(make_scan: MakeScan, seed: int) -> None:
@@ -98,6 +100,7 @@ def test_renaming_instances_changes_no_digit(make_scan: MakeScan, seed: int) -> 
     assert one(renamed(gt), renamed(pred)).to_json() == one(gt, pred).to_json()
 
 
+@pytest.mark.slow
 @given(seed=SEEDS)
 @settings(max_examples=100)
 def test_exchanging_the_sides_exchanges_false_and_missed(make_scan: MakeScan, seed: int) -> None:
@@ -118,6 +121,7 @@ def test_exchanging_the_sides_exchanges_false_and_missed(make_scan: MakeScan, se
     assert back.confusion.tolist() == there.confusion.T.tolist()
 
 
+@pytest.mark.slow
 @given(seed=SEEDS)
 @settings(max_examples=50)
 def test_the_order_of_points_changes_no_count(make_scan: MakeScan, seed: int) -> None:
@@ -132,6 +136,7 @@ def test_the_order_of_points_changes_no_count(make_scan: MakeScan, seed: int) ->
     np.testing.assert_allclose(shuffled.iou_sum, one(gt, pred).iou_sum, rtol=1e-14, atol=0)
 
 
+@pytest.mark.slow
 @given(seed=SEEDS)
 @settings(max_examples=50)
 def test_packed_labels_count_like_class_and_instance(make_scan: MakeScan, seed: int) -> None:

@@ -58,6 +58,7 @@ def test_every_length_and_run_is_counted_once(n: int) -> None:
         assert confusion.tolist() == expected.tolist()
 
 
+@pytest.mark.slow
 @settings(max_examples=25)
 @given(st.lists(st.integers(0, 3), min_size=7, max_size=7), st.permutations(range(7)))
 def test_any_split_in_any_order_gives_the_same_report(

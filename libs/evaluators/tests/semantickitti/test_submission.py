@@ -203,6 +203,7 @@ def test_links_in_a_folder_are_refused(predictions: Path, dataset: Path, tmp_pat
     assert report.problems["missing"] == (FIRST,)
 
 
+@pytest.mark.slow
 def test_an_archive_that_would_fill_the_memory_is_not_read(packed: Path, tmp_path: Path) -> None:
     bomb = tmp_path / "bomb.zip"
     with zipfile.ZipFile(packed) as old, zipfile.ZipFile(bomb, "w", zipfile.ZIP_DEFLATED) as new:
@@ -287,6 +288,7 @@ def test_damaged_archives_give_a_report_or_a_value_error(
     assert report.n_checked <= 22
 
 
+@pytest.mark.slow
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.binary(max_size=300))
 def test_random_bytes_are_no_archive(tmp_path: Path, content: bytes) -> None:

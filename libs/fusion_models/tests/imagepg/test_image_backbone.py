@@ -33,6 +33,7 @@ def test_full_size_shapes_are_those_of_the_paper_configuration():
     assert [tuple(m.shape[1:]) for m in maps] == [(192, 47, 156), (384, 24, 78), (768, 12, 39)]
 
 
+@pytest.mark.slow
 def test_published_stages_are_frozen_and_stay_in_eval_mode():
     backbone = ImageBackbone().train()
     trainable = sum(p.numel() for p in backbone.swin.parameters() if p.requires_grad)

@@ -186,6 +186,7 @@ def _batch_for(parts, **options):
     return _batch(images=parts.get("image") is not None, **options)
 
 
+@pytest.mark.slow
 @parts
 def test_one_step_lowers_the_loss(parts):
     model, batch = _model(**parts).train(), _batch_for(parts)
@@ -207,6 +208,7 @@ def test_one_step_lowers_the_loss(parts):
         assert after.occupancy < before.occupancy
 
 
+@pytest.mark.slow
 def test_points_may_have_a_column_more():
     model, batch = _model(**FULL, point_features=5).train(), _batch(images=True)
     time = torch.linspace(0, 1, len(batch.points))[:, None]
@@ -228,6 +230,7 @@ def test_points_of_other_columns_than_the_models_are_refused():
         DetectorConfig(point_features=2)
 
 
+@pytest.mark.slow
 def test_the_total_is_the_sum_of_all_terms():
     model, batch = _model(**FULL).train(), _batch(images=True)
     losses = _losses(model, batch)
@@ -238,6 +241,7 @@ def test_the_total_is_the_sum_of_all_terms():
     torch.testing.assert_close(_losses(weighted, batch).occupancy, 2.5 * losses.occupancy)
 
 
+@pytest.mark.slow
 def test_training_on_one_batch_teaches_proposals_and_occupancy():
     model, batch = _model(occupancy=OCCUPANCY, roi=None).train(), _batch()
     optimizer = torch.optim.Adam(model.parameters(), lr=5e-3)
@@ -251,6 +255,7 @@ def test_training_on_one_batch_teaches_proposals_and_occupancy():
     assert history[-1][0] < 0.5 * history[0][0] and history[-1][1] < 0.5 * history[0][1]
 
 
+@pytest.mark.slow
 def test_every_weight_gets_a_gradient():
     model, batch = _model(**FULL).train(), _batch(images=True)
     losses = model.loss(model(batch, proposals=_near_the_boxes(batch)), batch)

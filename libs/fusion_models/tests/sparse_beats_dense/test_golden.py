@@ -86,6 +86,7 @@ def _assert_close(own, expected, *, largest=None, name=""):
     np.testing.assert_allclose(own, expected, rtol=1e-4, atol=1e-5 * float(largest), err_msg=name)
 
 
+@pytest.mark.slow
 @torch.no_grad()
 def test_outputs_of_every_level(model, batch, small):
     outputs = model(batch)
@@ -172,6 +173,7 @@ def test_losses_and_gradients_with_fixed_statistics(model, batch, losses):
         assert first == pytest.approx(wanted["first"], rel=1e-3, abs=2e-3 * spread), name
 
 
+@pytest.mark.slow
 @torch.no_grad()
 def test_losses_and_running_statistics_in_training_mode(model, batch, losses):
     """Batch statistics of the coarsest maps, 1 x 2 in a batch of two, are those of four values each, which

@@ -81,6 +81,7 @@ def test_sides_that_are_full_multiples_grow_too():
     assert outputs.depths[-1].shape == (1, 1, 128, 192) and outputs.depth.shape == (1, 1, 64, 128)
 
 
+@pytest.mark.slow
 @torch.no_grad()
 @pytest.mark.parametrize("levels", [1, 2, 3])
 @pytest.mark.parametrize("injection", [True, False])
@@ -142,6 +143,7 @@ def test_without_radar_points_the_embedding_is_zero_and_so_is_its_gradient():
     assert torch.equal(embedding(torch.zeros(2, 0, 3), torch.tensor([0, 0])), torch.zeros(2, 8))
 
 
+@pytest.mark.slow
 @torch.no_grad()
 def test_a_frame_without_points_is_one_without_injection():
     model, batch = _model(), _batch(counts=(0, 0))
@@ -159,6 +161,7 @@ def test_every_weight_gets_a_gradient():
     assert without == []
 
 
+@pytest.mark.slow
 def test_the_loss_falls_on_one_batch():
     torch.manual_seed(0)
     model, batch = SparseBeatsDense(replace(SMALL, levels=2)).train(), _batch()
@@ -198,6 +201,7 @@ def test_mixed_precision_predicts_what_its_forward_finds():
         assert torch.equal(model.predict(*_inputs(batch)), model(batch).depth)
 
 
+@pytest.mark.slow
 @torch.no_grad()
 @pytest.mark.parametrize("config", [SMALL, replace(SMALL, mask_decoder=False, position_injection=False)])
 def test_the_predictor_finds_the_same_depth(config):

@@ -34,6 +34,7 @@ def test_any_number_of_workers_writes_the_beginning_of_a_longer_set(tree, tmp_pa
     assert frames.items() <= digest(tree).items()
 
 
+@pytest.mark.slow
 def test_another_seed_writes_other_frames(tree, tmp_path):
     other = write_kitti(tmp_path / "other", frames=1, seed=4, config=TINY, workers=1, progress=False)
     name = "training/velodyne/000000.bin"
@@ -102,6 +103,7 @@ def test_an_existing_folder_is_refused_and_left_alone(tmp_path):
     assert (tmp_path / "mine" / "file.txt").read_text() == "precious"
 
 
+@pytest.mark.slow
 def test_an_empty_folder_is_filled(tmp_path):
     (tmp_path / "empty").mkdir()
     out = write_kitti(tmp_path / "empty", frames=1, seed=0, config=TINY, workers=1, progress=False)
@@ -122,6 +124,7 @@ def test_bad_arguments_are_refused(tmp_path, arguments, message):
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow
 def test_an_interrupted_run_leaves_no_finished_folder(tmp_path, monkeypatch):
     from datasets3d.synth.layouts import kitti
 

@@ -13,7 +13,7 @@ from datasets3d.nuscenes import (
 from datasets3d.synth.layouts.nuscenes import VERSION, _jobs, scene_names, write_nuscenes
 from PIL import Image
 
-pytestmark = pytest.mark.xdist_group("nuscenes_tree")
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("nuscenes_tree")]
 
 
 @pytest.fixture
@@ -30,7 +30,6 @@ def digest(folder: Path) -> dict[str, str]:
     return {str(p.relative_to(folder)): hashlib.sha256(p.read_bytes()).hexdigest() for p in files}
 
 
-@pytest.mark.slow
 def test_any_number_of_workers_writes_the_beginning_of_a_longer_set(
     write, nuscenes_tree, nuscenes_tables, tmp_path
 ):

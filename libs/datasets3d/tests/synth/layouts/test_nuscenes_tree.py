@@ -25,7 +25,7 @@ from geom3d import boxes, cameras, transforms
 from geom3d.nuscenes import boxes_from_nuscenes
 from PIL import Image
 
-pytestmark = pytest.mark.xdist_group("nuscenes_tree")
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("nuscenes_tree")]
 CHANNELS = (LIDAR, "CAM_FRONT", "CAM_BACK", *RADARS)
 
 

@@ -106,6 +106,7 @@ def test_values_lie_on_the_sensors_grids(make_scene):
         np.testing.assert_allclose(steps, np.round(steps), atol=1e-3)
 
 
+@pytest.mark.slow
 def test_metal_returns_more_than_people(make_scene):
     scene = make_scene([(20.0, 0.0, 0.0)])
     soft = np.where(scene.face_instance == 1, Material.CLOTH, scene.mesh.material).astype(np.uint8)

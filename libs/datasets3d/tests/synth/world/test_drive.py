@@ -11,6 +11,7 @@ from datasets3d.synth.world.materials import Material
 from datasets3d.synth.world.mesh import Mesh, box
 from geom3d.overlap import iou_bev
 
+pytestmark = pytest.mark.slow
 DURATION_S = 5.0
 BUSY = {"cars_per_frame": 6.0, "pedestrians_per_frame": 5.0, "cyclists_per_frame": 2.0, "crowding": 50.0}
 
@@ -96,7 +97,6 @@ def test_nobody_runs_into_anybody(drives):
     assert moved > 60
 
 
-@pytest.mark.slow
 def test_the_car_never_drives_through_a_mesh(drives):
     # Rays through the whole car, from rear to front, at every place of its way.
     across, height = (a.ravel() for a in np.meshgrid(np.linspace(-0.9, 0.9, 7), [0.35, 0.9, 1.5]))

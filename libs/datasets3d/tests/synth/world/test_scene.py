@@ -50,6 +50,7 @@ def test_the_ground_under_the_sensor_is_at_its_height(scenes):
         assert scene.plan.ground(0.0, scene.plan.ego_t) == pytest.approx(-1.73, abs=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("layout", ["street", "intersection", "highway"])
 def test_every_layout_can_be_asked_for(layout):
     weights = {f"{name}_weight": 0.0 for name in ("street", "intersection", "highway")}
@@ -77,6 +78,7 @@ def test_left_of_the_road_is_positive(flat_plan):
     assert flat_plan.point(10.0, 2.0)[:2] == pytest.approx((10.0, 2.0))
 
 
+@pytest.mark.slow
 def test_scenes_repeat_with_their_seed():
     first, second = build(7), build(7)
     assert np.array_equal(first.mesh.vertices, second.mesh.vertices)

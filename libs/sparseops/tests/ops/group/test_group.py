@@ -83,6 +83,7 @@ def test_result_does_not_depend_on_the_threads(threads) -> None:
     assert torch.equal(grads[0], grads[1])
 
 
+@pytest.mark.slow
 def test_the_operators_pass_opcheck() -> None:
     idx = torch.randint(0, 7, (2, 4, 5))
     torch.library.opcheck(_ops.group, (torch.rand(2, 3, 7, requires_grad=True), idx))

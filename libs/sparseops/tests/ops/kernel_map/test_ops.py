@@ -8,6 +8,7 @@ from sparseops.ops.kernel_map import _ops
 WINDOW = [3, 3, 3, 2, 2, 2, 1, 1, 1, 1, 1, 1]
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
 def test_operators_pass_opcheck(random_coords, backend: str) -> None:
     sites = sites_from_coords(random_coords(60, (5, 6, 7), 2), spatial_shape=(5, 6, 7), batch_size=2)

@@ -142,6 +142,7 @@ def test_torchsparse_rule_is_its_definition(seed, kernel, stride, fine) -> None:
     same(rows_of(plan.sites_out, values_of(plan, features, weight), origin, coarse), expected)
 
 
+@pytest.mark.slow
 @given(seed=st.integers(0, 99), kernel=triples(1, 2, 3, 5), stride=triples(1, 2, 3), dilation=triples(1, 2))
 @settings(max_examples=40, deadline=None, derandomize=True)
 def test_minkowski_transposed_rule_is_its_definition(seed, kernel, stride, dilation) -> None:

@@ -162,6 +162,7 @@ def test_result_does_not_depend_on_the_threads(threads) -> None:
     assert torch.equal(roi_point_pool(points, features, rois, num_sampled_points=64)[0], alone)
 
 
+@pytest.mark.slow
 def test_the_operators_pass_opcheck() -> None:
     points, _, rois = scene(2, 9, 3, seed=0)
     torch.library.opcheck(_ops.roi_point_rows, (points, rois, 4, [0.0, 0.5, 0.0], 0.1))

@@ -87,6 +87,7 @@ def test_pairs_are_the_diagonal_of_the_table(backend: str, paired, table) -> Non
     assert torch.equal(paired(a, b), table(a, b).diagonal())
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=40, derandomize=True)
 @given(st.integers(0, 12), st.integers(0, 12), st.integers(0, 1000))
 def test_back_ends_agree_on_a_coarse_grid(n: int, m: int, seed: int) -> None:
@@ -190,6 +191,7 @@ def test_giou_equals_that_of_geom3d(backend: str) -> None:
     )
 
 
+@pytest.mark.slow
 def test_a_box_finds_its_target_by_the_giou_loss() -> None:
     box = torch.tensor([[6.0, -3, 1, 2, 3, 1, 1.2]], requires_grad=True)
     target = torch.tensor([[0.0, 0, 0, 4, 1.8, 1.5, 0.4]])
@@ -225,6 +227,7 @@ def test_result_does_not_depend_on_the_threads(threads) -> None:
     assert torch.equal(iou_3d(boxes, boxes), alone)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("op", [_ops.iou, _ops.paired_iou])
 def test_the_operator_passes_opcheck(op) -> None:
     boxes = [some_boxes(4).requires_grad_() for _ in "ab"]

@@ -72,6 +72,7 @@ def test_results_are_bit_identical_for_any_number_of_threads(
                 assert torch.equal(a, b)
 
 
+@pytest.mark.slow
 def test_gradients_are_derivatives(random_coords, backend: str) -> None:
     for plan in plans(random_coords, rows=12):
         features = torch.randn(len(plan.sites_in), 2, dtype=torch.float64, requires_grad=True)
@@ -82,6 +83,7 @@ def test_gradients_are_derivatives(random_coords, backend: str) -> None:
         )
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
 def test_operators_pass_opcheck(random_coords, backend: str) -> None:
     plan = plans(random_coords, rows=60)[1]

@@ -130,6 +130,7 @@ def test_rows_that_read_nothing_are_minus_infinity(backend: str) -> None:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
 def test_operators_pass_opcheck(random_coords, backend: str) -> None:
     plan = plan_of(random_coords, rows=30)
