@@ -1,4 +1,4 @@
-"""What holds for all tests: checks of shapes and types, repeatable examples, one process for what belongs together.
+"""What holds for all tests: checks of shapes, repeatable examples, one process for what belongs together.
 
 Shapes and types of every annotated function of every library are checked while tests run: from here, because
 pytest reads this file before those of the libraries, which import what is to be checked.

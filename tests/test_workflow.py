@@ -64,5 +64,5 @@ def test_every_action_is_pinned_by_its_commit() -> None:
 
 @pytest.mark.skipif("PYTEST_XDIST_WORKER" not in os.environ, reason="this run has no workers")
 def test_workers_group_the_tests_of_a_file(request: pytest.FixtureRequest) -> None:
-    # pytest 9.2 and pytest-xdist 3.8 together ignore groups without a word, and costly fixtures are made twice.
+    # pytest 9.2 and pytest-xdist 3.8 together ignore groups, without a word: costly fixtures are made twice.
     assert request.node.nodeid.endswith("@tests/test_workflow.py")

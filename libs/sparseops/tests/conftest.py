@@ -93,7 +93,7 @@ def _poisoned(make: Callable[..., Tensor]) -> Callable[..., Tensor]:
 
 @pytest.fixture(autouse=True)
 def _poison_empty_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    # From the first `with torch.device(...)` on torch keeps a list of its constructors: not of the poisoned ones.
+    # From the first `with torch.device(...)` on torch keeps a list of its constructors: not of poisoned ones.
     torch.utils._device._device_constructors()
     monkeypatch.setattr(torch, "empty", _poisoned(torch.empty))
     monkeypatch.setattr(torch, "empty_like", _poisoned(torch.empty_like))
