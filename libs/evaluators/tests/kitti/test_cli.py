@@ -1,6 +1,8 @@
 import json
+import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -54,6 +56,7 @@ def test_the_options_are_these(capsys: pytest.CaptureFixture[str]) -> None:
         "--frames",
         "--protocol",
         "--overlaps",
+        "--classes",
         "--missing",
         "--on-invalid",
         "--aos",
@@ -139,3 +142,33 @@ def test_the_report_needs_its_folder_before_work_starts(
     arguments = kitti_arguments(golden_kitti / "five_gt", "--json", str(tmp_path / "no" / "r.json"))
     assert main(arguments) == 2
     assert "--json: no folder" in capsys.readouterr().err
+
+
+def test_own_classes_are_scored_at_the_overlaps_given(
+    golden_kitti: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for part in ("label_2", "det"):
+        (tmp_path / part).mkdir()
+        for file in (golden_kitti / "tied_scores" / part).iterdir():
+            (tmp_path / part / file.name).write_text(re.sub(r"(?m)^Car\b", "Bus", file.read_text()))
+    words = kitti_arguments(tmp_path, "--overlaps", "strict", "--classes", "Bus=0.7", "Tram")
+    assert main(words) == 0
+    ours = kitti.evaluate_folders(
+        tmp_path / "label_2",
+        tmp_path / "det",
+        overlaps=kitti.table_of_classes(("Bus", "Tram"), min_overlaps={"Bus": 0.7}),
+    )
+    assert ours.table() in capsys.readouterr().out
+    alone = kitti.OverlapTable(name="strict", classes=(replace(kitti.CAR, neighbours=()),))
+    folder = golden_kitti / "tied_scores"
+    cars = kitti.evaluate_folders(folder / "label_2", folder / "det", overlaps=alone)
+    assert ours.ap("Bus", "3d", "hard") == cars.ap("Car", "3d", "hard")
+    assert ours.ap("Bus", "3d", "hard") != 0
+
+
+@pytest.mark.parametrize("word", ["Bus=", "Bus=half", "Bus=0.5=0.5"])
+def test_an_overlap_that_is_no_number_is_refused(
+    golden_kitti: Path, word: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(kitti_arguments(golden_kitti / "tied_scores", "--classes", word)) == 2
+    assert "expected CLASS or CLASS=IOU" in capsys.readouterr().err

@@ -59,3 +59,31 @@ def test_a_class_appears_once_in_a_table() -> None:
 def test_range_bins_have_an_order() -> None:
     with pytest.raises(ValueError, match=r"near < far, got \(20.0, 10.0\)"):
         replace(kitti.EASY, depth_m=(20.0, 10.0))
+
+
+def test_a_table_of_classes_keeps_what_the_extended_tables_say() -> None:
+    for overlaps, extended in (("strict", kitti.STRICT_EXTENDED), ("loose", kitti.LOOSE_EXTENDED)):
+        table = kitti.table_of_classes(extended.class_names, overlaps)
+        assert table == replace(extended, name=overlaps)
+
+
+def test_an_own_class_has_half_and_loosely_a_quarter() -> None:
+    for overlaps, expected in (("strict", (0.5, 0.5, 0.5)), ("loose", (0.5, 0.25, 0.25))):
+        (rule,) = kitti.table_of_classes(["Bus"], overlaps).classes
+        assert (rule.overlap_2d, rule.overlap_bev, rule.overlap_3d) == expected
+        assert rule.neighbours == ()
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"), [(0.2, (0.2, 0.2, 0.2)), (0.4, (0.4, 0.25, 0.25)), (0.8, (0.8, 0.5, 0.5))]
+)
+def test_loose_never_asks_for_more_than_strict(given: float, expected: tuple[float, ...]) -> None:
+    (rule,) = kitti.table_of_classes(["Bus"], "loose", min_overlaps={"Bus": given}).classes
+    assert (rule.overlap_2d, rule.overlap_bev, rule.overlap_3d) == expected
+
+
+def test_an_overlap_for_a_class_that_is_not_scored_is_refused() -> None:
+    with pytest.raises(ValueError, match="min_overlaps names bus, which is not among the classes Bus"):
+        kitti.table_of_classes(["Bus"], min_overlaps={"bus": 0.5})
+    with pytest.raises(ValueError, match="'strict', 'loose', got 'strict-extended'"):
+        kitti.table_of_classes(["Bus"], "strict-extended")

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import re
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from evaluators.kitti.protocol import OverlapTable
     from evaluators.kitti.result import KittiResult
 
 from evaluators._cli._common import (
@@ -39,10 +42,12 @@ camera frame, y pointing down. A frame in which nothing was found is an empty fi
                 whether orientation is
   mmdet3d       the same, but any detection with an alpha decides
 """
+_NUMBER = re.compile(r"\d*\.?\d+")
 EXAMPLES = """\
   evaluators kitti --gt training/label_2 --pred results
   evaluators kitti --gt training/label_2 --pred results --frames ImageSets/val.txt --json report.json
   evaluators kitti --gt training/label_2 --pred results --explain Car/3d/moderate --html report.html
+  evaluators kitti --gt training/label_2 --pred results --classes Car Bus=0.6
 """
 
 
@@ -62,6 +67,13 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         " (Car 0.7, Pedestrian and Cyclist 0.5), loose lowers bev and 3d to 0.5 / 0.25, extended adds Van,"
         " Person_sitting and Truck (default: strict loose)",
     )
+    parser.add_argument(
+        "--classes",
+        nargs="+",
+        metavar="CLASS[=IOU]",
+        help="score these classes, KITTI's or your own, in place of those of the tables (strict, loose); IOU"
+        " is the overlap that a hit must exceed (default: that of the tables; for your own classes 0.5)",
+    )
     add_missing(parser)
     add_on_invalid(parser)
     text = "score orientation; auto leaves it out if any detection has alpha -10"
@@ -76,6 +88,7 @@ def evaluate(options: argparse.Namespace) -> Report:
     """Return the scores."""
     from evaluators.kitti import KittiEvaluator, collect_folders
 
+    tables = {name: _table(name, options.classes) for name in options.overlaps}
     evaluator = collect_folders(
         **reading(options),
         like=KittiEvaluator(on_invalid=options.on_invalid),
@@ -83,11 +96,27 @@ def evaluate(options: argparse.Namespace) -> Report:
         missing=options.missing,
     )
     results = {
-        name: evaluator.compute(protocol=options.protocol, overlaps=name, aos=options.aos)
-        for name in options.overlaps
+        name: evaluator.compute(protocol=options.protocol, overlaps=table, aos=options.aos)
+        for name, table in tables.items()
     }
     remark = options.explain and _explain(results[options.overlaps[0]], options.explain)
     return Report(title="KITTI object detection", results=results, remark=remark or "")
+
+
+def _table(overlaps: str, classes: Sequence[str] | None) -> OverlapTable:
+    from evaluators.kitti.protocol import overlap_table, table_of_classes
+
+    if classes is None:
+        return overlap_table(overlaps)
+    names: list[str] = []
+    least: dict[str, float] = {}
+    for word in classes:
+        name, given, overlap = word.partition("=")
+        if given and not _NUMBER.fullmatch(overlap):
+            raise ValueError(f"--classes: expected CLASS or CLASS=IOU such as Bus=0.5, got {word}")
+        names.append(name)
+        least |= {name: float(overlap)} if given else {}
+    return table_of_classes(names, overlaps, min_overlaps=least)
 
 
 def _explain(result: KittiResult, request: str) -> str:

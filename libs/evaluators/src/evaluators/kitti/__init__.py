@@ -30,6 +30,7 @@ from evaluators.kitti.protocol import (
     Difficulty,
     OverlapTable,
     Protocol,
+    table_of_classes,
 )
 from evaluators.kitti.result import KittiCounts, KittiCurve, KittiResult
 
@@ -69,4 +70,5 @@ __all__ = [
     "read_frame_list",
     "read_ground_truth",
     "read_predictions",
+    "table_of_classes",
 ]

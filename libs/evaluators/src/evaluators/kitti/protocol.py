@@ -9,10 +9,12 @@ names and checked by running them.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import Final, Literal, TypeAlias
 
-from evaluators._validation import named
+from evaluators._validation import named, require_choice
 
 Metric: TypeAlias = Literal["2d", "aos", "bev", "3d"]
 """Image boxes, orientation similarity on image boxes, bird's eye view, 3D boxes."""
@@ -195,7 +197,7 @@ TRUCK: Final = _rule("Truck", 0.7)
 
 
 def _loose(rule: ClassRule) -> ClassRule:
-    low = 0.5 if rule.overlap_3d == 0.7 else 0.25
+    low = min(rule.overlap_3d, 0.5 if rule.overlap_3d >= 0.7 else 0.25)
     return replace(rule, overlap_bev=low, overlap_3d=low)
 
 
@@ -220,3 +222,53 @@ def overlap_table(overlaps: str | OverlapTable) -> OverlapTable:
         0.5
     """
     return named(overlaps, TABLES, name="overlaps", kind="an OverlapTable")
+
+
+OWN_CLASS_OVERLAP: Final = 0.5
+"""The overlap that a hit must exceed for classes that KITTI does not score, unless another one is given."""
+_KNOWN: Final = {rule.name.lower(): rule for rule in _EXTENDED}
+_NONE: Final[Mapping[str, float]] = MappingProxyType({})
+
+
+def table_of_classes(
+    names: Sequence[str],
+    overlaps: str = "strict",
+    *,
+    min_overlaps: Mapping[str, float] = _NONE,
+) -> OverlapTable:
+    """Return the table for these classes, KITTI's or your own, in this order.
+
+    The six classes of "strict-extended" keep their overlaps and neighbours; any other class has
+    `OWN_CLASS_OVERLAP` and no neighbours.
+
+    Args:
+        overlaps: "strict", or "loose", which lowers BEV and 3D to 0.5 for classes at 0.7 and more, to 0.25 for
+            others above that.
+        min_overlaps: By class: the overlap that a hit must exceed in the image, in BEV and in 3D instead.
+
+    Raises:
+        ValueError: No names, a name twice, DontCare, an overlap outside [0, 1), another word for `overlaps`,
+            or an overlap for a class that is not among the names.
+
+    Example:
+        >>> table = table_of_classes(["Car", "Bus", "Sign"], min_overlaps={"Sign": 0.3})
+        >>> [(rule.name, rule.overlap_3d) for rule in table.classes]
+        [('Car', 0.7), ('Bus', 0.5), ('Sign', 0.3)]
+        >>> table_of_classes(("Car", "Pedestrian", "Cyclist")) == STRICT
+        True
+    """
+    require_choice(overlaps, Literal["strict", "loose"], name="overlaps")
+    if strangers := sorted(set(min_overlaps) - set(names)):
+        raise ValueError(
+            f"min_overlaps names {', '.join(strangers)}, which is not among the classes {', '.join(names)};"
+            " spell both alike"
+        )
+    rules = [_rule_of(name, min_overlaps.get(name)) for name in names]
+    return OverlapTable(name=overlaps, classes=tuple(map(_loose, rules) if overlaps == "loose" else rules))
+
+
+def _rule_of(name: str, overlap: float | None) -> ClassRule:
+    known = _KNOWN.get(name.lower(), _rule(name, OWN_CLASS_OVERLAP))
+    if overlap is None:
+        return replace(known, name=name)
+    return replace(known, name=name, overlap_2d=overlap, overlap_bev=overlap, overlap_3d=overlap)
