@@ -56,7 +56,7 @@ def test_the_options_are_these(capsys: pytest.CaptureFixture[str]) -> None:
         "--frames",
         "--protocol",
         "--overlaps",
-        "--classes",
+        "--score-classes",
         "--missing",
         "--on-invalid",
         "--aos",
@@ -151,7 +151,7 @@ def test_own_classes_are_scored_at_the_overlaps_given(
         (tmp_path / part).mkdir()
         for file in (golden_kitti / "tied_scores" / part).iterdir():
             (tmp_path / part / file.name).write_text(re.sub(r"(?m)^Car\b", "Bus", file.read_text()))
-    words = kitti_arguments(tmp_path, "--overlaps", "strict", "--classes", "Bus=0.7", "Tram")
+    words = kitti_arguments(tmp_path, "--overlaps", "strict", "--score-classes", "Bus=0.7", "Tram")
     assert main(words) == 0
     ours = kitti.evaluate_folders(
         tmp_path / "label_2",
@@ -170,5 +170,5 @@ def test_own_classes_are_scored_at_the_overlaps_given(
 def test_an_overlap_that_is_no_number_is_refused(
     golden_kitti: Path, word: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(kitti_arguments(golden_kitti / "tied_scores", "--classes", word)) == 2
+    assert main(kitti_arguments(golden_kitti / "tied_scores", "--score-classes", word)) == 2
     assert "expected CLASS or CLASS=IOU" in capsys.readouterr().err

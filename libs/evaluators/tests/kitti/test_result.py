@@ -1,7 +1,9 @@
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from evaluators import kitti
 from evaluators.kitti import KittiObjects, KittiResult
@@ -102,6 +104,69 @@ def test_what_is_not_evaluated_has_no_chart_and_does_not_look_like_zero(car: Kit
     shown = {(row[0], row[1]): row[3] for row in table.rows}
     assert shown["Car", "3d"] != "-"
     assert shown["Pedestrian", "3d"] == "-"
+
+
+def shown(result: KittiResult, cls: str, metric: str = "3d") -> list[str]:
+    """The three R40 figures of a class as the text shows them."""
+    rows = (line.split() for line in result.table().splitlines())
+    return next(row[3:6] for row in rows if row[:2] == [cls, metric])
+
+
+def renamed(objects: KittiObjects, name: str) -> KittiObjects:
+    return replace(objects, names=(name,) * len(objects.names))
+
+
+def test_names_that_no_table_has_are_counted_and_named(car: KittiObjects) -> None:
+    vehicle = renamed(car, "Vehicle")
+    result = kitti.evaluate({"a": car}, {"a": vehicle})
+    assert (result.strange_gt, result.strange_pred) == ({}, {"Vehicle": 1})
+    assert any(
+        "detections of these names count nowhere" in note and "Vehicle (1)" in note for note in result.notes()
+    )
+    assert shown(result, "Car") == ["-"] * 3
+    turned = kitti.evaluate({"a": vehicle}, {"a": car})
+    assert any("objects of these names" in note and "Vehicle (1)" in note for note in turned.notes())
+    assert shown(turned, "Car") == ["-"] * 3
+    assert turned.to_json()["strange_names"] == {"gt": {"Vehicle": 1}, "pred": {}}
+
+
+def test_kitti_names_outside_the_table_are_no_strangers(car: KittiObjects) -> None:
+    tram = renamed(car, "Tram")
+    result = kitti.evaluate({"a": tram, "b": renamed(car, "cyclist")}, {"a": tram, "b": car})
+    assert (result.strange_gt, result.strange_pred) == ({}, {})
+
+
+def test_an_empty_side_is_told(car: KittiObjects) -> None:
+    nothing = KittiObjects.empty()
+    assert any(
+        "the labels hold no objects" in note for note in kitti.evaluate({"a": nothing}, {"a": car}).notes()
+    )
+    assert any("hold no detections" in note for note in kitti.evaluate({"a": car}, {"a": nothing}).notes())
+
+
+def test_detections_without_image_boxes_are_told(car: KittiObjects) -> None:
+    flat = replace(car, bbox=np.zeros((1, 4)))
+    result = kitti.evaluate({"a": car}, {"a": flat})
+    assert any("all detections are ignored" in note and "Car (1)" in note for note in result.notes())
+    assert not any(
+        "all detections are ignored" in note for note in kitti.evaluate({"a": car}, {"a": car}).notes()
+    )
+
+
+def test_classes_whose_objects_are_all_ignored_show_a_dash(car: KittiObjects) -> None:
+    small = replace(car, bbox=np.array([[10.0, 10.0, 60.0, 20.0]]))
+    result = kitti.evaluate({"a": small}, {"a": car})
+    assert any("no object fits any level" in note and "Car (1 ignored)" in note for note in result.notes())
+    assert any("no objects: Pedestrian, Cyclist" in note for note in result.notes())
+    assert shown(result, "Car") == ["-"] * 3
+    assert result.ap("Car", "3d", "easy") == 0.0
+    titles = [section.title for section in result.sections() if isinstance(section, LineChart)]
+    assert titles == []
+
+
+def test_zero_is_zero_where_objects_were_missed(car: KittiObjects) -> None:
+    far = replace(car, location=car.location + 30.0)
+    assert shown(kitti.evaluate({"a": car}, {"a": far}), "Car") == ["0.0000"] * 3
 
 
 def test_explain_lists_all_recall_positions(result: KittiResult) -> None:

@@ -46,7 +46,7 @@ def test_the_options_are_these(capsys: pytest.CaptureFixture[str]) -> None:
         main(["nuscenes", "--help"])
     usage = capsys.readouterr().out.split("nuScenes detection")[0]
     options = {word.strip("[],") for word in usage.split() if word.strip("[]").startswith("-")}
-    expected = "-h --gt --pred --version --split --check --missing --on-invalid --json --html"
+    expected = "-h --gt --pred --version --split --check --accept --missing --on-invalid --json --html"
     assert options == set(expected.split())
 
 

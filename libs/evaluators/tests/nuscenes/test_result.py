@@ -27,6 +27,8 @@ def test_the_table_shows_means_classes_and_notes(result: NuscenesResult) -> None
     assert car[-2:] == [str(result.curve("car").n_gt), str(result.curve("car").n_tp)]
     barrier = next(line.split() for line in lines if line.startswith("barrier"))
     assert barrier[-4:-2] == ["-", "-"]
+    truck = next(line.split() for line in lines if line.startswith("truck"))
+    assert truck[1:-2] == ["-"] * 10
     notes = "\n".join(result.notes())
     assert (
         "no ground truth of truck, bus, trailer, construction_vehicle, motorcycle, traffic_cone: AP 0"

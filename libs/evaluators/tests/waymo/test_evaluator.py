@@ -322,3 +322,6 @@ def test_forms_of_a_result(crowded: tuple) -> None:
     empty = waymo.evaluate({"a": truth(CAR)}, {}, missing="empty")
     assert not empty.curve("SIGN", "LEVEL_2").evaluated
     assert "no ground truth, therefore 0: PEDESTRIAN, SIGN, CYCLIST." in empty.table()
+    rows = {tuple(line.split()[:2]): line.split()[2:] for line in empty.table().splitlines()}
+    assert rows["SIGN", "all"] == ["-", "-", "-", "-", "0"]
+    assert rows["VEHICLE", "all"] == ["0.0000"] * 4 + ["1"]

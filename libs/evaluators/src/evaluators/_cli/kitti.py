@@ -47,7 +47,7 @@ EXAMPLES = """\
   evaluators kitti --gt training/label_2 --pred results
   evaluators kitti --gt training/label_2 --pred results --frames ImageSets/val.txt --json report.json
   evaluators kitti --gt training/label_2 --pred results --explain Car/3d/moderate --html report.html
-  evaluators kitti --gt training/label_2 --pred results --classes Car Bus=0.6
+  evaluators kitti --gt training/label_2 --pred results --score-classes Car Bus=0.6
 """
 
 
@@ -68,7 +68,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         " Person_sitting and Truck (default: strict loose)",
     )
     parser.add_argument(
-        "--classes",
+        "--score-classes",
         nargs="+",
         metavar="CLASS[=IOU]",
         help="score these classes, KITTI's or your own, in place of those of the tables (strict, loose); IOU"
@@ -88,7 +88,7 @@ def evaluate(options: argparse.Namespace) -> Report:
     """Return the scores."""
     from evaluators.kitti import KittiEvaluator, collect_folders
 
-    tables = {name: _table(name, options.classes) for name in options.overlaps}
+    tables = {name: _table(name, options.score_classes) for name in options.overlaps}
     evaluator = collect_folders(
         **reading(options),
         like=KittiEvaluator(on_invalid=options.on_invalid),
@@ -113,7 +113,7 @@ def _table(overlaps: str, classes: Sequence[str] | None) -> OverlapTable:
     for word in classes:
         name, given, overlap = word.partition("=")
         if given and not _NUMBER.fullmatch(overlap):
-            raise ValueError(f"--classes: expected CLASS or CLASS=IOU such as Bus=0.5, got {word}")
+            raise ValueError(f"--score-classes: expected CLASS or CLASS=IOU such as Bus=0.5, got {word}")
         names.append(name)
         least |= {name: float(overlap)} if given else {}
     return table_of_classes(names, overlaps, min_overlaps=least)

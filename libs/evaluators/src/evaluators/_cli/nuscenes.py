@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 
 from evaluators._cli._common import Report, add_missing, add_on_invalid
@@ -55,6 +56,14 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="only say whether the submission is valid; with --gt, also whether its samples are the split's",
     )
+    add(
+        "--accept",
+        choices=("valid", "devkit"),
+        default="valid",
+        help="devkit also scores what the official kit scores none the less: velocities with a NaN (left out"
+        " of the velocity error), attributes of another class (wrong ones), quaternions of any length"
+        " (default: valid, which refuses them)",
+    )
     add_missing(parser)
     add_on_invalid(parser)
 
@@ -65,13 +74,14 @@ def evaluate(options: argparse.Namespace) -> Report:
         return _checked(options)
     if options.gt is None:
         raise ValueError("--gt is needed to score a submission; --check does without")
-    from evaluators.nuscenes import evaluate_submission
+    from evaluators.nuscenes import DETECTION_CVPR_2019, evaluate_submission
 
     result = evaluate_submission(
         options.gt,
         options.pred,
         version=options.version,
         split=options.split,
+        protocol=replace(DETECTION_CVPR_2019, accepts=options.accept),
         missing=options.missing,
         on_invalid=options.on_invalid,
     )
@@ -79,14 +89,15 @@ def evaluate(options: argparse.Namespace) -> Report:
 
 
 def _checked(options: argparse.Namespace) -> Report:
-    from evaluators.nuscenes import read_sample_tokens, read_submission
+    from evaluators.nuscenes import DETECTION_CVPR_2019, read_sample_tokens, read_submission
 
     if options.json is not None or options.html is not None:
         raise ValueError("--check computes nothing to report: leave out --json and --html, or --check")
     frames = None
     if options.gt is not None:
         frames = read_sample_tokens(options.gt, version=options.version, split=options.split)
-    found = read_submission(options.pred, frames=frames)
+    protocol = replace(DETECTION_CVPR_2019, accepts=options.accept)
+    found = read_submission(options.pred, protocol=protocol, frames=frames)
     boxes = sum(map(len, found.boxes.values()))
     compared = "" if frames is None else ", exactly those of the split"
     remark = f"{options.pred}: valid; {boxes} boxes in {len(found.boxes)} samples{compared}"

@@ -61,12 +61,15 @@ class Flags:
     """int8 [ground truth]."""
     pred: np.ndarray
     """int8 [detections]; one that is too small is ignored whatever its class."""
+    n_class_pred: int
+    """Detections of the class, ignored or not."""
 
     def curve(self, thresholds: np.ndarray, counts: np.ndarray, curve: np.ndarray) -> KittiCurve:
         """Return the curve with the numbers of objects; counts [3, k] are tp, fp, fn."""
         tp, fp, fn = counts
         return KittiCurve(
             evaluated=True,
+            n_class_pred=self.n_class_pred,
             n_gt=self.n_gt,
             n_gt_ignored=int(np.count_nonzero(self.gt == 1)),
             n_pred=int(np.count_nonzero(self.pred == 0)),
@@ -105,9 +108,11 @@ def flags(packed: Packed, rule: ClassRule, level: Difficulty, protocol: Protocol
         & _in_range(gt.location[:, 2], level)
     )
     ignored = (pred.heights_px < level.min_height_px) | ~_in_range(pred.location[:, 2], level)
+    of_class = pred.codes == packed.code(rule.name)
     return Flags(
         gt=np.where(is_class, np.where(fits, 0, 1), np.where(is_neighbour, 1, -1)).astype(np.int8),
-        pred=np.where(ignored, 1, np.where(pred.codes == packed.code(rule.name), 0, -1)).astype(np.int8),
+        pred=np.where(ignored, 1, np.where(of_class, 0, -1)).astype(np.int8),
+        n_class_pred=int(np.count_nonzero(of_class)),
     )
 
 

@@ -40,7 +40,7 @@ def table(result: KittiResult) -> str:
 
 def _row(result: KittiResult, rule: ClassRule, metric: Metric, width: int) -> str:
     def cells(recall: Recall) -> str:
-        values = [result.ap(rule.name, metric, level.name, recall=recall) for level in result.difficulties]
+        values = [_ap(result, rule, metric, level.name, recall) for level in result.difficulties]
         return "".join(f"{cell(value):>{width}}" for value in values)
 
     objects = [result.curves[rule.name, "2d", level.name].n_gt for level in result.difficulties]
@@ -68,7 +68,7 @@ def sections(result: KittiResult) -> list[Section]:
             lines = {
                 level: (recalls, curve.curve)
                 for level in levels
-                if (curve := result.curves.get((rule.name, metric, level))) is not None and curve.evaluated
+                if (curve := result.curves.get((rule.name, metric, level))) is not None and curve.measured
             }
             if lines:
                 title = f"{rule.name} {metric}, IoU > {rule.min_overlap(metric):g}"
@@ -93,9 +93,9 @@ def _ap_table(result: KittiResult, recall: Recall, levels: list[str]) -> Table:
 
 
 def _ap(result: KittiResult, rule: ClassRule, metric: Metric, level: str, recall: Recall) -> float | None:
-    """Return an average precision, None where nothing was evaluated, which must not look like zero."""
+    """Return an average precision, None where there was nothing to score, which must not look like zero."""
     curve = result.curves.get((rule.name, metric, level))
-    return curve.ap(recall) if curve is not None and curve.evaluated else None
+    return curve.ap(recall) if curve is not None and curve.measured else None
 
 
 def notes(result: KittiResult) -> list[str]:
@@ -117,6 +117,7 @@ def notes(result: KittiResult) -> list[str]:
     ]
     if missing:
         found.append(f"not evaluated, because nothing was detected: {', '.join(missing)}.")
+    found += _nothing_to_score(result)
     if not any(metric == "aos" for _, metric, _ in result.curves):
         found.append("aos is not evaluated: it was not asked for, or alphas are -10 (not given).")
     few = [
@@ -134,6 +135,47 @@ def notes(result: KittiResult) -> list[str]:
         found.append(
             f"{counts.n_tied_scores} predictions share their score with another one of their frame;"
             " the earlier line goes first."
+        )
+    return found
+
+
+def _nothing_to_score(result: KittiResult) -> list[str]:
+    """Return why figures may be 0 or absent without any fault of the detector."""
+    found = [
+        f"{what} hold no {rows}."
+        for what, rows, number in (
+            ("the labels", "objects", result.counts.n_gt),
+            ("the result files", "detections", result.counts.n_pred),
+        )
+        if not number
+    ]
+    known = ", ".join(result.overlaps.class_names)
+    found += [
+        f"{what} of these names count nowhere, because the table has {known}: {named}."
+        for what, strange in (("objects", result.strange_gt), ("detections", result.strange_pred))
+        if (named := ", ".join(f"{name} ({number})" for name, number in strange.items()))
+    ]
+    absent: list[str] = []
+    ignored: list[str] = []
+    low: list[str] = []
+    for rule in result.overlaps.classes:
+        curves = {level.name: result.curves[rule.name, "2d", level.name] for level in result.difficulties}
+        if not any(curve.n_gt for curve in curves.values()):
+            number = max(curve.n_gt_ignored for curve in curves.values())
+            (ignored if number else absent).append(f"{rule.name} ({number} ignored)" if number else rule.name)
+        if all(curve.evaluated and not curve.n_pred for curve in curves.values()):
+            low.append(f"{rule.name} ({max(curve.n_class_pred for curve in curves.values())})")
+    if absent and result.counts.n_gt:
+        found.append(f"no objects: {', '.join(absent)}.")
+    if ignored:
+        found.append(
+            "no object fits any level, by height of the image box, occlusion, truncation or because it is a"
+            f" neighbour class: {', '.join(ignored)}."
+        )
+    if low:
+        found.append(
+            "all detections are ignored at every level, because their image boxes are too low (one of 0 0 0 0"
+            f" is 0 px high): {', '.join(low)}."
         )
     return found
 

@@ -19,6 +19,7 @@ from evaluators.kitti._rows import DETECTION_COLUMNS, LABEL_COLUMNS, Rows
 from evaluators.kitti.objects import KittiObjects
 from evaluators.kitti.protocol import (
     DIFFICULTIES,
+    KITTI_NAMES,
     Difficulty,
     DontCareRule,
     Metric,
@@ -208,8 +209,15 @@ class KittiEvaluator(FrameEvaluator):
         with_aos = aos == "always" or (aos == "auto" and orientation_is_given(packed, rules.orientation))
         curves = _curves(packed, table, levels, rules)
         kept = {key: curve for key, curve in curves.items() if with_aos or key[1] != "aos"}
+        strange_gt, strange_pred = (_strange_names(rows, table) for rows in self._sorted_rows())
         return KittiResult(
-            protocol=rules, overlaps=table, difficulties=levels, curves=kept, counts=self._counts(packed)
+            protocol=rules,
+            overlaps=table,
+            difficulties=levels,
+            curves=kept,
+            counts=self._counts(packed),
+            strange_gt=strange_gt,
+            strange_pred=strange_pred,
         )
 
     def _settings(self) -> str:
@@ -248,6 +256,14 @@ class KittiEvaluator(FrameEvaluator):
             n_missing=sum(self._frames.values()),
             n_tied_scores=_count_ties(packed),
         )
+
+
+def _strange_names(rows: Rows, table: OverlapTable) -> dict[str, int]:
+    """Return how many rows have each name that neither the table nor KITTI knows."""
+    known = {name.lower() for name in (*KITTI_NAMES, *table.class_names)}
+    numbers = np.bincount(rows.codes, minlength=len(rows.names)).tolist()
+    counted = zip(rows.names, numbers, strict=True)
+    return {name: number for name, number in sorted(counted) if number and name.lower() not in known}
 
 
 def _count_ties(packed: Packed) -> int:

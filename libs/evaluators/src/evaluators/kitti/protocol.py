@@ -224,6 +224,8 @@ def overlap_table(overlaps: str | OverlapTable) -> OverlapTable:
     return named(overlaps, TABLES, name="overlaps", kind="an OverlapTable")
 
 
+KITTI_NAMES: Final = (*(rule.name for rule in _EXTENDED), "Tram", "Misc", "DontCare")
+"""Every name of the official label files."""
 OWN_CLASS_OVERLAP: Final = 0.5
 """The overlap that a hit must exceed for classes that KITTI does not score, unless another one is given."""
 _KNOWN: Final = {rule.name.lower(): rule for rule in _EXTENDED}
@@ -242,8 +244,8 @@ def table_of_classes(
     `OWN_CLASS_OVERLAP` and no neighbours.
 
     Args:
-        overlaps: "strict", or "loose", which lowers BEV and 3D to 0.5 for classes at 0.7 and more, to 0.25 for
-            others above that.
+        overlaps: "strict", or "loose", which lowers BEV and 3D to 0.5 for classes at 0.7 and more, to 0.25
+            for others above that.
         min_overlaps: By class: the overlap that a hit must exceed in the image, in BEV and in 3D instead.
 
     Raises:

@@ -33,6 +33,8 @@ class KittiCurve:
 
     evaluated: bool
     """False: no detection of the class has what the metric compares; the average precision is then 0."""
+    n_class_pred: int
+    """Detections of the class, those that are ignored at this level too."""
     n_gt: int
     """Ground truth that counts."""
     n_gt_ignored: int
@@ -46,6 +48,11 @@ class KittiCurve:
     fn: Int64[np.ndarray, " k"]
     curve: Float64[np.ndarray, " 41"]
     """Precision (aos: orientation similarity) at recalls 0, 1/40, ..., 1, non-increasing, 0 to 1."""
+
+    @property
+    def measured(self) -> bool:
+        """Whether there were detections and objects to compare, so that 0 means that none was found."""
+        return self.evaluated and self.n_gt > 0
 
     def ap(self, recall: Recall = 40) -> float:
         """Return the average precision in percent over 40 recall positions (0 left out) or 11.
@@ -88,6 +95,10 @@ class KittiResult:
     curves: Mapping[CurveKey, KittiCurve]
     """Every class, metric and level; the aos entries are absent if orientation was not evaluated."""
     counts: KittiCounts
+    strange_gt: Mapping[str, int]
+    """Objects whose name neither the table nor KITTI knows, by name: no figure takes note of them."""
+    strange_pred: Mapping[str, int]
+    """The same of detections."""
 
     def ap(self, cls: str, metric: Metric, level: str, *, recall: Recall = 40) -> float | None:
         """Return the average precision in percent; None for aos if orientation was not evaluated.
@@ -159,6 +170,7 @@ class KittiResult:
             "classes": classes,
             "levels": levels,
             "counts": fields_json(self.counts),
+            "strange_names": {"gt": dict(self.strange_gt), "pred": dict(self.strange_pred)},
             "notes": list(self.notes()),
             "results": {"/".join(key): _curve_json(curve) for key, curve in self.curves.items()},
         }

@@ -10,7 +10,7 @@ import numpy as np
 from evaluators._columns import Fault, kept_rows, not_finite
 from evaluators._validation import OnInvalid
 from evaluators.nuscenes.boxes import NuscenesBoxes, NuscenesSample
-from evaluators.nuscenes.protocol import NuscenesProtocol
+from evaluators.nuscenes.protocol import Accepts, NuscenesProtocol
 
 _UNIT_TOLERANCE = 0.01
 """Quaternions written in float16 are this far from unit length; anything else is not a rotation."""
@@ -20,6 +20,7 @@ def check_names(boxes: NuscenesBoxes, protocol: NuscenesProtocol, *, where: str,
     """Refuse unknown classes and attributes, and attributes that another class has.
 
     Classes without attributes may carry any known one: it is not scored, and common writers put one there.
+    Under `accepts="devkit"` every class may: it is then a wrong attribute.
     """
     names = protocol.class_names
     unknown = set(boxes.names).difference(names)
@@ -41,12 +42,13 @@ def check_names(boxes: NuscenesBoxes, protocol: NuscenesProtocol, *, where: str,
     wrong = {
         (name, mark) for name, mark in set(pairs) if mark and allowed[name] and mark not in allowed[name]
     }
-    if wrong and not is_gt:
+    if wrong and not is_gt and protocol.accepts == "valid":
         row = _first(pairs, wrong)
         name, attribute = pairs[row]
         raise ValueError(
             f"{where}, row {row + 1}: a {name} cannot have the attribute {attribute!r};"
-            f" it has {', '.join(allowed[name])}, or '' for none"
+            f" it has {', '.join(allowed[name])}, or '' for none (the official kit scores it as a wrong one:"
+            ' accepts="devkit")'
         )
 
 
@@ -54,7 +56,9 @@ def _first(values: Sequence[object], wanted: AbstractSet[object]) -> int:
     return next(row for row, value in enumerate(values) if value in wanted)
 
 
-def checked(boxes: NuscenesBoxes, on_invalid: OnInvalid, *, where: str) -> NuscenesBoxes:
+def checked(
+    boxes: NuscenesBoxes, on_invalid: OnInvalid, *, where: str, accepts: Accepts = "valid"
+) -> NuscenesBoxes:
     """Return the boxes, without the invalid rows if the policy is "drop".
 
     Raises:
@@ -62,11 +66,17 @@ def checked(boxes: NuscenesBoxes, on_invalid: OnInvalid, *, where: str) -> Nusce
     """
     columns = [boxes.translation, boxes.size_wlh, boxes.rotation]
     if boxes.score is not None:
+        columns.append(boxes.score[:, None])
         # Nobody knows the velocity of an object that was seen once; a detector must.
-        columns += [boxes.velocity, boxes.score[:, None]]
+        velocity = boxes.velocity
+        columns.append(np.where(np.isnan(velocity), 0.0, velocity) if accepts == "devkit" else velocity)
     scores = np.zeros(len(boxes)) if boxes.score is None else boxes.score
     with np.errstate(over="ignore", invalid="ignore"):
         norm = np.linalg.norm(boxes.rotation, axis=1)
+
+    turned = np.abs(norm - 1.0) <= _UNIT_TOLERANCE
+    if accepts == "devkit":
+        turned = np.isfinite(norm) & (norm > 0)
 
     def bad_size(row: int) -> str:
         width, length, height = boxes.size_wlh[row].tolist()
@@ -76,7 +86,7 @@ def checked(boxes: NuscenesBoxes, on_invalid: OnInvalid, *, where: str) -> Nusce
         not_finite(np.concatenate(columns, axis=1)),
         (np.any(boxes.size_wlh <= 0, axis=1), bad_size),
         (
-            ~(np.abs(norm - 1.0) <= _UNIT_TOLERANCE),
+            ~turned,
             lambda row: f"expected a unit quaternion w x y z, got one of length {float(norm[row]):g}",
         ),
         (scores < 0, lambda row: f"expected a score of 0 or more, got {float(scores[row]):g}"),

@@ -43,7 +43,8 @@ def _classes(result: NuscenesResult) -> Table:
         curve = result.curve(name)
         figures = [result.ap(name), *(result.ap(name, distance) for distance in distances)]
         figures += [result.tp_error(name, error) for error in TP_ERRORS]
-        rows.append([name, *map(cell, figures), str(curve.n_gt), str(curve.n_tp)])
+        shown = [cell(figure if curve.evaluated else None) for figure in figures]
+        rows.append([name, *shown, str(curve.n_gt), str(curve.n_tp)])
     header = ["class", "AP", *(f"AP {distance:g}m" for distance in distances), *errors, "objects", "found"]
     return Table(title="Classes", header=header, rows=rows)
 
@@ -52,6 +53,11 @@ def notes(result: NuscenesResult) -> list[str]:
     """Return the warnings of a result, most important first."""
     counts = result.counts
     found = set_aside(counts.n_missing, counts.n_dropped_gt, counts.n_dropped_pred)
+    if result.protocol.accepts == "devkit":
+        found.append(
+            "predictions are taken as the official kit takes them: velocities with a NaN, attributes of other"
+            " classes and quaternions of any length are let through."
+        )
     absent = [name for name in result.protocol.class_names if not result.curve(name).evaluated]
     if absent:
         found.append(

@@ -45,7 +45,8 @@ def evaluate(
     Args:
         missing: What to do with samples of `gt` that `pred` lacks.
         on_invalid: What to do with a row that holds a NaN (a velocity of ground truth may), a size that is
-            not positive, a quaternion whose length is not 1 (within 0.01), or a score below 0.
+            not positive, a quaternion whose length is not 1 (within 0.01), or a score below 0. A protocol
+            with `accepts="devkit"` takes predictions as the official kit takes them.
 
     Raises:
         ValueError: No samples; samples that `gt` lacks; missing samples; more boxes than allowed; unknown
@@ -119,7 +120,7 @@ class NuscenesEvaluator(FrameEvaluator):
             raise ValueError(f"{where} have no score; build them with NuscenesBoxes.predictions")
         check_count(pred, self._protocol, where=where)
         check_names(pred, self._protocol, where=where, is_gt=False)
-        return checked(pred, self._on_invalid, where=where)
+        return checked(pred, self._on_invalid, where=where, accepts=self._protocol.accepts)
 
     def reset(self) -> None:
         """Forget all samples."""

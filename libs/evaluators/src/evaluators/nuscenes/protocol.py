@@ -11,6 +11,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias, get_args
 
+from evaluators._validation import require_choice
+
+Accepts: TypeAlias = Literal["valid", "devkit"]
+"""valid: predictions as the format is described. devkit: also what the official kit scores none the less. A
+velocity with a NaN is left out of the velocity error; an attribute of another class is a wrong attribute; a
+quaternion of any length but 0 is taken as its direction."""
+
 TpError: TypeAlias = Literal["trans_err", "scale_err", "orient_err", "vel_err", "attr_err"]
 """Errors of hits: place (m), size (1 - overlap), yaw (radians), velocity (m/s), attribute (0 or 1)."""
 
@@ -84,6 +91,8 @@ class NuscenesProtocol:
     max_boxes_per_sample: int
     mean_ap_weight: float
     """Weight of mAP in NDS; every error has weight 1."""
+    accepts: Accepts = "valid"
+    """Which predictions are scored."""
 
     def __post_init__(self) -> None:
         if not self.classes or len(set(self.class_names)) != len(self.classes):
@@ -97,6 +106,7 @@ class NuscenesProtocol:
             raise ValueError(
                 f"NuscenesProtocol.dist_thresholds_m holds a value twice: {self.dist_thresholds_m}"
             )
+        require_choice(self.accepts, Accepts, name="NuscenesProtocol.accepts")
         if not (0.0 <= self.min_recall <= 0.99 and 0.0 <= self.min_precision < 1.0):
             raise ValueError(
                 "NuscenesProtocol needs min_recall in [0, 0.99] and min_precision in [0, 1), got"

@@ -180,7 +180,12 @@ class NuscenesResult:
         protocol, names = self.protocol, self.protocol.class_names
         distances = protocol.dist_thresholds_m
         report: dict[str, JsonValue] = {
-            "protocol": {"name": PROTOCOL_NAME, "version": PROTOCOL_VERSION, "config": protocol.name},
+            "protocol": {
+                "name": PROTOCOL_NAME,
+                "version": PROTOCOL_VERSION,
+                "config": protocol.name,
+                "accepts": protocol.accepts,
+            },
             "cfg": {
                 "class_range": {rule.name: rule.range_m for rule in protocol.classes},
                 "dist_fcn": "center_distance",

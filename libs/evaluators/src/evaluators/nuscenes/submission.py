@@ -130,7 +130,9 @@ def read_submission(
         found = _boxes(rows, token, where=where)
         check_count(found, protocol, where=where)
         check_names(found, protocol, where=where, is_gt=False)
-        boxes[token] = checked(found, "error", where=where) if invalid == "error" else found
+        boxes[token] = (
+            checked(found, "error", where=where, accepts=protocol.accepts) if invalid == "error" else found
+        )
     if frames is not None:
         require_pairs(
             set(frames),

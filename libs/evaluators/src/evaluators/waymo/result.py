@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Float64, Int64
 
 from evaluators._report import JsonValue, fields_json
-from evaluators._text import recall_chart, set_aside, text
+from evaluators._text import cell, recall_chart, set_aside, text
 from evaluators.page import Section, Table
 from evaluators.waymo.protocol import (
     HEADING_UNIT,
@@ -220,8 +220,12 @@ def _scores(result: WaymoResult) -> Table:
     for name in TYPE_NAMES:
         for range_name in RANGES:
             curves = [result.curve(name, level, range_name) for level in LEVELS]
-            values = [100.0 * value for curve in curves for value in (curve.ap, curve.aph)]
-            rows.append([name, range_name, *(f"{value:.4f}" for value in values), str(curves[1].n_gt)])
+            figures = [
+                cell(100.0 * value if curve.evaluated else None)
+                for curve in curves
+                for value in (curve.ap, curve.aph)
+            ]
+            rows.append([name, range_name, *figures, str(curves[1].n_gt)])
     means = [100.0 * result.mean(metric, level) for level in LEVELS for metric in ("ap", "aph")]
     rows.append(["mean without signs", "all", *(f"{value:.4f}" for value in means), ""])
     return Table(title="Average precision, percent", header=["type", "range", *names, "objects"], rows=rows)
