@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor
+from torch.utils._device import _device_constructors
 
 
 @pytest.fixture(autouse=True)
@@ -94,7 +95,7 @@ def _poisoned(make: Callable[..., Tensor]) -> Callable[..., Tensor]:
 @pytest.fixture(autouse=True)
 def _poison_empty_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     # From the first `with torch.device(...)` on torch keeps a list of its constructors: not of poisoned ones.
-    torch.utils._device._device_constructors()
+    _device_constructors()
     monkeypatch.setattr(torch, "empty", _poisoned(torch.empty))
     monkeypatch.setattr(torch, "empty_like", _poisoned(torch.empty_like))
     monkeypatch.setattr(torch.Tensor, "new_empty", _poisoned(torch.Tensor.new_empty))

@@ -1,4 +1,6 @@
 import importlib
+import os
+import subprocess
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -80,6 +82,59 @@ def test_importing_kernels_turns_the_announcement_on() -> None:
     import sparseops._numba
     from sparseops._numba.progress import CompilationLine
 
-    assert sparseops._numba.njit is numba.njit
+    assert sparseops._numba.prange is numba.prange
     listeners = event._registered["numba:compile"]
     assert [type(listener) for listener in listeners].count(CompilationLine) == 1
+
+
+FORKED = """
+import os, sys, warnings
+import numpy, torch, sparseops
+warnings.simplefilter("ignore")
+torch.set_num_threads(2)
+points = torch.rand(1, 400, 3)
+boxes = torch.rand(5, 7) + 1
+cells = torch.tensor([[0, 0, 0, 0], [0, 1, 2, 3], [0, 3, 3, 3]]).int()
+grid = sparseops.SparseTensor(torch.rand(3, 4), cells, (4, 4, 4), 1)
+OPERATORS = {
+    "knn": lambda: sparseops.knn(points, points, k=2),
+    "iou": lambda: sparseops.iou_bev(boxes, boxes),
+    "maps": lambda: sparseops.nn.SubmanifoldConv3d(4, 4, 3)(grid),
+    "voxelize": lambda: sparseops.voxelize(
+        points[0], voxel_size=(0.1,) * 3, bounds=(0, 0, 0, 1, 1, 1), max_points=5, max_voxels=99
+    ),
+}
+def in_a_fork(name):
+    child = os.fork()
+    if not child:
+        torch.set_num_threads(1)
+        try:
+            OPERATORS[name]()
+            print(name, "computed", flush=True)
+        except RuntimeError as error:
+            print(name, error, flush=True)
+        os._exit(0)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0, name
+for name in OPERATORS:
+    in_a_fork(name)
+for operator in OPERATORS.values():
+    operator()
+for name in OPERATORS:
+    in_a_fork(name)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
+def test_a_forked_process_computes_or_says_what_to_do() -> None:
+    command = [sys.executable, "-c", FORKED]
+    printed = subprocess.run(command, capture_output=True, text=True, check=True, timeout=300).stdout
+    before, after = (lines[i : i + 4] for lines in [printed.splitlines()] for i in (0, 4))
+    assert before == [f"{name} computed" for name in ("knn", "iou", "maps", "voxelize")]
+    computed = [line.endswith("computed") for line in after]
+    refused = ["multiprocessing_context='spawn'" in line for line in after]
+    assert after[3] == "voxelize computed"
+    # Other threads than GNU OpenMP's live on in a fork.
+    assert computed[:3] == [not said for said in refused[:3]]
+    if numba.threading_layer() == "omp" and sys.platform == "linux":
+        assert refused[:3] == [True] * 3

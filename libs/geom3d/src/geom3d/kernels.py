@@ -12,7 +12,8 @@ import math
 from typing import no_type_check
 
 import numpy as np
-from numba import njit
+
+from geom3d.compiled import njit
 
 # `no_type_check` keeps run-time checkers of annotations (used in tests) out of the compiled functions.
 

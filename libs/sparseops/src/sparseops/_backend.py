@@ -1,8 +1,10 @@
 """Which back end serves a call, and how many threads the compiled kernels take."""
 
+import contextlib
 import functools
 import importlib.util
 import os
+import sys
 import warnings
 from typing import Literal
 
@@ -47,6 +49,26 @@ def _warn_slow_path(op: str, device_type: str) -> None:
     )
 
 
+_threads_lost = False
+
+
+def _look_for_threads() -> None:
+    """In a process that was just forked: note whether numba's threads ran on GNU OpenMP before."""
+    global _threads_lost
+    if "numba" in sys.modules:
+        from numba.np.ufunc.parallel import threading_layer
+
+        with contextlib.suppress(ValueError):  # no threads so far
+            if threading_layer() == "omp":
+                from numba.np.ufunc import omppool  # pyright: ignore[reportAttributeAccessIssue] compiled
+
+                _threads_lost = omppool.openmp_vendor == "GNU"
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_look_for_threads)
+
+
 def _most_threads() -> int:
     from numba.core import config
 
@@ -57,9 +79,18 @@ def sync_threads() -> int:
     """Give the numba kernels as many threads as PyTorch uses, and return that number.
 
     Call it before every parallel kernel.
+
+    Raises:
+        RuntimeError: This process was forked from one whose threads GNU OpenMP runs, which would end it here.
     """
     import numba
 
+    if _threads_lost:
+        raise RuntimeError(
+            "sparseops: this process was forked after a parallel kernel had run, and GNU OpenMP has no"
+            " threads in it; start workers with 'spawn' or 'forkserver', for example"
+            " DataLoader(..., multiprocessing_context='spawn'), or run no such kernel before the fork"
+        )
     threads = torch.get_num_threads()
     numba.set_num_threads(min(threads, _most_threads()))
     # Where numba runs on OpenMP it may share PyTorch's runtime, and then its start changes PyTorch's number.

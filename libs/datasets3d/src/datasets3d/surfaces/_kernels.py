@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import no_type_check
 
 import numpy as np
-from numba import njit
+from geom3d.compiled import njit
 
 
 @njit(cache=True)

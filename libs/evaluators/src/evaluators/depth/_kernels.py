@@ -12,7 +12,7 @@ from __future__ import annotations
 from typing import no_type_check
 
 import numpy as np
-from numba import njit
+from geom3d.compiled import njit
 
 
 @njit(cache=True, error_model="numpy")

@@ -13,8 +13,8 @@ import math
 from typing import no_type_check
 
 import numpy as np
+from geom3d.compiled import njit
 from geom3d.kernels import hull_areas, rotated_intersection_area
-from numba import njit
 
 
 @njit(cache=True, error_model="numpy")

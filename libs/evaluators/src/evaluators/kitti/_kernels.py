@@ -12,8 +12,8 @@ from __future__ import annotations
 from typing import no_type_check
 
 import numpy as np
+from geom3d.compiled import njit
 from geom3d.kernels import rotated_intersection_area
-from numba import njit
 
 
 @njit(cache=True)

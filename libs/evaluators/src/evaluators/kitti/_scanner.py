@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import no_type_check
 
 import numpy as np
-from numba import njit
+from geom3d.compiled import njit
 
 # Both are exact in float64, so their quotient is the number closest to the decimal: what float() returns.
 _EXACT_DIGITS = 15

@@ -3,7 +3,7 @@
 from typing import no_type_check
 
 import numpy as np
-from numba import njit
+from geom3d.compiled import njit
 
 _DIGIT_BITS = 11
 

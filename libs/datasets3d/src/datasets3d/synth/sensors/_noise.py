@@ -3,8 +3,8 @@
 from typing import no_type_check
 
 import numpy as np
+from geom3d.compiled import njit
 from jaxtyping import Float32
-from numba import njit
 
 # `no_type_check` keeps run-time checkers of annotations (used in tests) out of the compiled functions.
 
