@@ -154,3 +154,27 @@ def test_wrong_arguments_are_named() -> None:
         TypeError, match="ball_query_stacked: centre_counts must be int32 or int64, got float32"
     ):
         ball_query_stacked(flat, counts.float(), flat, counts, radius=1.0, num_samples=2)
+
+
+@pytest.mark.parametrize("far_m", [1e3, 1e6, 1e9, 1e30, 3e38])
+def test_one_stray_point_neither_changes_what_is_found_nor_the_cells(far_m: float) -> None:
+    points = torch.rand(3000, 3) * torch.tensor([70.0, 80.0, 4.0])
+    edge, cells = _cpu.grid_of(points.numpy(), 0.8)[1:]
+    for axis, sign in ((0, 1), (1, -1), (2, 1)):
+        stray = points.clone()
+        stray[7, axis] = sign * far_m
+        far_edge, far_cells = _cpu.grid_of(stray.numpy(), 0.8)[1:]
+        assert far_edge == edge
+        assert abs(far_cells - cells).max() <= 2
+        centres = torch.cat([points[:200], stray[7:8]])[None]
+        expected = ball_query_reference(
+            centres[0], torch.tensor([0, 201]), stray, torch.tensor([0, 3000]), 0.8, 9
+        )
+        assert torch.equal(ball_query(centres, stray[None], radius=0.8, num_samples=9)[0], expected[0])
+
+
+def test_strays_have_neighbours_too() -> None:
+    points = torch.rand(3000, 3)
+    points[10:14] = torch.tensor([1e6, -1e6, 0.0]) + torch.arange(4)[:, None] * torch.tensor([0.5, 0.0, 0.0])
+    found = ball_query(points[None, 10:14], points[None], radius=0.8, num_samples=4)[0]
+    assert found.tolist() == [[10, 11, 10, 10], [10, 11, 12, 10], [11, 12, 13, 11], [12, 13, 12, 12]]

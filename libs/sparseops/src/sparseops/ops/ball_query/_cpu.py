@@ -10,12 +10,17 @@ from sparseops._backend import sync_threads
 from sparseops._numba import njit, prange
 
 _BRUTE_FORCE_POINTS = 512
+_SAMPLED_POINTS = 4096
 
 
 @njit(cache=True)
 @no_type_check
-def _cell(value, low, edge):
-    return np.int64(np.floor((np.float64(value) - low) / edge))
+def _cell(value, low, edge, cells):
+    """Return the cell along one axis; the outermost ones go on for ever, so that few points may lie far out.
+
+    Points within one edge of each other are in one cell or in neighbours, there as well.
+    """
+    return np.int64(min(max(np.floor((np.float64(value) - low) / edge), 0.0), cells - 1.0))
 
 
 @njit(cache=True)
@@ -28,9 +33,9 @@ def _sort_into_cells(points, start, stop, low, edge, cells):
     for i in range(start, stop):
         if np.isfinite(points[i, 0]) and np.isfinite(points[i, 1]) and np.isfinite(points[i, 2]):
             x, y, z = (
-                _cell(points[i, 0], low[0], edge),
-                _cell(points[i, 1], low[1], edge),
-                _cell(points[i, 2], low[2], edge),
+                _cell(points[i, 0], low[0], edge, nx),
+                _cell(points[i, 1], low[1], edge, ny),
+                _cell(points[i, 2], low[2], edge, nz),
             )
             cell = (z * ny + y) * nx + x
             cell_of[i - start] = cell
@@ -60,25 +65,24 @@ def _query_cells(centres, first, last, low, edge, cells, cell_start, rows, xyz, 
         if not (np.isfinite(cx) and np.isfinite(cy) and np.isfinite(cz)):
             counts[q] = 0
             continue
-        x, y, z = _cell(cx, low[0], edge), _cell(cy, low[1], edge), _cell(cz, low[2], edge)
+        x, y, z = _cell(cx, low[0], edge, nx), _cell(cy, low[1], edge, ny), _cell(cz, low[2], edge, nz)
         x0, x1 = max(x - 1, 0), min(x + 1, nx - 1)
-        if x0 <= x1:
-            for layer in range(max(z - 1, 0), min(z + 2, nz)):
-                for line in range(max(y - 1, 0), min(y + 2, ny)):
-                    base = (layer * ny + line) * nx
-                    for k in range(cell_start[base + x0], cell_start[base + x1 + 1]):
-                        row = rows[k]
-                        if found == samples and row > idx[q, samples - 1]:
-                            continue
-                        dx, dy, dz = xyz[k, 0] - cx, xyz[k, 1] - cy, xyz[k, 2] - cz
-                        if (dx * dx + dy * dy) + dz * dz < limit:
-                            # Insert in ascending order, drop the largest of a full list.
-                            place = found if found < samples else samples - 1
-                            while place > 0 and idx[q, place - 1] > row:
-                                idx[q, place] = idx[q, place - 1]
-                                place -= 1
-                            idx[q, place] = row
-                            found = min(found + 1, samples)
+        for layer in range(max(z - 1, 0), min(z + 2, nz)):
+            for line in range(max(y - 1, 0), min(y + 2, ny)):
+                base = (layer * ny + line) * nx
+                for k in range(cell_start[base + x0], cell_start[base + x1 + 1]):
+                    row = rows[k]
+                    if found == samples and row > idx[q, samples - 1]:
+                        continue
+                    dx, dy, dz = xyz[k, 0] - cx, xyz[k, 1] - cy, xyz[k, 2] - cz
+                    if (dx * dx + dy * dy) + dz * dz < limit:
+                        # Insert in ascending order, drop the largest of a full list.
+                        place = found if found < samples else samples - 1
+                        while place > 0 and idx[q, place - 1] > row:
+                            idx[q, place] = idx[q, place - 1]
+                            place -= 1
+                        idx[q, place] = row
+                        found = min(found + 1, samples)
         counts[q] = found
 
 
@@ -139,17 +143,28 @@ def ball_query(
 def _query_sample(centres, first, last, points, start, stop, radius, limit, idx, counts) -> None:  # noqa: PLR0913
     if first == last or start == stop:
         return
-    finite = points[start:stop][np.isfinite(points[start:stop]).all(axis=1)].astype(np.float64)
+    finite = points[start:stop][np.isfinite(points[start:stop]).all(axis=1)]
     if not len(finite):
         return
-    low, high = finite.min(axis=0), finite.max(axis=0)
-    # A little more than the radius, so that rounding never moves a neighbour two cells away. The edge grows
-    # for wide clouds, which keeps the table of cells within a few entries per point.
-    edge = float(radius) * 1.001
-    while np.prod(np.floor((high - low) / edge) + 1) > 8 * (stop - start) + 64:
-        edge *= 1.25
-    cells = (np.floor((high - low) / edge) + 1).astype(np.int64)
+    low, edge, cells = grid_of(finite, float(radius))
     cell_start, rows, xyz = _sort_into_cells(points, start, stop, low, edge, cells)
     _query_cells(
         centres, first, last, low, edge, cells, cell_start, rows, xyz, limit, idx.numpy(), counts.numpy()
     )
+
+
+def grid_of(points: np.ndarray, radius: float) -> tuple[np.ndarray, float, np.ndarray]:
+    """Return lower corner, edge and numbers of the cells that finite points [n, 3] are sorted into.
+
+    The grid spans all of some points but the outermost thousandth at each end of every axis, so that a stray
+    return far away does not decide how large the cells are. At most a few cells per point.
+    """
+    some = points[:: -(-len(points) // _SAMPLED_POINTS)].astype(np.float64)
+    aside = min(1 + len(some) // 1000, (len(some) - 1) // 2)
+    some = np.partition(some, (aside, len(some) - 1 - aside), axis=0)
+    low, high = some[aside], some[len(some) - 1 - aside]
+    # A little more than the radius, so that rounding never moves a neighbour two cells away.
+    edge = radius * 1.001
+    while np.prod(np.floor((high - low) / edge) + 1) > 8 * len(points) + 64:
+        edge *= 1.25
+    return low, edge, (np.floor((high - low) / edge) + 1).astype(np.int64)

@@ -15,7 +15,8 @@ from sparseops.ops.kernel_map._window import Triple, Window
 PARTS = 16
 """Shares of the work of a strided plan; the result does not depend on it."""
 LONGEST_AXIS = 2**20
-"""Cells of an axis up to which tables with an entry per cell are made."""
+"""Cells of an axis up to which bit maps of a line are made."""
+_SHORT_AXIS = 1024
 
 
 def strided_sites(coords_in: Tensor, shape_out: Triple, window: Window) -> Tensor:
@@ -36,14 +37,17 @@ def strided_plan(
     if max(shape_in) > LONGEST_AXIS:
         cells = _reference.strided_sites(coords_in, shape_out, window)
         return cells, *pair_list(cells, torch.arange(len(cells)), coords_in, rows_in, shape_in, window)
-    coords = coords_in.numpy()
     geometry = np.array([window.kernel_size, window.stride, window.padding, window.dilation])
+    coords, values = _numbered_values(coords_in.numpy(), shape_in)
+    axis_z, axis_y, axis = (
+        _strided_kernels.readers(values[at], shape_out[at], *(int(row[at]) for row in geometry))
+        for at in range(3)
+    )
     begins = _strided_kernels.line_begins(coords)
     keys, lines, kernel_lines = _strided_kernels.line_candidates(
-        coords, begins, shape_in, shape_out, geometry
+        coords, begins, axis_z, axis_y, np.array(shape_out), geometry
     )
     keys, order = sort_keys(keys)
-    axis = _strided_kernels.readers(shape_in[2], shape_out[2], *(int(row[2]) for row in geometry))
     starts, room = _strided_kernels.split_candidates(keys, order, lines, begins, axis[0].shape[1], PARTS)
     # The parts fill only the beginning of their room; what is not touched costs no memory.
     cells, found = np.empty((room[-1], 4), np.int32), np.empty((room[-1], 3), np.int32)
@@ -58,6 +62,25 @@ def strided_plan(
     _strided_kernels.group_pairs(room, sizes, found, end, pairs_in.numpy(), pairs_out.numpy())
     segments = _segments(end.ravel(), np.diff(end.ravel(), prepend=0).reshape(end.shape))
     return joined, pairs_in, pairs_out, segments
+
+
+def _numbered_values(coords: np.ndarray, shape: Triple) -> tuple[np.ndarray, list[np.ndarray]]:
+    """Return coordinates [n, 4] as numbers of values of their axis, and those values, ascending, per axis.
+
+    On an axis with more cells than there are sites the values are those that occur: nothing takes time or
+    memory in proportion to a grid that is nearly empty. Else they are all cells, and nothing is copied.
+    """
+    values = [np.arange(size) for size in shape if size <= _SHORT_AXIS + len(coords)]
+    if len(values) == len(shape):
+        return coords, values
+    columns = [coords[:, 0]]
+    values = []
+    for column, size in zip(coords.T[1:], shape, strict=True):
+        long = size > _SHORT_AXIS + len(coords)
+        occurring, numbers = np.unique(column, return_inverse=True) if long else (np.arange(size), column)
+        columns.append(numbers)
+        values.append(occurring.astype(np.int64))
+    return np.stack(columns, axis=1).astype(np.int32), values
 
 
 def pair_list(

@@ -5,6 +5,7 @@ the sites, and each is made as a bit map.
 """
 # ruff: noqa: PLR0913 (operators and kernels take flat lists of arrays)
 
+from math import gcd
 from typing import no_type_check
 
 import numpy as np
@@ -17,28 +18,25 @@ from sparseops.ops.kernel_map._reference import TILE_ROWS
 
 @njit(nogil=True, cache=True)
 @no_type_check
-def readers(size_in, size_out, kernel, stride, padding, dilation):
+def readers(values, size_out, kernel, stride, padding, dilation):
     """Output cells of one axis that read each input coordinate, and at which offset; and how many there are.
 
-    [size_in, most], [size_in, most] and [size_in]. What is missing to the largest number repeats the first.
+    [values, most], [values, most] and [values]. What is missing to the largest number repeats the first.
     """
-    count = np.zeros(size_in, np.int64)
-    for k in range(kernel):
-        for cell in range(size_out):
-            p = cell * stride - padding + k * dilation
-            if 0 <= p < size_in:
-                count[p] += 1
-    cells, offsets = np.zeros((size_in, count.max()), np.int64), np.zeros((size_in, count.max()), np.int64)
-    count[:] = 0
-    for k in range(kernel):
-        for cell in range(size_out):
-            p = cell * stride - padding + k * dilation
-            if 0 <= p < size_in:
-                if count[p] == 0:
-                    cells[p] = cell
-                cells[p, count[p]], offsets[p, count[p]] = cell, k
-                count[p] += 1
-    return cells, offsets, count
+    most = -(-kernel // (stride // gcd(stride, dilation)))
+    cells, offsets = np.zeros((len(values), most), np.int64), np.zeros((len(values), most), np.int64)
+    count = np.zeros(len(values), np.int64)
+    for i in range(len(values)):
+        for k in range(kernel):
+            ahead = values[i] + padding - k * dilation
+            cell = ahead // stride
+            if cell * stride == ahead and 0 <= cell < size_out:
+                if count[i] == 0:
+                    cells[i] = cell
+                cells[i, count[i]], offsets[i, count[i]] = cell, k
+                count[i] += 1
+    most = count.max() if len(values) else 1
+    return cells[:, :most].copy(), offsets[:, :most].copy(), count
 
 
 @njit(nogil=True, cache=True)
@@ -63,18 +61,15 @@ def line_begins(coords):
 
 @njit(nogil=True, cache=True)
 @no_type_check
-def line_candidates(coords, begins, shape_in, shape_out, window):
+def line_candidates(coords, begins, axis_z, axis_y, shape_out, window):
     """Pairs of an output and an input line that some offset connects.
 
     Returns the keys of the output lines, (b Z + z) Y + y, the numbers of the input lines, and the first
-    offsets of the kernel's lines, (kz Ky + ky) Kx. `window`: kernel, stride, padding, dilation along z, y, x.
+    offsets of the kernel's lines, (kz Ky + ky) Kx. `axis_z` and `axis_y` are what `readers` returned,
+    `window`: kernel, stride, padding, dilation along z, y, x.
     """
-    cells_z, offsets_z, count_z = readers(
-        shape_in[0], shape_out[0], window[0, 0], window[1, 0], window[2, 0], window[3, 0]
-    )
-    cells_y, offsets_y, count_y = readers(
-        shape_in[1], shape_out[1], window[0, 1], window[1, 1], window[2, 1], window[3, 1]
-    )
+    cells_z, offsets_z, count_z = axis_z
+    cells_y, offsets_y, count_y = axis_y
     total = 0
     for line in range(len(begins) - 1):
         i = begins[line]
