@@ -239,6 +239,8 @@ def test_impossible_sizes_are_named() -> None:
         voxel_grid_size((0.0, 1.0, 1.0), (0.0, 0.0, 0.0, 1.0, 1.0, 1.0))
     with pytest.raises(ValueError, match=r"voxel_mean: counts must have shape \[2\], got \[3\]"):
         voxel_mean(torch.zeros(2, 4, 3), torch.ones(3, dtype=torch.int32))
+    with pytest.raises(TypeError, match=r"voxel_mean: points must be .*, got int64"):
+        voxel_mean(torch.zeros(2, 4, 3, dtype=torch.int64), torch.ones(2, dtype=torch.int32))
     with pytest.raises(ValueError, match="column 0 of points must hold whole numbers"):
         voxelize_batch(
             torch.tensor([[0.5, 0.0, 0.0, 0.0]]),
