@@ -120,7 +120,8 @@ def test_result_does_not_depend_on_the_threads(threads) -> None:
 
 def test_the_operator_passes_opcheck() -> None:
     starts = torch.tensor([0, 4, 9])
-    torch.library.opcheck(_ops.knn, (torch.rand(9, 3), starts, torch.rand(9, 3), starts, 3))
+    queries, points = (torch.rand(9, 3, requires_grad=True) for _ in range(2))
+    torch.library.opcheck(_ops.knn, (queries, starts, points, starts, 3))
 
 
 def test_distances_have_the_gradient_of_the_chosen_pairs(backend: str) -> None:

@@ -184,6 +184,7 @@ def test_the_operator_passes_opcheck() -> None:
     sample = torch.zeros(30, dtype=torch.int64)
     grid = [0.25] * 3, [0.0, 0, 0, 1, 1, 1], [4] * 3
     torch.library.opcheck(_ops.hard_voxelize, (points, sample, *grid, 3, 9))
+    torch.library.opcheck(_ops.dynamic_voxelize, (points.detach(), sample, *grid))
     slots = torch.tensor([[0, 2, -1], [1, -1, -1]])
     torch.library.opcheck(_ops.hard_voxelize_backward, (torch.randn(2, 3, 4), slots, 5))
 
