@@ -306,12 +306,12 @@ EXCEPTIONS: dict[tuple[str, str], tuple[type[Exception], str]] = {
     # It fills a module before there is a graph.
     ("check_exported", "convert_state_dict"): (StopIteration, ""),
     # Raw points are no output of a layer.
-    ("half", "dynamic_voxelize_batch"): (TypeError, "points must be float32, got bfloat16"),
-    ("half", "voxelize"): (TypeError, "points must be float32, got bfloat16"),
-    ("half", "voxelize_batch"): (TypeError, "points must be float32, got bfloat16"),
+    ("half", "dynamic_voxelize_batch"): (TypeError, "points must be float32, got b?float16"),
+    ("half", "voxelize"): (TypeError, "points must be float32, got b?float16"),
+    ("half", "voxelize_batch"): (TypeError, "points must be float32, got b?float16"),
     # As torch's own layers: weights have the type of the features, outside of autocast.
     **{
-        ("half", name): (TypeError, "sparse_conv: weight must be bfloat16, got float32")
+        ("half", name): (TypeError, "sparse_conv: weight must be b?float16, got float32")
         for name in LAYERS
         if "Pool" not in name
     },
@@ -434,14 +434,15 @@ def test_strides_of_the_inputs_change_nothing(name: str) -> None:
 
 
 @every_row
-def test_half_precision_is_computed_wide(name: str) -> None:
-    halves = [a.bfloat16() if a.is_floating_point() else a for a in inputs_of(name)]
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_half_precision_is_computed_wide(name: str, dtype: torch.dtype) -> None:
+    halves = [a.to(dtype) if a.is_floating_point() else a for a in inputs_of(name)]
 
     def check() -> None:
         got = flat(name)(*halves)
         wanted = flat(name)(*(a.float() if a.is_floating_point() else a for a in halves))
         for ours, wide in zip(got, wanted, strict=True):
-            assert ours.dtype in (wide.dtype, torch.bfloat16)
+            assert ours.dtype in (wide.dtype, dtype)
             torch.testing.assert_close(ours, wide.to(ours.dtype), rtol=0, atol=0)
 
     cell("half", name, check)
