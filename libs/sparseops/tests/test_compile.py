@@ -1,4 +1,4 @@
-"""torch.compile without graph breaks, torch.export and autocast.
+"""Networks under torch.compile and autocast; `test_modes.py` has every operator and layer alone.
 
 The path for clouds that change: plan the kernel maps outside (`planned`) and pass them to the compiled
 network as arguments (`Network`), which is compiled once for all sizes (and once more when lists of one tile,
@@ -153,85 +153,6 @@ def test_layers_compile() -> None:
     subprocess.run([sys.executable, "-c", script], check=True)
 
 
-def points(*shape: int) -> Tensor:
-    return torch.rand(*shape, 3)
-
-
-def boxes(count: int) -> Tensor:
-    return torch.rand(count, 7) + torch.tensor([0.0, 0.0, 0.0, 1.0, 1.0, 1.0, 0.0])
-
-
-def cells(count: int) -> Tensor:
-    return torch.cartesian_prod(*[torch.arange(2)] * 4)[torch.randperm(16)[:count]].int()
-
-
-FUNCTIONS = {
-    "ball_query": (lambda p: so.ball_query(p, p, radius=0.5, num_samples=3), lambda: [points(2, 9)]),
-    "ball_query_stacked": (
-        lambda p, n: so.ball_query_stacked(p, n, p, n, radius=0.5, num_samples=3),
-        lambda: [points(9), torch.tensor([4, 5])],
-    ),
-    "furthest_point_sample": (lambda p: so.furthest_point_sample(p, 4), lambda: [points(2, 9)]),
-    "voxel_query": (
-        lambda c, p: so.voxel_query(c, p, c, p, max_range=(1, 1, 1), radius=2.0, num_samples=3),
-        lambda: [cells(9), points(9)],
-    ),
-    "nms_bev": (lambda b, s: so.nms_bev(b, s, iou_threshold=0.1), lambda: [boxes(9), torch.rand(9)]),
-    "iou_3d": (lambda b: so.iou_3d(b, b), lambda: [boxes(9)]),
-    "points_in_boxes": (so.points_in_boxes, lambda: [points(9), boxes(4)]),
-    "group": (so.group, lambda: [torch.rand(2, 3, 7), torch.randint(0, 7, (2, 4, 5))]),
-    "scatter_sum": (
-        lambda r, i: so.scatter_sum(r, i, dim_size=5),
-        lambda: [torch.rand(9, 3), torch.randint(-1, 5, (9,))],
-    ),
-    "scatter_mean": (
-        lambda r, i: so.scatter_mean(r, i, dim_size=5),
-        lambda: [torch.rand(9, 3), torch.randint(-1, 5, (9,))],
-    ),
-    "scatter_max": (
-        lambda r, i: so.scatter_max(r, i, dim_size=5)[0],
-        lambda: [torch.rand(9, 3), torch.randint(-1, 5, (9,))],
-    ),
-    "ms_deform_attn": (
-        lambda v, x, w: so.ms_deform_attn(v, [(2, 5)], x, w),
-        lambda: [torch.randn(1, 10, 2, 4), torch.rand(1, 3, 2, 1, 2, 2), torch.rand(1, 3, 2, 1, 2)],
-    ),
-}
-
-
-@pytest.mark.parametrize("name", FUNCTIONS)
-def test_an_operator_compiles_without_graph_breaks(name: str) -> None:
-    function, make = FUNCTIONS[name]
-    arguments = [a.requires_grad_() if a.is_floating_point() else a for a in make()]
-    wanted, got = function(*arguments), compiled(function)(*arguments)
-    if isinstance(wanted, tuple):
-        assert all(torch.equal(ours, eager) for ours, eager in zip(got, wanted, strict=True))
-        return
-    assert torch.equal(got, wanted)
-    if wanted.requires_grad:
-        leaves = [a for a in arguments if a.requires_grad]
-        grads = [torch.autograd.grad(out.square().sum(), leaves) for out in (got, wanted)]
-        assert all(torch.equal(ours, eager) for ours, eager in zip(*grads, strict=True))
-
-
-def test_a_convolution_exports() -> None:
-    coords, features = cloud(60)
-    kernel_map = planned(coords)[0]
-
-    class Module(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.weight = nn.Parameter(torch.randn(3, 3, 3, 4, 8))
-
-        def forward(self, features: Tensor) -> Tensor:
-            return so.sparse_conv(features, self.weight, kernel_map=kernel_map)
-
-    module = Module()
-    exported = torch.export.export(module, (features,))
-    assert "sparseops.sparse_conv.default" in [str(node.target) for node in exported.graph.nodes]
-    assert torch.equal(exported.module()(features), module(features))
-
-
 def test_autocast_to_bfloat16_keeps_float32_sums_on_the_cpu() -> None:
     network = layers()
     network.append(nn.Linear(6, 3))
@@ -247,6 +168,16 @@ def test_autocast_to_bfloat16_keeps_float32_sums_on_the_cpu() -> None:
     for ours, exact in zip(value_and_gradients(run, network, features), wanted, strict=True):
         assert ours.dtype == torch.float32
         torch.testing.assert_close(ours, exact, rtol=0.05, atol=0.05 * float(exact.abs().max()))
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32, torch.float64])
+@pytest.mark.parametrize("kernel_size", [1, 3])
+def test_autocast_gives_one_type_whatever_the_kernel_and_leaves_float64(kernel_size: int, dtype) -> None:
+    coords, features = cloud(40)
+    network = SubmanifoldConv3d(4, 8, kernel_size).to(dtype)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        out = network(SparseTensor(features.to(dtype), coords, SHAPE, 2)).features
+    assert out.dtype == (torch.float64 if dtype == torch.float64 else torch.float32)
 
 
 def test_half_precision_features_run_forward_and_backward() -> None:

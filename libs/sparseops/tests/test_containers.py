@@ -5,12 +5,13 @@ import gc
 import io
 import pickle
 import weakref
+from functools import partial
 
 import pytest
 import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
-from sparseops import SparseTensor, transposed_map
+from sparseops import KernelMap, SparseTensor, sparse_conv, strided_map, submanifold_map, transposed_map
 from sparseops.nn import InverseConv3d, SparseConv3d, SparseSequential, SubmanifoldConv3d
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
@@ -40,6 +41,41 @@ def test_a_sparse_tensor_is_a_tree_with_its_features_as_leaf():
     back = pytree.tree_unflatten([leaves[0] * 2], spec)["out"]
     assert torch.equal(back.features, tensor.features * 2) and back.sites is tensor.sites
     assert back.cache is tensor.cache
+
+
+@pytest.mark.parametrize("plan", [submanifold_map, partial(strided_map, stride=3)])
+def test_a_kernel_map_is_a_tree_and_stays_itself_until_a_tensor_changes(plan):
+    kernel_map = plan(some_tensor().sites, kernel_size=3)
+    again = pytree.tree_map(lambda leaf: leaf, {"plans": [kernel_map]})["plans"][0]
+    assert again is kernel_map
+    other = pytree.tree_map(torch.clone, kernel_map)
+    assert (other.sites_out is other.sites_in) == (kernel_map.sites_out is kernel_map.sites_in)
+    rows, weight = torch.rand(40, 2), torch.rand(3, 3, 3, 2, 4)
+    assert torch.equal(
+        sparse_conv(rows, weight, kernel_map=other), sparse_conv(rows, weight, kernel_map=kernel_map)
+    )
+
+
+class _Convolution(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.rand(3, 3, 3, 2, 4))
+
+    def forward(self, rows: torch.Tensor, kernel_map: KernelMap) -> torch.Tensor:
+        return sparse_conv(rows, self.weight, kernel_map=kernel_map)
+
+
+@pytest.mark.usefixtures("no_shape_checks")
+def test_an_exported_network_takes_the_maps_of_other_clouds():
+    network = _Convolution()
+    plans = [submanifold_map(some_tensor(seed).sites, kernel_size=3) for seed in (0, 1)]
+    rows = {0: torch.export.Dim.DYNAMIC}
+    # Up to 256 rows make one tile, the axis of the segments.
+    shapes = (rows, [[rows, rows, None], [rows, rows]])
+    exported = torch.export.export(network, (torch.rand(40, 2), plans[0]), dynamic_shapes=shapes).module()
+    for plan in plans:
+        features = torch.rand(40, 2)
+        assert torch.equal(exported(features, plan), network(features, plan))
 
 
 @pytest.mark.parametrize("keep", [copy.deepcopy, lambda tensor: pickle.loads(pickle.dumps(tensor))])

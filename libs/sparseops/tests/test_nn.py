@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 import torch
-from sparseops import SparseTensor, strided_map
+from sparseops import SparseTensor, prune, strided_map
 from sparseops.nn import (
     InverseConv2d,
     InverseConv3d,
@@ -92,7 +92,7 @@ def test_identical_requests_share_one_map(random_coords) -> None:
     before = dict(tensor.cache.maps)
     unet()(tensor)
     assert tensor.cache.maps == before
-    assert tensor.cache.named["down"].sites_in is tensor.sites
+    assert [plan.sites_in is tensor.sites for plan in tensor.cache.named["down"].values()] == [True]
 
 
 def test_other_windows_and_sites_have_other_maps(random_coords) -> None:
@@ -136,7 +136,7 @@ def test_average_pools_take_the_same_sites_as_max_pools(random_coords, backend: 
     b, z, y, x = out.coords.long().unbind(1)
     by_kernel = SparseAvgPool3d(2, divide_by="kernel")(tensor)
     torch.testing.assert_close(by_kernel.features, dense[b, :, z, y, x])
-    counts = tensor.cache.named["pool"].inputs_per_row[:, None]
+    counts = tensor.cache.named["pool"][out.sites].inputs_per_row[:, None]
     torch.testing.assert_close(out.features, by_kernel.features * 8 / counts)
     assert SparseAvgPool2d(3, stride=2, padding=1)(cloud(random_coords, (9, 8))).spatial_shape == (5, 4)
 
@@ -304,6 +304,20 @@ def test_a_key_names_one_map(random_coords) -> None:
     SparseConv3d(4, 4, 3, stride=2, padding=1, key="down")(tensor)
     with pytest.raises(ValueError, match="key 'down' already names the map of another strided layer"):
         SparseConv3d(4, 4, 2, stride=2, key="down")(tensor)
+
+
+def test_a_keyed_layer_may_run_on_several_site_sets(random_coords) -> None:
+    """Recurrence, shared weights, a pruned copy: an inverse goes back along the map that led to its input."""
+    tensor = cloud(random_coords)
+    down = SparseConv3d(4, 4, 2, stride=2, key="down")
+    up = InverseConv3d(4, 4, 2, of="down")
+    half = down(tensor)
+    quarter = down(half)
+    assert up(quarter).sites is half.sites
+    assert up(half).sites is up(up(quarter)).sites is tensor.sites
+    part = prune(tensor, tensor.features[:, 0] > 0)
+    assert up(down(part)).sites is part.sites
+    assert up(half).sites is tensor.sites
 
 
 def test_maps_can_be_made_ahead_and_inspected(random_coords) -> None:

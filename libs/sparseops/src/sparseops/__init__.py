@@ -1,5 +1,6 @@
 """Sparse, neighbour and attention operators for 3D perception, on CPU and GPU, without a compiler."""
 
+from sparseops import _pytree as _pytree  # tells PyTorch of the containers
 from sparseops import nn
 from sparseops.collate import merge_duplicates, sparse_collate
 from sparseops.combine import prune, sparse_cat, union_add

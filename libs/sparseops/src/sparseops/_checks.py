@@ -10,6 +10,7 @@ Size = int | str
 
 FLOATS = (torch.float32, torch.float64)
 HALF_AND_FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
+HALF_AND_FLOAT32 = (torch.float16, torch.bfloat16, torch.float32)
 INTEGERS = (torch.int32, torch.int64)
 
 
@@ -32,6 +33,11 @@ def check_dtype(op: str, name: str, tensor: Tensor, dtypes: Sequence[torch.dtype
             f"{op}: {name} must be {names}, got {str(tensor.dtype).removeprefix('torch.')}; "
             f"convert it with .to({usual})"
         )
+
+
+def wide(tensor: Tensor) -> Tensor:
+    """Return half precision in float32, which loses nothing, and everything else as it is."""
+    return tensor.float() if tensor.dtype in (torch.float16, torch.bfloat16) else tensor
 
 
 def check_device(op: str, *named: tuple[str, Tensor]) -> None:

@@ -4,7 +4,17 @@ from collections.abc import Callable
 from dataclasses import fields
 from typing import Any, Generic, TypeVar, overload
 
+import torch
+
 T = TypeVar("T")
+
+
+def to_keep(compute: Callable[..., T], *arguments: Any) -> T:
+    """Compute what will be kept: outside of inference mode, whose tensors no later training could use."""
+    if torch.compiler.is_compiling() or not torch.is_inference_mode_enabled():
+        return compute(*arguments)
+    with torch.inference_mode(False):
+        return compute(*arguments)
 
 
 class lazy(Generic[T]):
@@ -23,7 +33,7 @@ class lazy(Generic[T]):
     def __get__(self, instance: object | None, owner: type) -> "T | lazy[T]":
         if instance is None:
             return self
-        value = self.compute(instance)
+        value = to_keep(self.compute, instance)
         # An entry of the instance hides this attribute, which is no data descriptor.
         instance.__dict__[self.name] = value
         return value

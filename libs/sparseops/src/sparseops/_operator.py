@@ -20,7 +20,8 @@ def operator(
     """Make an operator of a function from tensors to new tensors, for all devices; the schema is read off it.
 
     Returns the operator in the function's place. It does what `torch.library.custom_op` does, which however
-    loads PyTorch's compiler, more than a second, at the first call of any operator.
+    loads PyTorch's compiler, more than a second, at the first call of any operator. Autocast is off inside:
+    what is computed in which type is said by the function itself.
 
     Args:
         fake: The same function for tensors without values: only types and shapes of its results count.
@@ -31,7 +32,7 @@ def operator(
     def register(function: Callable[..., Any]) -> Any:
         tags = torch.Tag.pt2_compliant_tag, torch.Tag.needs_fixed_stride_order
         torch.library.define(name, torch.library.infer_schema(function, mutates_args=()), tags=tags)
-        torch.library.impl(name, "CompositeExplicitAutograd", function)
+        torch.library.impl(name, "CompositeExplicitAutograd", _outside_autocast(function))
         torch.library.register_fake(name, fake)
         if not gradient:
             torch.library.register_autograd(name, _refuse(name))
@@ -55,6 +56,18 @@ def dispatched(reference: Callable[P, R]) -> Callable[P, R]:
         tensor: Any = arguments[0]
         found = _implementation(package, reference.__name__, backend_for(folder, tensor))
         return (found or reference)(*arguments, **keywords)
+
+    return run
+
+
+def _outside_autocast(function: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(function)
+    def run(*arguments: Any) -> Any:
+        device = arguments[0].device.type
+        if not torch.is_autocast_enabled(device):
+            return function(*arguments)
+        with torch.autocast(device, enabled=False):
+            return function(*arguments)
 
     return run
 

@@ -8,8 +8,9 @@ from jaxtyping import Float, Int32, Int64
 from torch import Tensor
 
 from sparseops._checks import HALF_AND_FLOATS, check_device, check_dtype, check_shape
+from sparseops._values import distinct
 from sparseops.ops.scatter import scatter_max, scatter_mean, scatter_sum
-from sparseops.sites import Sites, check_coords, coords_from_keys, site_keys
+from sparseops.sites import Sites, cell_keys, check_coords, coords_from_keys
 from sparseops.tensor import SparseTensor
 
 
@@ -74,12 +75,11 @@ def merge_duplicates(
     shape = check_coords(op, coords, tuple(spatial_shape), batch_size)
     check_shape(op, "features", features, (len(coords), "c"))
     check_device(op, ("features", features), ("coords", coords))
-    keys, row = torch.unique(site_keys(coords, shape), return_inverse=True)
-    wide = features if features.itemsize >= 4 else features.float()
+    keys, row = distinct(cell_keys(coords, list(shape), batch_size, op))
     if reduce == "max":
-        merged = scatter_max(wide, row, dim_size=len(keys))[0]
+        merged = scatter_max(features, row, dim_size=keys.shape[0])[0]
     else:
-        merged = (scatter_sum if reduce == "sum" else scatter_mean)(wide, row, dim_size=len(keys))
-    order = torch.arange(len(keys), device=keys.device)
+        merged = (scatter_sum if reduce == "sum" else scatter_mean)(features, row, dim_size=keys.shape[0])
+    order = torch.arange(keys.shape[0], device=keys.device)
     sites = Sites(coords_from_keys(keys, shape), shape, batch_size, order)
-    return SparseTensor.from_sites(merged.to(features.dtype), sites), row
+    return SparseTensor.from_sites(merged, sites), row

@@ -5,6 +5,7 @@ from jaxtyping import Bool
 from torch import Tensor
 
 from sparseops._checks import check_device, check_dtype, check_shape
+from sparseops._values import distinct, true_rows
 from sparseops.sites import Sites, coords_from_keys, site_keys
 from sparseops.tensor import SparseTensor
 
@@ -26,11 +27,11 @@ def prune(tensor: SparseTensor, keep: Bool[Tensor, " n"]) -> SparseTensor:
         [[0, 0, 2], [0, 0, 0]]
     """
     check_dtype("prune", "keep", keep, (torch.bool,))
-    check_shape("prune", "keep", keep, (len(tensor.sites),))
+    check_shape("prune", "keep", keep, (tensor.sites.rows,))
     check_device("prune", ("keep", keep), ("tensor", tensor.features))
-    sites, rows = tensor.sites, keep.nonzero().flatten()
+    sites, rows = tensor.sites, true_rows(keep)
     # The kept rows stay in ascending order; only their numbers shrink.
-    order = sites.order[keep[sites.order]]
+    order = sites.order[true_rows(keep[sites.order])]
     order = (keep.cumsum(0) - 1)[order]
     kept = Sites(sites.coords[rows], sites.spatial_shape, sites.batch_size, order)
     return SparseTensor.from_sites(tensor.features[rows], kept, cache=tensor.cache)
@@ -58,12 +59,12 @@ def union_add(first: SparseTensor, *others: SparseTensor) -> SparseTensor:
     if all(tensor.sites is first.sites for tensor in others):
         return first.replace(sum((tensor.features for tensor in others), first.features))
     grid, batch_size = first.spatial_shape, first.batch_size
-    keys = torch.unique(torch.cat([tensor.sites.sorted_keys for tensor in tensors]))
-    total = first.features.new_zeros(len(keys), first.features.shape[1])
+    keys, _ = distinct(torch.cat([tensor.sites.sorted_keys for tensor in tensors]))
+    total = first.features.new_zeros(keys.shape[0], first.features.shape[1])
     for tensor in tensors:
         rows = torch.searchsorted(keys, site_keys(tensor.coords, grid))
         total = total.index_add(0, rows, tensor.features)
-    order = torch.arange(len(keys), device=keys.device)
+    order = torch.arange(keys.shape[0], device=keys.device)
     sites = Sites(coords_from_keys(keys, grid), grid, batch_size, order)
     return SparseTensor.from_sites(total, sites, cache=first.cache)
 

@@ -19,8 +19,7 @@ def global_avg_pool(tensor: SparseTensor) -> Float[Tensor, "b c"]:
         >>> global_avg_pool(tensor).tolist()
         [[2.0], [0.0], [5.0]]
     """
-    features, element = _wide(tensor), tensor.coords[:, 0]
-    return scatter_mean(features, element, dim_size=tensor.batch_size).to(tensor.features.dtype)
+    return scatter_mean(tensor.features, tensor.coords[:, 0], dim_size=tensor.batch_size)
 
 
 def global_max_pool(tensor: SparseTensor) -> Float[Tensor, "b c"]:
@@ -35,9 +34,4 @@ def global_max_pool(tensor: SparseTensor) -> Float[Tensor, "b c"]:
         >>> global_max_pool(tensor).tolist()
         [[-1.0], [0.0], [5.0]]
     """
-    features, element = _wide(tensor), tensor.coords[:, 0]
-    return scatter_max(features, element, dim_size=tensor.batch_size)[0].to(tensor.features.dtype)
-
-
-def _wide(tensor: SparseTensor) -> Tensor:
-    return tensor.features if tensor.features.itemsize >= 4 else tensor.features.float()
+    return scatter_max(tensor.features, tensor.coords[:, 0], dim_size=tensor.batch_size)[0]

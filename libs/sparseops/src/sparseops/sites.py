@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from jaxtyping import Int, Int32, Int64
@@ -10,6 +11,7 @@ from torch import Tensor
 from sparseops._backend import backend_for
 from sparseops._checks import INTEGERS, check_device, check_dtype, check_shape
 from sparseops._lazy import fields_alone, lazy
+from sparseops._operator import operator
 
 MAX_CELLS = 2**62
 """Site keys are 64-bit integers; a larger grid cannot be numbered."""
@@ -32,6 +34,11 @@ class Sites:
     """Row numbers in ascending order of (b, z, y, x)."""
 
     def __len__(self) -> int:
+        return self.coords.shape[0]
+
+    @property
+    def rows(self) -> int:
+        """Number of sites; unlike `len`, a symbol where PyTorch traces a number that it does not know yet."""
         return self.coords.shape[0]
 
     @property
@@ -99,18 +106,35 @@ def sites_from_coords(
             grid of more than 2**62 cells.
     """
     shape = check_coords("SparseTensor", coords, tuple(spatial_shape), batch_size)
-    keys, ascending = _number(coords, shape)
+    return Sites(coords.contiguous(), shape, batch_size, _order(coords, list(shape), batch_size))
+
+
+def _fake_rows(coords: Tensor, *_: Any) -> Tensor:
+    return coords.new_empty(coords.shape[0], dtype=torch.int64)
+
+
+@operator("sparseops::site_order", fake=_fake_rows)
+def _order(coords: Tensor, spatial_shape: list[int], batch_size: int) -> Tensor:
+    """Row numbers in ascending order of the cells, after a check that they are cells and distinct."""
+    _check_range("SparseTensor", coords, (batch_size, *spatial_shape))
+    keys, ascending = _number(coords, tuple(spatial_shape))
     if ascending:
-        order = torch.arange(len(keys), device=keys.device)
-    else:
-        keys, order = _sort_keys(keys)
-        duplicates = int((keys[1:] == keys[:-1]).sum())
-        if duplicates:
-            raise ValueError(
-                f"SparseTensor: coords repeat a cell in {duplicates} of {len(keys)} rows; "
-                "every cell may have one row, so merge them first with sparseops.merge_duplicates"
-            )
-    return Sites(coords.contiguous(), shape, batch_size, order)
+        return torch.arange(len(keys), device=keys.device)
+    keys, order = _sort_keys(keys)
+    duplicates = int((keys[1:] == keys[:-1]).sum())
+    if duplicates:
+        raise ValueError(
+            f"SparseTensor: coords repeat a cell in {duplicates} of {len(keys)} rows; "
+            "every cell may have one row, so merge them first with sparseops.merge_duplicates"
+        )
+    return order
+
+
+@operator("sparseops::cell_keys", fake=_fake_rows)
+def cell_keys(coords: Tensor, spatial_shape: list[int], batch_size: int, op: str) -> Tensor:
+    """`site_keys`, after a check for `op` that the coordinates are cells of the batch of grids."""
+    _check_range(op, coords, (batch_size, *spatial_shape))
+    return site_keys(coords, tuple(spatial_shape))
 
 
 def lookup(sites: Sites, coords: Int[Tensor, "m axes"]) -> Int64[Tensor, " m"]:
@@ -142,7 +166,7 @@ def lookup(sites: Sites, coords: Int[Tensor, "m axes"]) -> Int64[Tensor, " m"]:
 
 
 def check_coords(op: str, coords: Tensor, spatial_shape: tuple[int, ...], batch_size: int) -> tuple[int, ...]:
-    """Raise unless these are cells of the batch of grids; return the grid as plain numbers."""
+    """Raise unless type and sizes are those of cells of such a batch; return the grid as plain numbers."""
     check_dtype(op, "coords", coords, (torch.int32,))
     dims = len(spatial_shape)
     if dims not in (2, 3) or coords.ndim != 2 or coords.shape[1] != dims + 1:
@@ -156,12 +180,12 @@ def check_coords(op: str, coords: Tensor, spatial_shape: tuple[int, ...], batch_
             f"{op}: batch_size and spatial_shape must be positive and hold at most 2**62 cells, "
             f"got {batch_size} and {shape}"
         )
-    if len(coords):
-        _check_range(op, coords, (batch_size, *shape))
     return shape
 
 
 def _check_range(op: str, coords: Tensor, limits: tuple[int, ...]) -> None:
+    if not len(coords):
+        return
     low, high = torch.aminmax(coords, dim=0)
     names = "bzyx" if len(limits) == 4 else "byx"
     for name, least, most, limit in zip(names, low.tolist(), high.tolist(), limits, strict=True):

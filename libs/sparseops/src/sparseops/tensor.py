@@ -1,17 +1,16 @@
 """Sparse tensors: feature rows on the active sites of a grid, with the kernel maps made for them."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Literal
 
 import torch
 from jaxtyping import Float, Int32, Int64
 from torch import Tensor
-from torch.utils._pytree import register_pytree_node
 
 from sparseops._checks import HALF_AND_FLOATS, check_device, check_dtype
+from sparseops._values import true_rows
 from sparseops.ops.kernel_map import KernelMap, SiteRule, Window
-from sparseops.sites import Sites, sites_from_coords
+from sparseops.sites import Sites, coords_from_keys, sites_from_coords
 
 
 @dataclass(frozen=True)
@@ -33,8 +32,8 @@ class MapCache:
 
     maps: dict[MapKey, KernelMap] = field(default_factory=dict)
     """Every map made so far; an identical request takes it from here."""
-    named: dict[str, KernelMap] = field(default_factory=dict)
-    """Maps of strided layers that were given a key, for the inverse convolutions that name it."""
+    named: dict[str, dict[Sites, KernelMap]] = field(default_factory=dict)
+    """Maps of strided layers that were given a key, by output sites, for the inverse convolutions behind."""
 
 
 @dataclass(init=False, repr=False, eq=False)
@@ -91,7 +90,7 @@ class SparseTensor:
 
     def _set(self, features: Tensor, sites: Sites, cache: MapCache) -> None:
         check_dtype("SparseTensor", "features", features, HALF_AND_FLOATS)
-        if features.ndim != 2 or features.shape[0] != len(sites):
+        if features.ndim != 2 or features.shape[0] != sites.rows:
             raise ValueError(
                 f"SparseTensor: features must have one row per site, [{len(sites)}, c], "
                 f"got {list(features.shape)}"
@@ -147,7 +146,7 @@ class SparseTensor:
             raise IndexError(
                 f"SparseTensor.batch_rows: element must lie in [0, {self.batch_size}), got {element}"
             )
-        return (self.coords[:, 0] == element).nonzero().flatten()
+        return true_rows(self.coords[:, 0] == element)
 
     def dense(self) -> Float[Tensor, "b c *grid"]:
         """Return the dense tensor, zero where there is no site. Differentiable."""
@@ -161,21 +160,6 @@ class SparseTensor:
             f"SparseTensor({rows} rows x {channels} channels, spatial_shape={self.spatial_shape}, "
             f"batch_size={self.batch_size}, {self.features.dtype}, {self.features.device})"
         )
-
-
-def _flatten(tensor: SparseTensor) -> tuple[list[Tensor], tuple[Sites, MapCache]]:
-    return [tensor.features], (tensor.sites, tensor.cache)
-
-
-def _unflatten(children: Iterable[Tensor], context: tuple[Sites, MapCache]) -> SparseTensor:
-    # Without checks: PyTorch also puts in what is no tensor, to see the shape of the tree.
-    tensor = SparseTensor.__new__(SparseTensor)
-    (tensor.features,) = children
-    tensor.sites, tensor.cache = context
-    return tensor
-
-
-register_pytree_node(SparseTensor, _flatten, _unflatten, serialized_type_name="sparseops.SparseTensor")
 
 
 def sparse_from_dense(dense: Float[Tensor, "b c *grid"], *, sites: Sites | None = None) -> SparseTensor:
@@ -200,9 +184,9 @@ def sparse_from_dense(dense: Float[Tensor, "b c *grid"], *, sites: Sites | None 
     shape = tuple(dense.shape[2:])
     rows_last = dense.movedim(1, -1)
     if sites is None:
-        coords = (rows_last != 0).any(-1).nonzero()
-        order = torch.arange(len(coords), device=coords.device)
-        sites = Sites(coords.int(), shape, dense.shape[0], order)
+        coords = coords_from_keys(true_rows((rows_last != 0).any(-1).flatten()), shape)
+        order = torch.arange(coords.shape[0], device=coords.device)
+        sites = Sites(coords, shape, dense.shape[0], order)
     elif (sites.batch_size, *sites.spatial_shape) != (dense.shape[0], *shape):
         raise ValueError(
             f"sparse_from_dense: sites must have the batch size and grid of dense, {dense.shape[0]} and "

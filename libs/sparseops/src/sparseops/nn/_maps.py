@@ -1,5 +1,6 @@
 """What the sparse layers share: window settings, checks, and kernel maps from the cache of a tensor."""
 
+from sparseops._lazy import to_keep
 from sparseops.nn.container import SparseModule
 from sparseops.ops.kernel_map import KernelMap, SiteRule, strided_map, submanifold_map, transposed_map
 from sparseops.ops.kernel_map._rules import rule_window
@@ -53,16 +54,22 @@ class WindowModule(SparseModule):
             raise ValueError(f"{self._name}: features must have {channels} channels, got {got}")
 
     def _strided_map(self, tensor: SparseTensor, key: str | None) -> KernelMap:
-        """The map of a strided layer; the inverse layers behind it find it under `key`.
+        """The map of a strided layer; the inverse layers behind it find it under `key` and its output sites.
+
+        A layer may run on several site sets of one cache (recurrence, shared weights, pruned copies).
 
         Raises:
-            ValueError: the key names another map already.
+            ValueError: the key names the maps of another window already.
         """
         kernel_map = cached_map(tensor, MapKey("strided", self._window, tensor.sites, self.site_rule))
-        if key is not None and tensor.cache.named.setdefault(key, kernel_map) is not kernel_map:
-            raise ValueError(
-                f"{self._name}: key {key!r} already names the map of another strided layer; choose another"
-            )
+        if key is not None:
+            named = tensor.cache.named.setdefault(key, {})
+            if any(other.window != kernel_map.window for other in named.values()):
+                raise ValueError(
+                    f"{self._name}: key {key!r} already names the map of another strided layer; "
+                    "choose another"
+                )
+            named[kernel_map.sites_out] = kernel_map
         return kernel_map
 
     def extra_repr(self) -> str:
@@ -80,7 +87,7 @@ class WindowModule(SparseModule):
 def cached_map(tensor: SparseTensor, key: MapKey) -> KernelMap:
     """Take the map of an identical request from the tensor's cache, or make it."""
     if key not in tensor.cache.maps:
-        tensor.cache.maps[key] = _make(key)
+        tensor.cache.maps[key] = to_keep(_make, key)
     return tensor.cache.maps[key]
 
 

@@ -120,8 +120,8 @@ class _InverseConv(SparseConvBase):
             raise KeyError(
                 f"{self._name}: no strided layer with key {self.of!r} ran before; keys seen: {known}"
             )
-        forward_map = tensor.cache.named[self.of]
-        if forward_map.sites_out is not tensor.sites:
+        forward_map = tensor.cache.named[self.of].get(tensor.sites)
+        if forward_map is None:
             raise ValueError(
                 f"{self._name}: the input does not lie on the output sites of the strided layer {self.of!r}; "
                 "only submanifold and feature layers may come between the two"

@@ -109,14 +109,32 @@ def test_a_batch_equals_its_samples_one_by_one(backend: str) -> None:
         assert torch.equal(distances[i], alone[0][0]) and torch.equal(idx[i], alone[1][0])
 
 
+def test_distances_have_a_gradient_and_none_at_zero(backend: str) -> None:
+    known = torch.tensor([[[0.0, 0.0, 0.0], [3.0, 4.0, 0.0]]], requires_grad=True)
+    unknown = torch.zeros(1, 1, 3, requires_grad=True)
+    distances, _ = three_nn(unknown, known)
+    assert distances.tolist() == [[[0.0, 5.0, torch.inf]]]
+    distances.sum().backward()
+    assert unknown.grad is not None and known.grad is not None
+    torch.testing.assert_close(unknown.grad, torch.tensor([[[-0.6, -0.8, 0.0]]]))
+    torch.testing.assert_close(known.grad, torch.tensor([[[0.0, 0.0, 0.0], [0.6, 0.8, 0.0]]]))
+
+
+def test_weights_of_half_precision_are_finite_at_distance_zero() -> None:
+    weights = inverse_distance_weights(torch.tensor([[0.0, 1.0, torch.inf]], dtype=torch.float16))
+    assert weights.dtype == torch.float16 and weights.tolist() == [[1.0, 0.0, 0.0]]
+
+
 @pytest.mark.usefixtures("no_shape_checks")
 def test_wrong_arguments_are_named() -> None:
+    with pytest.raises(TypeError, match=r"inverse_distance_weights: distances must be .*, got int64"):
+        inverse_distance_weights(torch.ones(1, 3, dtype=torch.int64))
     points, idx, weights = torch.zeros(2, 4, 3), torch.zeros(2, 5, 3, dtype=torch.int64), torch.zeros(2, 5, 3)
     features = torch.zeros(2, 6, 4)
     with pytest.raises(ValueError, match=r"three_nn: known must have shape \[1, N, 3\], got \[2, 4, 3\]"):
         three_nn(points[:1], points)
-    with pytest.raises(TypeError, match="three_nn: unknown must be float32 or float64, got float16"):
-        three_nn(points.half(), points)
+    with pytest.raises(TypeError, match=r"three_nn: unknown must be .* or float32 or float64, got int64"):
+        three_nn(points.long(), points)
     with pytest.raises(
         ValueError, match="three_nn_stacked: known_counts must not be negative and must add up to 4"
     ):

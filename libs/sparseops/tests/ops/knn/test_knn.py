@@ -7,6 +7,7 @@ from sparseops import knn, knn_stacked
 from sparseops.ops.knn import _ops
 from sparseops.ops.knn._cpu import knn as knn_cpu
 from sparseops.ops.knn._reference import knn as knn_reference
+from torch import Tensor
 
 
 @pytest.mark.parametrize("k", [1, 3, 16, 70])
@@ -119,7 +120,33 @@ def test_result_does_not_depend_on_the_threads(threads) -> None:
 
 def test_the_operator_passes_opcheck() -> None:
     starts = torch.tensor([0, 4, 9])
-    torch.library.opcheck(_ops.knn, (torch.rand(9, 3), starts, torch.rand(9, 3), starts, 3))
+    queries, points = (torch.rand(9, 3, requires_grad=True) for _ in range(2))
+    torch.library.opcheck(_ops.knn, (queries, starts, points, starts, 3))
+
+
+def test_distances_have_the_gradient_of_the_chosen_pairs(backend: str) -> None:
+    queries, points = (torch.randn(7, 3, dtype=torch.float64, requires_grad=True) for _ in range(2))
+    counts = torch.tensor([2, 0, 5])
+
+    def squared(q: Tensor, p: Tensor) -> Tensor:
+        # Fewer points than k in the first sample, none in the second.
+        found = knn_stacked(q, counts, p, counts, k=3).squared_distances
+        return found.masked_fill(found.isinf(), 0)
+
+    assert torch.autograd.gradcheck(squared, (queries, points))
+    assert torch.autograd.gradgradcheck(squared, (queries, points))
+    assert torch.autograd.gradcheck(
+        lambda q, p: knn(q[None], p[None], k=2).squared_distances, (queries, points)
+    )
+
+
+def test_what_finds_nothing_has_no_gradient(backend: str) -> None:
+    queries = torch.tensor([[torch.inf, 0, 0], [torch.nan, 0, 0], [1.0, 0, 0]], requires_grad=True)
+    points = torch.zeros(1, 3, requires_grad=True)
+    knn(queries[None], points[None], k=2).squared_distances.sum().backward()
+    assert queries.grad is not None and points.grad is not None
+    assert queries.grad.tolist() == [[0.0] * 3, [0.0] * 3, [2.0, 0.0, 0.0]]
+    assert points.grad.tolist() == [[-2.0, 0.0, 0.0]]
 
 
 @pytest.mark.usefixtures("no_shape_checks")
@@ -127,8 +154,8 @@ def test_wrong_arguments_are_named() -> None:
     points, counts = torch.zeros(2, 4, 3), torch.tensor([4, 4])
     with pytest.raises(ValueError, match=r"knn: points must have shape \[1, N, 3\], got \[2, 4, 3\]"):
         knn(points[:1], points, k=2)
-    with pytest.raises(TypeError, match="knn: queries must be float32 or float64, got float16"):
-        knn(points.half(), points, k=2)
+    with pytest.raises(TypeError, match=r"knn: queries must be .* or float32 or float64, got int64"):
+        knn(points.long(), points, k=2)
     with pytest.raises(TypeError, match="knn: points must be float64, got float32"):
         knn(points.double(), points, k=2)
     with pytest.raises(ValueError, match="knn: k must be positive, got 0"):

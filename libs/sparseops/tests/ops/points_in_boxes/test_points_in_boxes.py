@@ -62,9 +62,20 @@ def test_no_points_and_no_boxes(backend: str) -> None:
     assert points_in_boxes(torch.zeros(2, 3), CUBE[:0]).tolist() == [-1, -1]
 
 
-def test_a_sample_outside_the_batch_has_no_boxes(backend: str) -> None:
-    points = torch.tensor([[0.0, 0.0, 0.0, 0.0], [7.0, 0.0, 0.0, 0.0], [-1.0, 0.0, 0.0, 0.0]])
-    assert points_in_boxes_batch(points, CUBE[None]).tolist() == [0, -1, -1]
+@pytest.mark.parametrize(
+    ("column", "words"),
+    [
+        ([0.0, 7.0], "samples 0 to 0, got 0 to 7"),
+        ([-1.0, 0.0], "samples 0 to 0, got -1 to 0"),
+        ([0.3, 0.0], "whole numbers of samples"),
+        ([float("nan"), 0.0], "whole numbers of samples"),
+    ],
+)
+def test_a_column_that_is_no_sample_is_refused(backend: str, column: list[float], words: str) -> None:
+    points = torch.zeros(2, 4)
+    points[:, 0] = torch.tensor(column)
+    with pytest.raises(ValueError, match=f"points_in_boxes_batch: column 0 of points must hold {words}"):
+        points_in_boxes_batch(points, CUBE[None])
 
 
 @settings(deadline=None, max_examples=40, derandomize=True)
@@ -100,7 +111,7 @@ def test_wrong_arguments_are_named() -> None:
         ValueError, match=r"points_in_boxes_batch: boxes must have shape \[B, M, 7\], got \[1, 7\]"
     ):
         points_in_boxes_batch(torch.zeros(2, 4), CUBE)
-    with pytest.raises(TypeError, match="points_in_boxes: boxes must be float32, got float64"):
+    with pytest.raises(TypeError, match=r"points_in_boxes: boxes must be .* or float32, got float64"):
         points_in_boxes(torch.zeros(2, 3), CUBE.double())
     with pytest.raises(ValueError, match="points_in_boxes: boxes is on meta but points is on cpu"):
         points_in_boxes(torch.zeros(2, 3), CUBE.to("meta"))

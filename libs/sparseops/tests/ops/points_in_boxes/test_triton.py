@@ -1,6 +1,7 @@
 import pytest
 import torch
 from sparseops import points_in_boxes, points_in_boxes_batch
+from sparseops.ops.points_in_boxes import _ops
 from sparseops.ops.points_in_boxes._reference import points_in_boxes as points_in_boxes_reference
 
 
@@ -13,10 +14,17 @@ def test_rows_equal_the_reference(triton_device: torch.device, margin: float, co
     table = torch.randint(-8, 9, (2, boxes, 7)) / 4
     sample = torch.randint(-1, 3, (count,))
     arguments = [tensor.to(triton_device) for tensor in (points, sample, table)]
-    found = points_in_boxes_batch(
-        torch.cat([arguments[1][:, None], arguments[0]], 1), arguments[2], margin=margin
-    )
+    found = _ops.points_in_boxes(*arguments, margin)
     assert torch.equal(found, points_in_boxes_reference(*arguments, margin))
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_a_row_of_no_sample_is_in_no_box_on_a_gpu() -> None:
+    points = torch.zeros(5, 4)
+    points[:, 0] = torch.tensor([0.0, 0.5, -1.0, 1.0, torch.nan])
+    found = points_in_boxes_batch(points.cuda(), torch.tensor([[[0.0, 0, 0, 2, 2, 2, 0]]]).cuda())
+    assert found.tolist() == [0, -1, -1, -1, -1]
 
 
 @pytest.mark.triton

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sparseops import roi_point_pool
 from sparseops.ops.roi_point_pool import _ops
-from sparseops.ops.roi_point_pool._ops import take_rows
+from sparseops.ops.scatter._ops import take_rows
 from torch import Tensor
 
 CUBE = torch.tensor([[[0.0, 0.0, 0.0, 2.0, 2.0, 2.0, 0.0]]])
@@ -148,10 +148,13 @@ def test_the_gradient_is_right(backend: str) -> None:
     )
 
 
-def test_points_and_rois_get_no_gradient(backend: str) -> None:
+def test_taken_points_get_a_gradient_and_rois_only_choose(backend: str) -> None:
     points, features, rois = (tensor.requires_grad_() for tensor in scene(1, 30, 3, seed=1))
     roi_point_pool(points, features, rois, num_sampled_points=4)[0].sum().backward()
-    assert points.grad is None and rois.grad is None and features.grad is not None
+    assert rois.grad is None and points.grad is not None and features.grad is not None
+    # Every point counts as often as it was taken, with all of its columns.
+    assert points.grad.sum() > 0
+    assert torch.equal(points.grad[..., 0], features.grad[..., 0])
 
 
 def test_result_does_not_depend_on_the_threads(threads) -> None:
@@ -181,7 +184,7 @@ def test_wrong_arguments_are_named() -> None:
         ValueError, match=r"roi_point_pool: rois must have shape \[2, M, 7\], got \[1, 3, 7\]"
     ):
         roi_point_pool(points, features, rois[:1])
-    with pytest.raises(TypeError, match="roi_point_pool: points must be float32, got float64"):
+    with pytest.raises(TypeError, match=r"roi_point_pool: points must be .* or float32, got float64"):
         roi_point_pool(points.double(), features, rois)
     with pytest.raises(ValueError, match="roi_point_pool: num_sampled_points must be positive, got 0"):
         roi_point_pool(points, features, rois, num_sampled_points=0)

@@ -184,6 +184,7 @@ def test_the_operator_passes_opcheck() -> None:
     sample = torch.zeros(30, dtype=torch.int64)
     grid = [0.25] * 3, [0.0, 0, 0, 1, 1, 1], [4] * 3
     torch.library.opcheck(_ops.hard_voxelize, (points, sample, *grid, 3, 9))
+    torch.library.opcheck(_ops.dynamic_voxelize, (points.detach(), sample, *grid))
     slots = torch.tensor([[0, 2, -1], [1, -1, -1]])
     torch.library.opcheck(_ops.hard_voxelize_backward, (torch.randn(2, 3, 4), slots, 5))
 
@@ -239,6 +240,8 @@ def test_impossible_sizes_are_named() -> None:
         voxel_grid_size((0.0, 1.0, 1.0), (0.0, 0.0, 0.0, 1.0, 1.0, 1.0))
     with pytest.raises(ValueError, match=r"voxel_mean: counts must have shape \[2\], got \[3\]"):
         voxel_mean(torch.zeros(2, 4, 3), torch.ones(3, dtype=torch.int32))
+    with pytest.raises(TypeError, match=r"voxel_mean: points must be .*, got int64"):
+        voxel_mean(torch.zeros(2, 4, 3, dtype=torch.int64), torch.ones(2, dtype=torch.int32))
     with pytest.raises(ValueError, match="column 0 of points must hold whole numbers"):
         voxelize_batch(
             torch.tensor([[0.5, 0.0, 0.0, 0.0]]),

@@ -99,7 +99,7 @@ def test_result_does_not_depend_on_the_threads(threads) -> None:
 def test_the_operators_pass_opcheck() -> None:
     features, weights = torch.randn(5, 3, requires_grad=True), torch.rand(4, 2, requires_grad=True)
     idx = torch.tensor([[0, -1], [4, 4], [2, 1], [-1, -1]])
-    torch.library.opcheck(_ops.weighted_sum, (features, idx, weights))
+    torch.library.opcheck(_ops.weighted_sum, (features, idx, weights, "weighted_sum"))
     torch.library.opcheck(_ops.backward_features, (torch.randn(4, 3), idx, weights.detach(), 5))
     torch.library.opcheck(_ops.backward_weights, (torch.randn(4, 3), features.detach(), idx))
 

@@ -4,7 +4,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from sparseops._checks import check_device, check_dtype, check_positive, check_shape
+from sparseops._checks import HALF_AND_FLOAT32, check_device, check_dtype, check_positive, check_shape
 from sparseops._stacked import check_stacked, first_rows
 from sparseops.ops.ball_query import _ops
 
@@ -15,14 +15,15 @@ def ball_query(
     """Find the first `num_samples` points within the radius of each centre: rows of `points` (int64).
 
     First means lowest index, not nearest. A point counts if its squared distance is below radius squared
-    (strict, float32). Fewer hits are padded with the first one; a centre without any has 0 everywhere (use
-    `ball_query_stacked` to be told which). Points with NaN are never found. No gradient.
+    (strict, in float32; half precision is converted). Fewer hits are padded with the first one; a centre
+    without any has 0 everywhere (use `ball_query_stacked` to be told which). Points with NaN are never found.
+    No gradient.
 
     Source: PointNet++, section 3.2. Brute force for small clouds and on CUDA, O(m n); on the CPU cells of one
     radius for large ones. The result is the same.
 
     Raises:
-        TypeError: Not float32.
+        TypeError: Not float32 or half precision.
         ValueError: Wrong shape, different devices, or a radius or number that is not positive.
 
     Example:
@@ -36,9 +37,9 @@ def ball_query(
     _check_common(op, centres, points, radius, num_samples)
     b, m, n = len(centres), centres.shape[1], points.shape[1]
     idx, _ = _ops.ball_query(
-        centres.detach().reshape(-1, 3),
+        centres.detach().float().reshape(-1, 3),
         torch.arange(b + 1, device=centres.device) * m,
-        points.detach().reshape(-1, 3),
+        points.detach().float().reshape(-1, 3),
         torch.arange(b + 1, device=centres.device) * n,
         radius,
         num_samples,
@@ -61,7 +62,7 @@ def ball_query_stacked(
     within the sample. Rules as `ball_query`; an empty ball has row 0 everywhere and True in the mask.
 
     Raises:
-        TypeError: Not float32, or counts that are not integers.
+        TypeError: As `ball_query`, and counts that are not integers.
         ValueError: As `ball_query`, and counts that do not add up to the rows (checked on the CPU only).
 
     Example:
@@ -76,13 +77,17 @@ def ball_query_stacked(
     check_stacked(op, ("centres", centres), named[0], ("points", points), named[1])
     check_device(op, ("points", points), *named)
     _check_common(op, centres, points, radius, num_samples)
-    starts = [first_rows(counts) for _, counts in named]
-    return _ops.ball_query(centres.detach(), starts[0], points.detach(), starts[1], radius, num_samples)
+    starts = [
+        first_rows(counts, len(rows), op, name, wait=False)
+        for (name, counts), rows in zip(named, (centres, points), strict=True)
+    ]
+    rows = centres.detach().float(), points.detach().float()
+    return _ops.ball_query(rows[0], starts[0], rows[1], starts[1], radius, num_samples)
 
 
 def _check_common(op: str, centres: Tensor, points: Tensor, radius: float, samples: int) -> None:
-    check_dtype(op, "centres", centres, (torch.float32,))
-    check_dtype(op, "points", points, (torch.float32,))
+    check_dtype(op, "centres", centres, HALF_AND_FLOAT32)
+    check_dtype(op, "points", points, HALF_AND_FLOAT32)
     check_device(op, ("centres", centres), ("points", points))
     check_positive(op, "radius", radius)
     check_positive(op, "samples", samples)

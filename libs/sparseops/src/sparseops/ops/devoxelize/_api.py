@@ -1,9 +1,11 @@
 """Public functions of the trilinear interpolation between sites: rules, checks, choice of the back end."""
 
+import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from sparseops._checks import FLOATS, check_device, check_dtype, check_shape
+from sparseops._checks import HALF_AND_FLOATS, check_device, check_dtype, check_shape, wide
+from sparseops._values import batch_column
 from sparseops.ops.devoxelize import _ops
 from sparseops.ops.weighted_sum._api import checked_weighted_sum
 from sparseops.sites import Sites, site_keys
@@ -23,8 +25,9 @@ def trilinear_weights(
 
     Coordinates are in cells of the sites: for sites of stride s divide by s. A site has its value at its own
     whole coordinates, as in the published point-voxel networks; to have it at the centre of its cell, take
-    0.5 from the points. Points that are not finite, outside the grid or of a sample outside the batch have
-    no corners. No gradient. O((n + m) log m).
+    0.5 from the points. Points that are not finite or outside the grid have no corners. Half precision is
+    computed, and gives weights, in float32. The gradient goes to z, y, x of the points; at whole coordinates,
+    where the weights have a kink, it is the one towards larger coordinates. O((n + m) log m).
 
     Source: SPVNAS (trilinear devoxelisation).
 
@@ -32,8 +35,10 @@ def trilinear_weights(
         points_bzyx: Sample, then z, y, x in cells, in the frame of the sites.
 
     Raises:
-        TypeError: Points that are not float32 or float64.
-        ValueError: Wrong shape, different devices, or sites of a 2D grid.
+        TypeError: Points that are not floating point.
+        ValueError: Wrong shape, different devices, sites of a 2D grid, or a column 0 that does not hold whole
+            numbers of samples of the batch (checked on the CPU only, as a GPU would have to wait; there such
+            a row has no corners).
 
     Example:
         >>> import torch
@@ -46,14 +51,15 @@ def trilinear_weights(
     """
     op = "trilinear_weights"
     check_shape(op, "points_bzyx", points_bzyx, ("N", 4))
-    check_dtype(op, "points_bzyx", points_bzyx, FLOATS)
+    check_dtype(op, "points_bzyx", points_bzyx, HALF_AND_FLOATS)
     check_device(op, ("points_bzyx", points_bzyx), ("sites", sites.coords))
     if sites.dims != 3:
         raise ValueError(f"{op}: sites must be of a 3D grid, got spatial_shape {sites.spatial_shape}")
     keys = site_keys(sites.coords[sites.order], sites.spatial_shape)
-    idx, weights = _ops.trilinear_corners(
-        points_bzyx.detach(), keys, sites.order, [sites.batch_size, *sites.spatial_shape]
-    )
+    sample = batch_column(points_bzyx.detach(), sites.batch_size, op, wait=False)
+    points = wide(points_bzyx)
+    points = torch.cat([sample[:, None].to(points.dtype), points[:, 1:]], dim=1)
+    idx, weights = _ops.trilinear_corners(points, keys, sites.order, [sites.batch_size, *sites.spatial_shape])
     return idx, weights / (weights.sum(1, keepdim=True) + _TINY) if normalize else weights
 
 

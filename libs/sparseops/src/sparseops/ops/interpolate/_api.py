@@ -7,8 +7,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from sparseops._checks import HALF_AND_FLOATS, INTEGERS, check_device, check_dtype, check_shape
-from sparseops._stacked import first_rows
+from sparseops._checks import HALF_AND_FLOATS, INTEGERS, check_device, check_dtype, check_shape, wide
+from sparseops._values import ANY_BELOW, checked_rows
 from sparseops.ops.knn._api import batched_neighbours, stacked_neighbours
 from sparseops.ops.weighted_sum._api import checked_weighted_sum
 
@@ -22,13 +22,14 @@ def three_nn(
 
     Nearest first, of equal distances the lowest row. The distances are not squared. With fewer than three
     known points row 0 is repeated with distance inf, which `inverse_distance_weights` turns into weight 0; so
-    it is for points that are not finite. No gradient. Cost and back ends as `knn`.
+    it is for points that are not finite. Gradients go to both points of a pair, as in `knn`; there is none at
+    distance 0, where the slope has no direction, and none at inf. Types, cost and back ends as `knn`.
 
     Source: PointNet++, section 3.4.
 
     Raises:
-        TypeError: Coordinates that are not float32 or float64.
-        ValueError: Wrong shape, different types or devices.
+        TypeError: Coordinates that are not floating point, or of different types.
+        ValueError: Wrong shape or different devices.
 
     Example:
         >>> known = torch.tensor([[[0.0, 0.0, 0.0], [3.0, 0.0, 0.0]]])
@@ -37,7 +38,7 @@ def three_nn(
         ([[[1.0, 2.0, inf]]], [[[1, 0, 0]]])
     """
     squared, idx = batched_neighbours("three_nn", ("unknown", unknown), ("known", known), 3)
-    return squared.sqrt(), idx.clamp(min=0)
+    return _root(squared), idx.clamp(min=0)
 
 
 def three_nn_stacked(
@@ -70,25 +71,35 @@ def three_nn_stacked(
         ("known_counts", known_counts),
         3,
     )
-    start = torch.repeat_interleave(
-        first_rows(known_counts)[:-1].to(idx.device), unknown_counts.to(idx.device), output_size=len(idx)
-    )
+    first = known_counts.cumsum(0) - known_counts
+    start = torch.repeat_interleave(first.to(idx.device), unknown_counts.to(idx.device), output_size=len(idx))
     # The first row of a sample without known points may lie behind the last row of all.
-    return squared.sqrt(), (idx.clamp(min=0) + start[:, None]).clamp(max=max(len(known) - 1, 0))
+    return _root(squared), (idx.clamp(min=0) + start[:, None]).clamp(max=max(len(known) - 1, 0))
+
+
+def _root(squared: Tensor) -> Tensor:
+    """The square root, with a gradient of 0 instead of infinity at 0."""
+    apart = squared > 0
+    return torch.where(apart, torch.where(apart, squared, 1.0).sqrt(), squared)
 
 
 def inverse_distance_weights(distances: Float[Tensor, "*n 3"]) -> Float[Tensor, "*n 3"]:
     """Weigh neighbours by 1 / (distance + 1e-8), divided by the sum of the three; inf weighs 0.
 
-    All 0 if every distance is inf.
+    All 0 if every distance is inf. Half precision is computed in float32 and returned in its type.
+    Differentiable.
+
+    Raises:
+        TypeError: Distances that are not floating point.
 
     Example:
         >>> inverse_distance_weights(torch.tensor([[1.0, 3.0, torch.inf]])).tolist()
         [[0.75, 0.25, 0.0]]
     """
-    inverse = 1 / (distances + _TINY)
+    check_dtype("inverse_distance_weights", "distances", distances, HALF_AND_FLOATS)
+    inverse = 1 / (wide(distances) + _TINY)
     total = inverse.sum(-1, keepdim=True)
-    return inverse / torch.where(total > 0, total, 1.0)
+    return (inverse / torch.where(total > 0, total, 1.0)).to(distances.dtype)
 
 
 def three_interpolate(
@@ -118,8 +129,9 @@ def three_interpolate(
     check_dtype(op, "features", features, HALF_AND_FLOATS)
     check_dtype(op, "idx", idx, INTEGERS)
     check_device(op, ("features", features), ("idx", idx), ("weights", weights))
-    if idx.device.type == "cpu" and m and idx.numel() and int(idx.max()) >= m:
-        raise IndexError(f"{op}: idx must be below {m}, the known points, got {int(idx.max())}")
+    if m:
+        words = f"{op}: idx must be below {{limit}}, the known points, got {{high}}"
+        idx = checked_rows(idx, ANY_BELOW, m, words)
     first = torch.arange(b, device=idx.device)[:, None, None] * m
     rows = torch.where((idx < 0) | (idx >= m), -1, idx.long() + first)
     stacked = features.transpose(1, 2).reshape(b * m, channels)

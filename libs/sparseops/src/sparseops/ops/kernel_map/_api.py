@@ -10,7 +10,7 @@ from torch import Tensor
 
 from sparseops._backend import backend_for
 from sparseops._checks import check_device
-from sparseops._lazy import fields_alone, lazy
+from sparseops._lazy import fields_alone, lazy, to_keep
 from sparseops.ops.kernel_map import _ops, _reference, _schedule
 from sparseops.ops.kernel_map._reference import TILE_ROWS
 from sparseops.ops.kernel_map._rules import (
@@ -100,7 +100,7 @@ class KernelMap:
             return self.plan
         inputs, outputs, segments = self.pairs_in, self.pairs_out, self.segments
         return NeighbourTable(
-            _reference.table_from_pairs(inputs, outputs, segments, rows_out=len(self.sites_out))
+            _reference.table_from_pairs(inputs, outputs, segments, rows_out=self.sites_out.rows)
         )
 
     @property
@@ -113,7 +113,7 @@ class KernelMap:
         kept = self.__dict__.get("_transposed")
         back = kept() if isinstance(kept, weakref.ref) else kept
         if back is None:
-            plan = self._transposed_plan()
+            plan = to_keep(self._transposed_plan)
             back = KernelMap(self.sites_out, self.sites_in, self.window, plan, mirrored=self.mirrored)
             self.__dict__["_transposed"], back.__dict__["_transposed"] = back, weakref.ref(self)
         return back
@@ -129,10 +129,10 @@ class KernelMap:
             rows = self.plan.rows
             if self.mirrored:
                 return NeighbourTable(rows.flip(1))
-            return NeighbourTable(_reference.transposed_table(rows, rows_in=len(self.sites_in)))
+            return NeighbourTable(_reference.transposed_table(rows, rows_in=self.sites_in.rows))
         if self.mirrored:
             return PairList(self.pairs_in, self.pairs_out, self.segments.flip(1).contiguous())
-        tiles = -(-len(self.sites_in) // TILE_ROWS)
+        tiles = -(-self.sites_in.rows // TILE_ROWS)
         return PairList(*_ops.transpose_pairs(self.pairs_in, self.pairs_out, self.segments, tiles))
 
     def backward_for(self, features: Tensor) -> "KernelMap":
@@ -171,7 +171,7 @@ class KernelMap:
         """Number of inputs that every output row reads."""
         if isinstance(self.plan, NeighbourTable):
             return (self.plan.rows >= 0).sum(1)
-        return torch.bincount(self.plan.outputs, minlength=len(self.sites_out))
+        return torch.bincount(self.plan.outputs, minlength=self.sites_out.rows)
 
     def neighbours(self) -> Int32[Tensor, "n v"]:
         """Input row that every output row reads at every offset, -1 where there is none."""

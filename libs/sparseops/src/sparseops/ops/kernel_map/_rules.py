@@ -95,7 +95,7 @@ def sorted_sites(op: str, coords_bzyx: Tensor, shape_zyx: Triple, like: Sites) -
     coords = coords_bzyx
     if like.dims == 2:
         coords = torch.cat([coords[:, :1], coords[:, 2:]], dim=1)
-    order = torch.arange(len(coords), device=coords.device)
+    order = torch.arange(coords.shape[0], device=coords.device)
     return Sites(coords, shape_zyx[-like.dims :], like.batch_size, order)
 
 

@@ -6,8 +6,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from sparseops._checks import FLOATS, check_device, check_dtype, check_positive, check_shape
-from sparseops._stacked import Named, check_counts, check_stacked, first_rows
+from sparseops._checks import HALF_AND_FLOATS, check_device, check_dtype, check_positive, check_shape, wide
+from sparseops._stacked import Named, check_stacked, first_rows
 from sparseops.ops.knn import _ops
 
 _MOST_POINTS = 2**31 - 1
@@ -27,14 +27,18 @@ def knn(queries: Float[Tensor, "b m 3"], points: Float[Tensor, "b n 3"], *, k: i
 
     Nearest first, of equal distances the lowest row. With fewer than k points the rest has row -1 and
     distance inf. Points or queries that are not finite find nothing and are not found; nor are points so far
-    that the squared distance overflows. A query that is itself among the points finds itself. No gradient.
+    that the squared distance overflows. A query that is itself among the points finds itself.
+
+    The gradient of a squared distance, 2 (query - point) times the upstream one, goes to both points of the
+    pair, the same in every run; the choice of the pair has none, nor has distance inf.
 
     Exact and the same in every run. On the CPU a k-d tree, O((n + m k) log n) as a rule; on CUDA brute force,
-    O(n m), for float32 and k up to 64, else the reference, which sorts all distances. float32 or float64.
+    O(n m), for float32 and k up to 64, else the reference, which sorts all distances. float32 or float64;
+    half precision is searched, and gives distances, in float32.
 
     Raises:
-        TypeError: Coordinates that are not float32 or float64.
-        ValueError: Wrong shape, different types or devices, k that is not positive, or 2^31 points.
+        TypeError: Coordinates that are not floating point, or of different types.
+        ValueError: Wrong shape, different devices, k that is not positive, or 2^31 points.
 
     Example:
         >>> points = torch.tensor([[[0.0, 0.0, 0.0], [3.0, 0.0, 0.0], [1.0, 0.0, 0.0]]])
@@ -86,9 +90,8 @@ def batched_neighbours(op: str, queries: Named, points: Named, k: int) -> Neighb
     n = points[1].shape[1]
     _check_common(op, queries, points, k)
     sample = torch.arange(b + 1, device=points[1].device)
-    squared, idx = _ops.knn(
-        queries[1].detach().reshape(-1, 3), sample * m, points[1].detach().reshape(-1, 3), sample * n, k
-    )
+    rows = wide(queries[1]).reshape(-1, 3), wide(points[1]).reshape(-1, 3)
+    squared, idx = _ops.knn(rows[0], sample * m, rows[1], sample * n, k)
     return Neighbours(squared.view(b, m, k), idx.view(b, m, k))
 
 
@@ -103,14 +106,15 @@ def stacked_neighbours(
     """Check named arguments for `op` and search among the points of the same sample, rows [m, k]."""
     check_stacked(op, queries, query_counts, points, point_counts)
     _check_common(op, queries, points, k)
-    check_counts(op, *query_counts, len(queries[1]))
-    check_counts(op, *point_counts, len(points[1]))
-    starts = [first_rows(counts).to(points[1].device) for _, counts in (query_counts, point_counts)]
-    return Neighbours(*_ops.knn(queries[1].detach(), starts[0], points[1].detach(), starts[1], k))
+    starts = [
+        first_rows(counts, len(rows), op, name, wait=True).to(rows.device)
+        for (name, counts), (_, rows) in ((query_counts, queries), (point_counts, points))
+    ]
+    return Neighbours(*_ops.knn(wide(queries[1]), starts[0], wide(points[1]), starts[1], k))
 
 
 def _check_common(op: str, queries: Named, points: Named, k: int) -> None:
-    check_dtype(op, *queries, FLOATS)
+    check_dtype(op, *queries, HALF_AND_FLOATS)
     check_dtype(op, *points, (queries[1].dtype,))
     check_device(op, queries, points)
     check_positive(op, "k", k)

@@ -4,7 +4,15 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from sparseops._checks import FLOATS, INTEGERS, check_device, check_dtype, check_positive, check_shape
+from sparseops._checks import (
+    HALF_AND_FLOATS,
+    INTEGERS,
+    check_device,
+    check_dtype,
+    check_positive,
+    check_shape,
+    wide,
+)
 from sparseops.ops.nms import _ops
 from sparseops.ops.rotated_iou._reference import finite_in_float64, seen_from_above
 
@@ -36,7 +44,7 @@ def nms_bev(
         post_max: Stop after that many, of all classes together, are kept.
 
     Raises:
-        TypeError: Boxes or scores that are not float32 or float64, labels that are not integers.
+        TypeError: Boxes or scores that are not floating point, labels that are not integers.
         ValueError: Wrong shape, different devices, a score that is NaN, a threshold outside 0..1 or a limit
             that is not positive.
 
@@ -125,8 +133,8 @@ def _checked(
 ) -> Tensor:
     check_shape(op, "boxes", boxes, ("N", 7))
     check_shape(op, "scores", scores, (len(boxes),))
-    check_dtype(op, "boxes", boxes, FLOATS)
-    check_dtype(op, "scores", scores, FLOATS)
+    check_dtype(op, "boxes", boxes, HALF_AND_FLOATS)
+    check_dtype(op, "scores", scores, HALF_AND_FLOATS)
     check_device(op, ("boxes", boxes), ("scores", scores))
     if labels is not None:
         check_shape(op, "labels", labels, (len(boxes),))
@@ -154,4 +162,4 @@ def _keep(
     if labels is None:
         labels = torch.zeros(len(boxes), dtype=torch.int64, device=boxes.device)
     limits = [len(boxes) if limit is None else limit for limit in (pre_max, post_max)]
-    return _ops.nms(boxes, scores.detach(), labels.long(), threshold, *limits, rotated)
+    return _ops.nms(boxes, wide(scores.detach()), labels.long(), threshold, *limits, rotated)

@@ -4,7 +4,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from sparseops._checks import check_device, check_dtype, check_shape
+from sparseops._checks import HALF_AND_FLOAT32, check_device, check_dtype, check_shape
+from sparseops._values import batch_column
 from sparseops.ops.points_in_boxes import _ops
 
 
@@ -15,16 +16,16 @@ def points_in_boxes(
 
     Points and boxes share one frame (metres, z up); a box is x y z dx dy dz yaw about its geometric centre. A
     point is inside if |z| <= dz / 2, |x| < dx / 2 + margin and |y| < dy / 2 + margin in the frame of the box,
-    evaluated in float32 (top and bottom belong to the box, the sides do not). The lowest box wins. Boxes
-    without volume, such as padding, hold nothing; NaN and infinity are never inside. No gradient. Time
-    O(n m), memory O(n).
+    evaluated in float32, which half precision is converted to (top and bottom belong to the box, the sides do
+    not). The lowest box wins. Boxes without volume, such as padding, hold nothing; NaN and infinity are never
+    inside. No gradient. Time O(n m), memory O(n).
 
     Args:
         margin: Added to the half length and half width, in metres; may be negative. Published detectors use
             1e-5 (their CUDA kernel) and 1e-2 (their CPU kernel).
 
     Raises:
-        TypeError: Not float32.
+        TypeError: Not float32 or half precision.
         ValueError: Wrong shape or different devices.
 
     Example:
@@ -43,11 +44,13 @@ def points_in_boxes_batch(
 ) -> Int[Tensor, " n"]:
     """Find, for points with the sample in column 0, the first box of the same sample, -1 where none (int64).
 
-    The index counts within the sample. A sample outside 0 .. b - 1 has no boxes. Rules as `points_in_boxes`.
+    The index counts within the sample. Rules as `points_in_boxes`.
 
     Raises:
-        TypeError: Not float32.
-        ValueError: Wrong shape or different devices.
+        TypeError: Not float32 or half precision.
+        ValueError: Wrong shape or different devices, or a column 0 that does not hold whole numbers of
+            samples 0 .. b - 1 (checked on the CPU only, as a GPU would have to wait; there such a row is in
+            no box).
 
     Example:
         >>> boxes = torch.tensor([[[0.0, 0, 0, 2, 2, 2, 0]], [[9.0, 0, 0, 2, 2, 2, 0]]])
@@ -56,11 +59,12 @@ def points_in_boxes_batch(
     """
     check_shape("points_in_boxes_batch", "points", points, ("N", 4))
     check_shape("points_in_boxes_batch", "boxes", boxes, ("B", "M", 7))
-    return _checked("points_in_boxes_batch", points[:, 1:], points[:, 0].long(), boxes, margin)
+    sample = batch_column(points.detach(), len(boxes), "points_in_boxes_batch", wait=False)
+    return _checked("points_in_boxes_batch", points[:, 1:], sample, boxes, margin)
 
 
 def _checked(op: str, points: Tensor, batch_index: Tensor, boxes: Tensor, margin: float) -> Tensor:
-    check_dtype(op, "points", points, (torch.float32,))
-    check_dtype(op, "boxes", boxes, (torch.float32,))
+    check_dtype(op, "points", points, HALF_AND_FLOAT32)
+    check_dtype(op, "boxes", boxes, HALF_AND_FLOAT32)
     check_device(op, ("points", points), ("boxes", boxes))
-    return _ops.points_in_boxes(points.detach(), batch_index, boxes.detach(), margin)
+    return _ops.points_in_boxes(points.detach().float(), batch_index, boxes.detach().float(), margin)

@@ -7,7 +7,7 @@ from geom3d import boxes as box_geometry
 from jaxtyping import Float
 from torch import Tensor
 
-from sparseops._checks import FLOATS, check_dtype, check_positive, check_shape
+from sparseops._checks import HALF_AND_FLOATS, check_dtype, check_positive, check_shape, wide
 
 
 def roi_grid(
@@ -16,14 +16,14 @@ def roi_grid(
     """Return the centres of equal cells of every RoI: in the frame of the RoIs, and in the RoI's own axes.
 
     RoIs are x y z dx dy dz yaw (metres, radians). The own axes start at the RoI's centre and turn with it.
-    Cells are listed x first, z fastest. Differentiable. Features gathered at these points make the RoI-grid
-    pooling of PV-RCNN and Voxel R-CNN.
+    Cells are listed x first, z fastest. Half precision gives float32. Differentiable. Features gathered at
+    these points make the RoI-grid pooling of PV-RCNN and Voxel R-CNN.
 
     Args:
         grid_size: Cells along every axis, or along x, y and z.
 
     Raises:
-        TypeError: Not float32 or float64.
+        TypeError: Not floating point.
         ValueError: Wrong shape, or a size that is not positive.
 
     Example:
@@ -32,7 +32,8 @@ def roi_grid(
         ([9.0, -0.5, -0.5], [-1.0, -0.5, 0.5])
     """
     check_shape("roi_grid", "rois", rois, ("N", 7))
-    check_dtype("roi_grid", "rois", rois, FLOATS)
+    check_dtype("roi_grid", "rois", rois, HALF_AND_FLOATS)
+    rois = wide(rois)
     cells = cells_per_axis("roi_grid", grid_size=grid_size)
     axes = [(torch.arange(n, dtype=rois.dtype, device=rois.device) + 0.5) / n - 0.5 for n in cells]
     local = torch.cartesian_prod(*axes) * rois[:, None, 3:6]

@@ -6,8 +6,16 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from sparseops._checks import FLOATS, check_device, check_dtype, check_positive, check_shape
+from sparseops._checks import (
+    HALF_AND_FLOAT32,
+    HALF_AND_FLOATS,
+    check_device,
+    check_dtype,
+    check_positive,
+    check_shape,
+)
 from sparseops.ops.roi_point_pool import _ops
+from sparseops.ops.scatter._ops import take_rows
 
 
 def roi_point_pool(
@@ -25,8 +33,9 @@ def roi_point_pool(
     enlarged first, by `pool_extra_width` in all along its own axes; `points_in_boxes` says what is inside it.
     Its first points in the order of the rows are taken; fewer than `num_sampled_points` are repeated in turn.
     An empty RoI gets zeros and the mark True, among them RoIs whose enlarged box has no volume. The gradient
-    goes to the features of the taken points, the same in every run; none to points and RoIs. Points are taken
-    in the type of the features. O(b m n) time on CUDA, O(b n log n) and the points near each RoI on the CPU.
+    goes to the taken points and their features, the same in every run; RoIs only decide which are taken, so
+    they have none. Points are taken in the type of the features; what is inside is decided in float32. O(b m
+    n) time on CUDA, O(b n log n) and the points near each RoI on the CPU.
 
     Source: PointRCNN; `roipoint_pool3d` of OpenPCDet, whose margin is 1e-5.
 
@@ -35,7 +44,8 @@ def roi_point_pool(
         margin: Added to the half length and half width, as in `points_in_boxes`.
 
     Raises:
-        TypeError: Points or RoIs that are not float32, features that are not float32 or float64.
+        TypeError: Points or RoIs that are not float32 or half precision, features that are not floating
+            point.
         ValueError: Wrong shape, different devices or a number of points that is not positive.
 
     Example:
@@ -49,15 +59,17 @@ def roi_point_pool(
     check_shape(op, "points", points, ("B", "N", 3))
     check_shape(op, "features", features, (*points.shape[:2], "C"))
     check_shape(op, "rois", rois, (len(points), "M", 7))
-    check_dtype(op, "points", points, (torch.float32,))
-    check_dtype(op, "features", features, FLOATS)
-    check_dtype(op, "rois", rois, (torch.float32,))
+    check_dtype(op, "points", points, HALF_AND_FLOAT32)
+    check_dtype(op, "features", features, HALF_AND_FLOATS)
+    check_dtype(op, "rois", rois, HALF_AND_FLOAT32)
     check_device(op, ("points", points), ("features", features), ("rois", rois))
     check_positive(op, "num_sampled_points", num_sampled_points)
     if len(pool_extra_width) != 3:
         raise ValueError(f"{op}: pool_extra_width must be x, y, z, got {list(pool_extra_width)}")
     widths = [float(width) for width in pool_extra_width]
-    rows = _ops.roi_point_rows(points.detach(), rois.detach(), num_sampled_points, widths, margin)
-    table = torch.cat([points.detach().to(features.dtype), features], dim=2).flatten(0, 1)
-    pooled = _ops.take_rows(table, rows.flatten()).view(*rows.shape, table.shape[1])
+    rows = _ops.roi_point_rows(
+        points.detach().float(), rois.detach().float(), num_sampled_points, widths, margin
+    )
+    table = torch.cat([points.to(features.dtype), features], dim=2).flatten(0, 1)
+    pooled = take_rows(table, rows.flatten()).view(*rows.shape, table.shape[1])
     return pooled, rows[..., 0] < 0

@@ -5,7 +5,7 @@ from geom3d.boxes import corners_bev
 from jaxtyping import Float
 from torch import Tensor
 
-from sparseops._checks import FLOATS, check_device, check_dtype, check_shape
+from sparseops._checks import HALF_AND_FLOATS, check_device, check_dtype, check_shape, wide
 from sparseops.ops.rotated_iou import _ops
 from sparseops.ops.rotated_iou._hull import hull_area
 from sparseops.ops.rotated_iou._reference import finite_in_float64, iou_aligned_reference, seen_from_above
@@ -21,7 +21,7 @@ def iou_bev(boxes_a: Float[Tensor, "n 7"], boxes_b: Float[Tensor, "m 7"]) -> Flo
     mean of both slopes. O(n m).
 
     Raises:
-        TypeError: Not float32 or float64.
+        TypeError: Not floating point.
         ValueError: Wrong shape or different devices.
 
     Example:
@@ -31,7 +31,7 @@ def iou_bev(boxes_a: Float[Tensor, "n 7"], boxes_b: Float[Tensor, "m 7"]) -> Flo
         [[1.0, 0.3333333432674408]]
     """
     a, b = _checked("iou_bev", boxes_a, boxes_b)
-    return _ops.iou(seen_from_above(a), seen_from_above(b), boxes_a.dtype)
+    return _ops.iou(seen_from_above(a), seen_from_above(b), wide(boxes_a).dtype).to(boxes_a.dtype)
 
 
 def iou_3d(boxes_a: Float[Tensor, "n 7"], boxes_b: Float[Tensor, "m 7"]) -> Float[Tensor, "n m"]:
@@ -44,7 +44,7 @@ def iou_3d(boxes_a: Float[Tensor, "n 7"], boxes_b: Float[Tensor, "m 7"]) -> Floa
         [[1.0, 0.3333333432674408]]
     """
     a, b = _checked("iou_3d", boxes_a, boxes_b)
-    return _ops.iou(a, b, boxes_a.dtype)
+    return _ops.iou(a, b, wide(boxes_a).dtype).to(boxes_a.dtype)
 
 
 def paired_iou_bev(boxes_a: Float[Tensor, "n 7"], boxes_b: Float[Tensor, "n 7"]) -> Float[Tensor, " n"]:
@@ -57,7 +57,7 @@ def paired_iou_bev(boxes_a: Float[Tensor, "n 7"], boxes_b: Float[Tensor, "n 7"])
         [0.3333333432674408]
     """
     a, b = _checked_pairs("paired_iou_bev", boxes_a, boxes_b)
-    return _ops.paired_iou(seen_from_above(a), seen_from_above(b), boxes_a.dtype)
+    return _ops.paired_iou(seen_from_above(a), seen_from_above(b), wide(boxes_a).dtype).to(boxes_a.dtype)
 
 
 def paired_iou_3d(boxes_a: Float[Tensor, "n 7"], boxes_b: Float[Tensor, "n 7"]) -> Float[Tensor, " n"]:
@@ -70,7 +70,7 @@ def paired_iou_3d(boxes_a: Float[Tensor, "n 7"], boxes_b: Float[Tensor, "n 7"]) 
         [0.3333333432674408]
     """
     a, b = _checked_pairs("paired_iou_3d", boxes_a, boxes_b)
-    return _ops.paired_iou(a, b, boxes_a.dtype)
+    return _ops.paired_iou(a, b, wide(boxes_a).dtype).to(boxes_a.dtype)
 
 
 def giou_3d(boxes_a: Float[Tensor, "n 7"], boxes_b: Float[Tensor, "m 7"]) -> Float[Tensor, "n m"]:
@@ -97,7 +97,7 @@ def paired_giou_3d(boxes_a: Float[Tensor, "n 7"], boxes_b: Float[Tensor, "n 7"])
     al., CVPR 2019, algorithm 1.
 
     Raises:
-        TypeError: Not float32 or float64.
+        TypeError: Not floating point.
         ValueError: Wrong shape or different devices.
 
     Example:
@@ -162,7 +162,7 @@ def paired_iou_aligned_3d(
 def _checked(op: str, boxes_a: Tensor, boxes_b: Tensor) -> tuple[Tensor, Tensor]:
     for name, boxes in (("boxes_a", boxes_a), ("boxes_b", boxes_b)):
         check_shape(op, name, boxes, ("N", 7))
-        check_dtype(op, name, boxes, FLOATS)
+        check_dtype(op, name, boxes, HALF_AND_FLOATS)
     check_device(op, ("boxes_a", boxes_a), ("boxes_b", boxes_b))
     return finite_in_float64(boxes_a), finite_in_float64(boxes_b)
 

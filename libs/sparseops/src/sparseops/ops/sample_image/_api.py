@@ -14,6 +14,7 @@ from sparseops._checks import (
     check_positive,
     check_shape,
 )
+from sparseops._values import checked_rows
 from sparseops.ops.sample_image import _ops
 from sparseops.ops.weighted_sum import weighted_sum
 
@@ -73,7 +74,8 @@ def sample_image(
     check_dtype(op, "batch_index", batch_index, INTEGERS)
     check_device(op, ("image", image), ("uv_px", uv_px), ("batch_index", batch_index))
     b, channels, h, w = image.shape
-    _check_batch_index(op, batch_index, b)
+    words = f"{op}: batch_index must lie in 0 to {{last}}, got {{low}} to {{high}}"
+    sample = checked_rows(batch_index, 0, b, words)
     working = torch.float64 if image.dtype == torch.float64 else torch.float32
     scale, offset = _map_from_image(op, (h, w), uv_size or (h, w), align_corners)
     xy_map = uv_px.to(working) * uv_px.new_tensor(scale, dtype=working) + uv_px.new_tensor(
@@ -81,7 +83,6 @@ def sample_image(
     )
     idx, weights = _corners(xy_map, h, w)
 
-    sample = batch_index.long()
     if backend_for(op, image) == "cpu" and _planes_pay(image, points=len(sample)):
         return _ops.sample_planes(image.flatten(2), sample, idx, weights)
     known = ((sample >= 0) & (sample < b))[:, None]
@@ -92,15 +93,8 @@ def sample_image(
 def _planes_pay(image: Tensor, *, points: int) -> bool:
     """Whether copying the maps would cost more than it saves: points touch few of their pixels."""
     b, _, h, w = image.shape
-    channels_first = not image.is_contiguous(memory_format=torch.channels_last)
+    channels_first = image.stride(1) != 1
     return channels_first and image.dtype in FLOATS and 4 * points < b * h * w
-
-
-def _check_batch_index(op: str, batch_index: Tensor, batch_size: int) -> None:
-    if batch_index.device.type == "cpu" and len(batch_index):
-        low, high = int(batch_index.min()), int(batch_index.max())
-        if low < 0 or high >= batch_size:
-            raise IndexError(f"{op}: batch_index must lie in 0 to {batch_size - 1}, got {low} to {high}")
 
 
 def _map_from_image(

@@ -4,7 +4,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from sparseops._checks import FLOATS, INTEGERS, check_device, check_dtype, check_shape
+from sparseops._checks import HALF_AND_FLOATS, INTEGERS, check_device, check_dtype, check_shape, wide
 from sparseops.ops.scatter import _ops
 
 
@@ -15,13 +15,13 @@ def scatter_sum(
 
     Rows with a negative index are left out. The gradient copies that of the sum to its rows. The order of the
     additions is fixed (on CUDA it is that of a tree over the rows of a group), so every run gives the same
-    result.
+    result. Half precision is computed in float32 and returned in its type.
 
     Args:
         dim_size: Number of groups; every index is below it.
 
     Raises:
-        TypeError: Rows that are not float32 or float64, an index that is not integer.
+        TypeError: Rows that are not floating point, an index that is not integer.
         ValueError: Wrong shape or different devices.
         IndexError: An index of `dim_size` or more (checked on the CPU only; CUDA leaves such rows out).
 
@@ -31,7 +31,7 @@ def scatter_sum(
     """
     op = "scatter_sum"
     _check(op, src, index, dim_size)
-    return _ops.scatter_sum(src, index.long(), dim_size, op)
+    return _ops.scatter_sum(wide(src), index.long(), dim_size, op).to(src.dtype)
 
 
 def scatter_mean(
@@ -46,12 +46,12 @@ def scatter_mean(
     op = "scatter_mean"
     _check(op, src, index, dim_size)
     index = index.long()
-    total = _ops.scatter_sum(src, index, dim_size, op)
+    total = _ops.scatter_sum(wide(src), index, dim_size, op)
     # One more group takes the rows that are left out.
     group = torch.where((index >= 0) & (index < dim_size), index, dim_size)
     number = torch.zeros(dim_size + 1, dtype=torch.int64, device=index.device)
     number = number.scatter_add(0, group, torch.ones_like(index))[:dim_size].clamp(min=1)
-    return total / number.to(src.dtype)[:, None]
+    return (total / number.to(total.dtype)[:, None]).to(src.dtype)
 
 
 def scatter_max(
@@ -69,7 +69,7 @@ def scatter_max(
         ([[2.0], [0.0]], [[1], [3]])
     """
     _check("scatter_max", src, index, dim_size)
-    source = _ops.scatter_argmax(src.detach(), index.long(), dim_size)
+    source = _ops.scatter_argmax(wide(src.detach()), index.long(), dim_size)
     # An extra row of zeros stands for the empty groups.
     padded = torch.cat([src, src.new_zeros(1, src.shape[1])])
     return padded.gather(0, source), source
@@ -77,8 +77,8 @@ def scatter_max(
 
 def _check(op: str, src: Tensor, index: Tensor, dim_size: int) -> None:
     check_shape(op, "src", src, ("N", "C"))
-    check_shape(op, "index", index, (len(src),))
-    check_dtype(op, "src", src, FLOATS)
+    check_shape(op, "index", index, (src.shape[0],))
+    check_dtype(op, "src", src, HALF_AND_FLOATS)
     check_dtype(op, "index", index, INTEGERS)
     check_device(op, ("src", src), ("index", index))
     if dim_size < 0:

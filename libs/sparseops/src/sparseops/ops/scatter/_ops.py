@@ -1,10 +1,14 @@
-"""Registration of the row reductions with PyTorch. The maximum is differentiated by its source rows."""
+"""Registration of the row reductions, and of taking rows, with PyTorch.
+
+The maximum is differentiated by its source rows; sums of rows and taking rows are each other's gradient.
+"""
 
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from sparseops._checks import wide
 from sparseops._operator import dispatched, operator
 from sparseops.ops.scatter import _reference
 
@@ -39,16 +43,40 @@ def scatter_argmax(rows: Tensor, index: Tensor, count: int) -> Tensor:
     return _argmax(rows, index, count)
 
 
-def _save(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+def _fake_take(table: Tensor, rows: Tensor) -> Tensor:
+    return table.new_empty(rows.shape[0], table.shape[1])
+
+
+@operator("sparseops::take_rows", fake=_fake_take)
+def take_rows(table: Tensor, rows: Tensor) -> Tensor:
+    """Return rows [k] of a table [n, c], zeros for rows outside of it.
+
+    Copying rows is what PyTorch does best on every device, but its gradient differs from run to run on CUDA;
+    this one is a sum of rows by index.
+    """
+    padded = torch.cat([table, table.new_zeros(1, table.shape[1])])
+    return padded.index_select(0, torch.where((rows < 0) | (rows >= len(table)), len(table), rows))
+
+
+def _save_sum(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
     ctx.save_for_backward(inputs[1])
 
 
-def _backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None, None]:
+def _backward_sum(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None, None]:
     (index,) = ctx.saved_tensors
-    # An extra row of zeros stands for the rows that were left out.
-    padded = torch.cat([grad, grad.new_zeros(1, grad.shape[1])])
-    kept = (index >= 0) & (index < len(grad))
-    return padded[torch.where(kept, index, len(grad))], None, None, None
+    return take_rows(grad, index), None, None, None
 
 
-torch.library.register_autograd("sparseops::scatter_sum", _backward, setup_context=_save)
+def _save_take(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+    table, rows = inputs
+    ctx.save_for_backward(rows)
+    ctx.count = len(table)
+
+
+def _backward_take(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
+    (rows,) = ctx.saved_tensors
+    return scatter_sum(wide(grad), rows, ctx.count, "take_rows").to(grad.dtype), None
+
+
+torch.library.register_autograd("sparseops::scatter_sum", _backward_sum, setup_context=_save_sum)
+torch.library.register_autograd("sparseops::take_rows", _backward_take, setup_context=_save_take)

@@ -2,12 +2,11 @@
 
 from typing import Literal
 
-import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from sparseops._backend import backend_for
-from sparseops._checks import HALF_AND_FLOATS, check_device, check_dtype, check_shape
+from sparseops._checks import HALF_AND_FLOATS, check_device, check_dtype, check_shape, wide
 from sparseops.ops.kernel_map import KernelMap
 from sparseops.ops.sparse_avg_pool import _ops
 
@@ -33,6 +32,7 @@ def sparse_avg_pool(
         TypeError: features are not floating point.
 
     Example:
+        >>> import torch
         >>> from sparseops import sites_from_coords, strided_map
         >>> coords = torch.tensor([[0, 0, 0], [0, 0, 1], [0, 0, 3]], dtype=torch.int32)
         >>> line = sites_from_coords(coords, spatial_shape=(1, 4), batch_size=1)
@@ -44,12 +44,11 @@ def sparse_avg_pool(
     """
     op = "sparse_avg_pool"
     check_dtype(op, "features", features, HALF_AND_FLOATS)
-    check_shape(op, "features", features, (len(kernel_map.sites_in), "c"))
+    check_shape(op, "features", features, (kernel_map.sites_in.rows, "c"))
     check_device(op, ("features", features), ("kernel_map", kernel_map.sites_in.coords))
     if divide_by not in ("active", "kernel"):
         raise ValueError(f"{op}: divide_by must be 'active' or 'kernel', got {divide_by!r}")
-    wide = features if features.dtype == torch.float64 else features.float()
-    total = _sum(wide.contiguous(), kernel_map)
+    total = _sum(wide(features).contiguous(), kernel_map)
     if divide_by == "kernel":
         return (total / kernel_map.window.volume).to(features.dtype)
     return (total / kernel_map.inputs_per_row.clamp(min=1)[:, None]).to(features.dtype)
@@ -58,4 +57,4 @@ def sparse_avg_pool(
 def _sum(features: Tensor, plan: KernelMap) -> Tensor:
     if backend_for("sparse_avg_pool", features) == "triton":
         return _ops.pool_sum_table(features, plan.table.rows, plan.backward_for(features).table.rows)
-    return _ops.pool_sum(features, *plan.pairs_both_ways(features), len(plan.sites_out))
+    return _ops.pool_sum(features, *plan.pairs_both_ways(features), plan.sites_out.rows)

@@ -19,13 +19,14 @@ def sparse_conv(
 ) -> Float[Tensor, "m cout"]:
     """Convolve feature rows along a kernel map: submanifold, strided, inverse and transposed alike.
 
-    Output row o is `bias + sum over the pairs (i, o, k) of features[i] @ weight[k]`: a cross-correlation,
-    as in torch. Rows without pairs get the bias; no input rows give no or bias-only rows, and gradients of
-    zero. Differentiable once with respect to features, weight and bias. Sums are taken in float32 (float64
-    for float64 inputs) and in the order of the map, so results do not depend on the number of threads.
-    On a GPU the order of sums depends on sizes and on the kernel configuration tuned for them on that machine
+    Output row o is `bias + sum over the pairs (i, o, k) of features[i] @ weight[k]`: a cross-correlation, as
+    in torch. Rows without pairs get the bias; no input rows give no or bias-only rows, and gradients of zero.
+    Differentiable once with respect to features, weight and bias. Sums are taken in float32 (float64 for
+    float64 inputs) and in the order of the map, so results do not depend on the number of threads. On a GPU
+    the order of sums depends on sizes and on the kernel configuration tuned for them on that machine
     (`SPARSEOPS_AUTOTUNE=0` takes a fixed one), not on the run; float32 is exact unless PyTorch allows TF32.
-    Under autocast the inputs are cast to its dtype on a GPU and to float32 on the CPU.
+    Under autocast the inputs are cast to its dtype on a GPU and to float32 on the CPU; float64 stays, as in
+    torch.
 
     Args:
         weight: [kz, ky, kx, cin, cout], or [ky, kx, cin, cout] on a 2D grid.
@@ -47,11 +48,17 @@ def sparse_conv(
     _check(features, weight, bias, kernel_map)
     flat = weight.reshape(kernel_map.window.volume, *weight.shape[-2:])
     if kernel_map.mirrored and kernel_map.window.volume == 1:
-        return torch.nn.functional.linear(features, flat[0].T, bias)
+        return _rows_by_matrix(features, flat[0], bias)
     if backend_for("sparse_conv", features) == "triton":
         return _along_table(features.contiguous(), flat, bias, kernel_map)
     pairs = kernel_map.pairs_both_ways(features)
-    return _ops.sparse_conv(features.contiguous(), flat, bias, *pairs, len(kernel_map.sites_out))
+    return _ops.sparse_conv(features.contiguous(), flat, bias, *pairs, kernel_map.sites_out.rows)
+
+
+def _rows_by_matrix(features: Tensor, matrix: Tensor, bias: Tensor | None) -> Tensor:
+    # Autocast has been seen to already; it would choose another type than for larger kernels.
+    with torch.autocast(features.device.type, enabled=False):
+        return torch.nn.functional.linear(features, matrix.T, bias)
 
 
 def _along_table(features: Tensor, weight: Tensor, bias: Tensor | None, kernel_map: KernelMap) -> Tensor:
@@ -67,7 +74,7 @@ def _along_table(features: Tensor, weight: Tensor, bias: Tensor | None, kernel_m
 def _check(features: Tensor, weight: Tensor, bias: Tensor | None, kernel_map: KernelMap) -> None:
     kernel = kernel_map.window.kernel_size[-kernel_map.sites_in.dims :]
     check_dtype("sparse_conv", "features", features, HALF_AND_FLOATS)
-    check_shape("sparse_conv", "features", features, (len(kernel_map.sites_in), "cin"))
+    check_shape("sparse_conv", "features", features, (kernel_map.sites_in.rows, "cin"))
     check_shape("sparse_conv", "weight", weight, (*kernel, features.shape[1], "cout"))
     named = [("features", features), ("kernel_map", kernel_map.sites_in.coords), ("weight", weight)]
     check_dtype("sparse_conv", "weight", weight, (features.dtype,))
@@ -84,4 +91,8 @@ def _autocast(features: Tensor, weight: Tensor, bias: Tensor | None) -> tuple[Te
         return features, weight, bias
     # No CPU kernel gains from half precision, and float32 is what its sums need anyway.
     dtype = torch.float32 if device == "cpu" else torch.get_autocast_dtype(device)
-    return features.to(dtype), weight.to(dtype), None if bias is None else bias.to(dtype)
+
+    def cast(tensor: Tensor) -> Tensor:
+        return tensor if tensor.dtype == torch.float64 else tensor.to(dtype)
+
+    return cast(features), cast(weight), None if bias is None else cast(bias)

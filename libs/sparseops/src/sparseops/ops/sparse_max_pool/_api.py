@@ -43,7 +43,7 @@ def sparse_max_pool(
         [[-2.0, 1.0]]
     """
     check_dtype("sparse_max_pool", "features", features, HALF_AND_FLOATS)
-    check_shape("sparse_max_pool", "features", features, (len(kernel_map.sites_in), "c"))
+    check_shape("sparse_max_pool", "features", features, (kernel_map.sites_in.rows, "c"))
     check_device("sparse_max_pool", ("features", features), ("kernel_map", kernel_map.sites_in.coords))
     if tie not in ("first", "all"):
         raise ValueError(f"sparse_max_pool: tie must be 'first' or 'all', got {tie!r}")
@@ -52,5 +52,5 @@ def sparse_max_pool(
         best, _ = _ops.sparse_max_pool_table(features.contiguous(), *tables, tie)
     else:
         pairs = kernel_map.pairs_both_ways(features)
-        best, _ = _ops.sparse_max_pool(features.contiguous(), *pairs, len(kernel_map.sites_out), tie)
+        best, _ = _ops.sparse_max_pool(features.contiguous(), *pairs, kernel_map.sites_out.rows, tie)
     return best.clamp_min(0) if clamp_zero else best

@@ -6,8 +6,17 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from sparseops._checks import INTEGERS, check_device, check_dtype, check_positive, check_shape
-from sparseops.ops.voxelize import _ops, _reference
+from sparseops._checks import (
+    HALF_AND_FLOATS,
+    INTEGERS,
+    check_device,
+    check_dtype,
+    check_positive,
+    check_shape,
+    wide,
+)
+from sparseops._values import ANY_BELOW, batch_column, checked_rows
+from sparseops.ops.voxelize import _ops
 
 Vector3 = tuple[float, float, float]
 Bounds = tuple[float, float, float, float, float, float]
@@ -125,7 +134,7 @@ def voxelize_batch(
     _check_cloud("voxelize_batch", points, voxel_size, bounds, columns=4)
     check_positive("voxelize_batch", "max_points", max_points)
     check_positive("voxelize_batch", "max_voxels", max_voxels)
-    batch_index = _batch_column("voxelize_batch", points, batch_size)
+    batch_index = batch_column(points.detach(), batch_size, "voxelize_batch", wait=True)
     xyz, grid = points[:, 1:], _lists(voxel_size, bounds)
     voxels, coords_bzyx, counts, _ = _ops.hard_voxelize(xyz, batch_index, *grid, max_points, max_voxels)
     return BatchVoxels(voxels, coords_bzyx, counts)
@@ -154,18 +163,20 @@ def dynamic_voxelize_batch(
         [1, 0, -1]
     """
     _check_cloud("dynamic_voxelize_batch", points, voxel_size, bounds, columns=4)
-    batch_index = _batch_column("dynamic_voxelize_batch", points, batch_size)
+    batch_index = batch_column(points.detach(), batch_size, "dynamic_voxelize_batch", wait=True)
     grid = _lists(voxel_size, bounds)
-    return DynamicVoxels(*_reference.dynamic_voxelize(points[:, 1:].detach(), batch_index, *grid))
+    return DynamicVoxels(*_ops.dynamic_voxelize(points[:, 1:].detach(), batch_index, *grid))
 
 
 def voxel_mean(points: Float[Tensor, "m p f"], counts: Int[Tensor, " m"]) -> Float[Tensor, "m f"]:
     """Average the points of every voxel: sum over the slots / max(count, 1).
 
     Unused slots must be zero, as `voxelize` leaves them. The gradient is shared equally by the kept points
-    (and by the unused slots, from where it goes nowhere).
+    (and by the unused slots, from where it goes nowhere). Half precision is computed in float32 and returned
+    in its type.
 
     Raises:
+        TypeError: Points that are not floating point.
         ValueError: Wrong shape or different devices.
 
     Example:
@@ -174,8 +185,10 @@ def voxel_mean(points: Float[Tensor, "m p f"], counts: Int[Tensor, " m"]) -> Flo
     """
     check_shape("voxel_mean", "points", points, ("M", "P", "F"))
     check_shape("voxel_mean", "counts", counts, (len(points),))
+    check_dtype("voxel_mean", "points", points, HALF_AND_FLOATS)
     check_device("voxel_mean", ("points", points), ("counts", counts))
-    return points.sum(dim=1) / counts.clamp(min=1).to(points.dtype)[:, None]
+    total = wide(points).sum(dim=1)
+    return (total / counts.clamp(min=1).to(total.dtype)[:, None]).to(points.dtype)
 
 
 def voxel_first(voxel_of_point: Int[Tensor, " n"], *, num_voxels: int) -> Int[Tensor, " m"]:
@@ -200,13 +213,10 @@ def voxel_first(voxel_of_point: Int[Tensor, " n"], *, num_voxels: int) -> Int[Te
     op = "voxel_first"
     check_shape(op, "voxel_of_point", voxel_of_point, ("N",))
     check_dtype(op, "voxel_of_point", voxel_of_point, INTEGERS)
-    n = len(voxel_of_point)
-    if voxel_of_point.device.type == "cpu" and n and int(voxel_of_point.max()) >= num_voxels:
-        top = int(voxel_of_point.max())
-        raise IndexError(f"{op}: voxel_of_point must be below num_voxels {num_voxels}, got {top}")
+    n, words = len(voxel_of_point), f"{op}: voxel_of_point must be below num_voxels {{limit}}, got {{high}}"
+    voxel = checked_rows(voxel_of_point, ANY_BELOW, num_voxels, words)
     # A last place takes the points that are left out.
-    outside = (voxel_of_point < 0) | (voxel_of_point >= num_voxels)
-    place = torch.where(outside, num_voxels, voxel_of_point.long())
+    place = torch.where((voxel < 0) | (voxel >= num_voxels), num_voxels, voxel)
     rows = torch.arange(n, device=place.device)
     first = torch.full((num_voxels + 1,), n, device=place.device)
     return first.scatter_reduce(0, place, rows, "amin")[:-1]
@@ -223,19 +233,3 @@ def _check_cloud(op: str, points: Tensor, voxel_size: Vector3, bounds: Bounds, *
     check_dtype(op, "points", points, (torch.float32,))
     check_positive(op, "voxel_size", voxel_size)
     check_positive(op, "cells along x, y, z of bounds / voxel_size", voxel_grid_size(voxel_size, bounds))
-
-
-def _batch_column(op: str, points: Tensor, batch_size: int) -> Tensor:
-    """Return column 0 as int64 after checking its range."""
-    column = points[:, 0].detach()
-    batch_index = column.long()
-    if not torch.equal(batch_index.to(column.dtype), column):
-        raise ValueError(
-            f"{op}: column 0 of points must hold whole numbers of samples; is it the first column?"
-        )
-    if len(points) and not (int(batch_index.min()) >= 0 and int(batch_index.max()) < batch_size):
-        raise ValueError(
-            f"{op}: column 0 of points must hold samples 0 to {batch_size - 1}, "
-            f"got {int(batch_index.min())} to {int(batch_index.max())}"
-        )
-    return batch_index

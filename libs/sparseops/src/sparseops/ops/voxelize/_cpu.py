@@ -93,7 +93,7 @@ def hard_voxelize(
         max_voxels,
         int(batch_index[-1]) + 1 if len(batch_index) else 0,
     )
-    voxels = torch.zeros(len(coords), max_points, points.shape[1])
+    voxels = points.new_zeros(len(coords), max_points, points.shape[1])
     slots = torch.full((len(coords), max_points), -1, dtype=torch.int64)
     _fill(array, point_voxel, point_slot, voxels.numpy(), slots.numpy())
     if order is not None:

@@ -1,4 +1,4 @@
-"""Registration of hard voxelisation with PyTorch: the number of voxels depends on the data.
+"""Registration of voxelisation with PyTorch: the number of voxels depends on the data.
 
 On a GPU the reference is a fixed number of PyTorch's own kernels, so there is no other.
 """
@@ -26,6 +26,16 @@ def _fake_backward(grad_voxels: Tensor, slots: Tensor, point_count: int | torch.
     return grad_voxels.new_empty(point_count, grad_voxels.shape[2])
 
 
+def _fake_dynamic(points: Tensor, *_: Any) -> tuple[Tensor, Tensor, Tensor]:
+    count = torch.library.get_ctx().new_dynamic_size()
+    return (
+        points.new_empty(count, 4, dtype=torch.int32),
+        points.new_empty(points.shape[0], dtype=torch.int64),
+        points.new_empty(count, dtype=torch.int32),
+    )
+
+
+dynamic_voxelize = operator("sparseops::dynamic_voxelize", fake=_fake_dynamic)(_reference.dynamic_voxelize)
 hard_voxelize = operator("sparseops::hard_voxelize", fake=_fake)(dispatched(_reference.hard_voxelize))
 
 

@@ -41,9 +41,5 @@ def checked_weighted_sum(op: str, features: Tensor, idx: Tensor, weights: Tensor
     check_dtype(op, "idx", idx, INTEGERS)
     check_dtype(op, "weights", weights, HALF_AND_FLOATS)
     check_device(op, ("features", features), ("idx", idx), ("weights", weights))
-    if idx.device.type == "cpu" and idx.numel() and int(idx.max()) >= len(features):
-        raise IndexError(
-            f"{op}: idx must be below {len(features)}, the rows of features, got {int(idx.max())}"
-        )
     working = torch.float64 if features.dtype == torch.float64 else torch.float32
-    return _ops.weighted_sum(features, idx.long(), weights.to(working))
+    return _ops.weighted_sum(features, idx.long(), weights.to(working), op)

@@ -8,8 +8,10 @@ from torch import Tensor
 from sparseops._operator import dispatched, operator
 from sparseops.ops.weighted_sum import _reference
 
+_run = dispatched(_reference.weighted_sum)
 
-def _fake(features: Tensor, idx: Tensor, weights: Tensor) -> Tensor:
+
+def _fake(features: Tensor, idx: Tensor, weights: Tensor, op: str) -> Tensor:
     return features.new_empty(idx.shape[0], features.shape[1])
 
 
@@ -22,7 +24,17 @@ def _fake_weights(grad: Tensor, features: Tensor, idx: Tensor) -> Tensor:
     return grad.new_empty(idx.shape, dtype=working)
 
 
-weighted_sum = operator("sparseops::weighted_sum", fake=_fake)(dispatched(_reference.weighted_sum))
+@operator("sparseops::weighted_sum", fake=_fake)
+def weighted_sum(features: Tensor, idx: Tensor, weights: Tensor, op: str) -> Tensor:
+    """Weighted sums of rows; `op` is the function that errors name."""
+    # On a GPU this would wait for all earlier kernels.
+    if idx.device.type == "cpu" and idx.numel() and int(idx.max()) >= len(features):
+        raise IndexError(
+            f"{op}: idx must be below {len(features)}, the rows of features, got {int(idx.max())}"
+        )
+    return _run(features, idx, weights)
+
+
 backward_features = operator(
     "sparseops::weighted_sum_backward_features", fake=_fake_features, gradient=False
 )(dispatched(_reference.weighted_sum_backward_features))
@@ -32,19 +44,20 @@ backward_weights = operator("sparseops::weighted_sum_backward_weights", fake=_fa
 
 
 def _save(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-    features, idx, weights = inputs
+    features, idx, weights, _ = inputs
     ctx.rows = features.shape[0]
     # The values of the features are needed for the gradient to the weights only.
     ctx.save_for_backward(features if weights.requires_grad else None, idx, weights)
 
 
-def _backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, None, Tensor | None]:
+def _backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, None, Tensor | None, None]:
     features, idx, weights = ctx.saved_tensors
-    to_features, _, to_weights = ctx.needs_input_grad
+    to_features, _, to_weights, _ = ctx.needs_input_grad
     return (
         backward_features(grad, idx, weights, ctx.rows) if to_features else None,
         None,
         backward_weights(grad, features, idx) if to_weights else None,
+        None,
     )
 
 
