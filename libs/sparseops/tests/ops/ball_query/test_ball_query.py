@@ -159,11 +159,11 @@ def test_wrong_arguments_are_named() -> None:
 @pytest.mark.parametrize("far_m", [1e3, 1e6, 1e9, 1e30, 3e38])
 def test_one_stray_point_neither_changes_what_is_found_nor_the_cells(far_m: float) -> None:
     points = torch.rand(3000, 3) * torch.tensor([70.0, 80.0, 4.0])
-    edge, cells = _cpu.grid_of(points.numpy(), 0.8)[1:]
+    edge, cells = _cpu._grid_of(points.numpy(), 0.8)[1:]
     for axis, sign in ((0, 1), (1, -1), (2, 1)):
         stray = points.clone()
         stray[7, axis] = sign * far_m
-        far_edge, far_cells = _cpu.grid_of(stray.numpy(), 0.8)[1:]
+        far_edge, far_cells = _cpu._grid_of(stray.numpy(), 0.8)[1:]
         assert far_edge == edge
         assert abs(far_cells - cells).max() <= 2
         centres = torch.cat([points[:200], stray[7:8]])[None]

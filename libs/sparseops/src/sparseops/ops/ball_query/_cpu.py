@@ -146,14 +146,14 @@ def _query_sample(centres, first, last, points, start, stop, radius, limit, idx,
     finite = points[start:stop][np.isfinite(points[start:stop]).all(axis=1)]
     if not len(finite):
         return
-    low, edge, cells = grid_of(finite, float(radius))
+    low, edge, cells = _grid_of(finite, float(radius))
     cell_start, rows, xyz = _sort_into_cells(points, start, stop, low, edge, cells)
     _query_cells(
         centres, first, last, low, edge, cells, cell_start, rows, xyz, limit, idx.numpy(), counts.numpy()
     )
 
 
-def grid_of(points: np.ndarray, radius: float) -> tuple[np.ndarray, float, np.ndarray]:
+def _grid_of(points: np.ndarray, radius: float) -> tuple[np.ndarray, float, np.ndarray]:
     """Return lower corner, edge and numbers of the cells that finite points [n, 3] are sorted into.
 
     The grid spans all of some points but the outermost thousandth at each end of every axis, so that a stray
