@@ -11,8 +11,17 @@ import pytest
 import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
-from sparseops import KernelMap, SparseTensor, sparse_conv, strided_map, submanifold_map, transposed_map
-from sparseops.nn import InverseConv3d, SparseConv3d, SparseSequential, SubmanifoldConv3d
+from sparseops import (
+    KernelMap,
+    SparseTensor,
+    prune,
+    sparse_conv,
+    strided_map,
+    submanifold_map,
+    transposed_map,
+    union_add,
+)
+from sparseops.nn import InverseConv3d, SparseConv3d, SparseSequential, SubmanifoldConv3d, TransposedConv3d
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.utils import _pytree as pytree
@@ -125,6 +134,63 @@ def test_no_circle_keeps_maps_alive():
             gone += [weakref.ref(kernel_map.transposed) for kernel_map in maps]
             del tensor, maps
         assert len(gone) == 12 and not any(reference() for reference in gone)
+    finally:
+        if collecting:
+            gc.enable()
+
+
+def live_maps_and_bytes() -> tuple[int, int]:
+    """What is alive although the cycle collector is off."""
+    found = gc.get_objects()
+    # By type: isinstance would ask proxies for their class, and wake them.
+    maps = sum(type(item) is KernelMap for item in found)
+    return maps, sum(item.nbytes for item in found if type(item) in (torch.Tensor, nn.Parameter))
+
+
+def steps_on_a_kept_tensor(kept: SparseTensor) -> None:
+    """Every way to choose sites anew from a tensor that stays: a data set in memory, say."""
+    down, conv = SparseConv3d(2, 2, 2, stride=2, key="down"), SubmanifoldConv3d(2, 2, 3)
+    up, back = TransposedConv3d(2, 2, 2, stride=2), InverseConv3d(2, 2, 2, of="down")
+    for step in range(20):
+        fewer = prune(kept, torch.rand(len(kept.features)) < 0.7)
+        low = down(conv(fewer))
+        total = union_add(kept, fewer)
+        outs = back(low), up(low, kept), up(low, kept.sites), up(down(kept), fewer), conv(total)
+        loss = sum(out.features.sum() for out in (*outs, up(down(kept), kept)))
+        loss.backward()
+        if step == 1:
+            after_two = live_maps_and_bytes()
+    maps, size = live_maps_and_bytes()
+    assert maps <= after_two[0] and size <= after_two[1]
+
+
+def test_a_kept_tensor_collects_no_maps():
+    kept = some_tensor()
+    collecting = gc.isenabled()
+    gc.disable()
+    try:
+        steps_on_a_kept_tensor(kept)
+        assert len(kept.cache.maps) == 2  # down, and up to itself
+        assert [len(named) for named in kept.cache.named.values()] == [1]
+    finally:
+        if collecting:
+            gc.enable()
+
+
+def test_memory_is_flat_over_200_steps_without_the_collector():
+    collecting = gc.isenabled()
+    gc.disable()
+    try:
+        network = some_network()
+        optimizer = torch.optim.SGD(network.parameters(), lr=0.01)
+        seen = []
+        for step in range(200):
+            optimizer.zero_grad()
+            network(some_tensor(step % 5)).features.square().sum().backward()
+            optimizer.step()
+            if step % 5 == 4:
+                seen.append(live_maps_and_bytes())
+        assert len(set(seen[1:])) == 1
     finally:
         if collecting:
             gc.enable()

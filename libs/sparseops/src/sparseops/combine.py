@@ -14,7 +14,8 @@ def prune(tensor: SparseTensor, keep: Bool[Tensor, " n"]) -> SparseTensor:
     """Keep the marked rows, in their order, on the same grid (MinkowskiEngine's pruning).
 
     Keeping none gives a tensor without rows, which every layer takes. Differentiable: rows that go get a
-    gradient of zero. Waits for the device.
+    gradient of zero. The kernel maps of the new sites live as long as what is made from it, not as long as
+    `tensor`. Waits for the device.
 
     Raises:
         TypeError: `keep` is not boolean.
@@ -34,14 +35,15 @@ def prune(tensor: SparseTensor, keep: Bool[Tensor, " n"]) -> SparseTensor:
     order = sites.order[true_rows(keep[sites.order])]
     order = (keep.cumsum(0) - 1)[order]
     kept = Sites(sites.coords[rows], sites.spatial_shape, sites.batch_size, order)
-    return SparseTensor.from_sites(tensor.features[rows], kept, cache=tensor.cache)
+    return SparseTensor.from_sites(tensor.features[rows], kept)
 
 
 def union_add(first: SparseTensor, *others: SparseTensor) -> SparseTensor:
     """Add tensors of one grid; absent cells count as zero. Differentiable.
 
-    The result has every cell that one of them has, sorted by (b, z, y, x); if all lie on the same `Sites`
-    object it stays there. Sums are taken in the order of the arguments. Waits for the device.
+    The result has every cell that one of them has, sorted by (b, z, y, x), and kernel maps of its own; if all
+    lie on the same `Sites` object it stays there. Sums are taken in the order of the arguments. Waits for the
+    device.
 
     Raises:
         TypeError: features of different types.
@@ -66,7 +68,7 @@ def union_add(first: SparseTensor, *others: SparseTensor) -> SparseTensor:
         total = total.index_add(0, rows, tensor.features)
     order = torch.arange(keys.shape[0], device=keys.device)
     sites = Sites(coords_from_keys(keys, grid), grid, batch_size, order)
-    return SparseTensor.from_sites(total, sites, cache=first.cache)
+    return SparseTensor.from_sites(total, sites)
 
 
 def sparse_cat(first: SparseTensor, *others: SparseTensor) -> SparseTensor:

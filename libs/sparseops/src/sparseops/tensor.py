@@ -28,12 +28,21 @@ class MapKey:
 
 @dataclass
 class MapCache:
-    """Kernel maps shared by a sparse tensor and everything computed from it; it lives as long as they do."""
+    """Kernel maps shared by a sparse tensor and everything that layers compute from it.
+
+    It lives as long as they do, and holds maps between sites that the same layers would reach again. Maps of
+    sites that every call chooses anew (`prune`, `union_add`, `onto` from elsewhere) are not put here: they
+    would collect in the cache of a tensor that is kept.
+    """
 
     maps: dict[MapKey, KernelMap] = field(default_factory=dict)
     """Every map made so far; an identical request takes it from here."""
     named: dict[str, dict[Sites, KernelMap]] = field(default_factory=dict)
     """Maps of strided layers that were given a key, by output sites, for the inverse convolutions behind."""
+
+    def reaches(self, sites: Sites) -> bool:
+        """Tell whether a map from or to these very sites is here."""
+        return any(sites is found.sites_in or sites is found.sites_out for found in self.maps.values())
 
 
 @dataclass(init=False, repr=False, eq=False)

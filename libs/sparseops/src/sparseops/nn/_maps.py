@@ -87,11 +87,12 @@ class WindowModule(SparseModule):
 def cached_map(tensor: SparseTensor, key: MapKey) -> KernelMap:
     """Take the map of an identical request from the tensor's cache, or make it."""
     if key not in tensor.cache.maps:
-        tensor.cache.maps[key] = to_keep(_make, key)
+        tensor.cache.maps[key] = to_keep(make_map, key)
     return tensor.cache.maps[key]
 
 
-def _make(key: MapKey) -> KernelMap:
+def make_map(key: MapKey) -> KernelMap:
+    """Plan the map of a request."""
     dims = key.sites.dims
     window = key.window.along(dims)
     match key.kind:

@@ -6,12 +6,12 @@ from typing import Literal
 import torch
 from torch import nn
 
-from sparseops.nn._maps import WindowModule, cached_map
+from sparseops.nn._maps import WindowModule, cached_map, make_map
 from sparseops.ops.kernel_map import KernelMap, SiteRule
 from sparseops.ops.kernel_map._window import Extent, make_window
 from sparseops.ops.sparse_conv import sparse_conv
 from sparseops.sites import Sites
-from sparseops.tensor import MapKey, SparseTensor
+from sparseops.tensor import MapCache, MapKey, SparseTensor
 
 
 class SparseConvBase(WindowModule):
@@ -48,9 +48,13 @@ class SparseConvBase(WindowModule):
         if self.bias is not None:
             nn.init.uniform_(self.bias, -bound, bound)
 
-    def _convolve(self, tensor: SparseTensor, kernel_map: KernelMap) -> SparseTensor:
+    def _convolve(
+        self, tensor: SparseTensor, kernel_map: KernelMap, cache: MapCache | None = None
+    ) -> SparseTensor:
         out = sparse_conv(tensor.features, self.weight, bias=self.bias, kernel_map=kernel_map)
-        return SparseTensor.from_sites(out, kernel_map.sites_out, cache=tensor.cache)
+        return SparseTensor.from_sites(
+            out, kernel_map.sites_out, cache=tensor.cache if cache is None else cache
+        )
 
     def extra_repr(self) -> str:
         """Say the settings."""
@@ -158,11 +162,19 @@ class _TransposedConv(SparseConvBase):
         self.output_padding = self._more[-self._dims :]
 
     def forward(self, tensor: SparseTensor, onto: SparseTensor | Sites | None = None) -> SparseTensor:
-        """Make the finer sites, or write those of `onto`, in their order."""
+        """Make the finer sites, or write those of `onto`, in their order.
+
+        The map onto sites that no layer reached from `tensor` is not kept: every call plans it.
+        """
         self._check(tensor, channels=self.in_channels)
         sites = onto.sites if isinstance(onto, SparseTensor) else onto
         key = MapKey("transposed", self._window, tensor.sites, self.site_rule, self._more, sites)
-        return self._convolve(tensor, cached_map(tensor, key))
+        cache = onto.cache if isinstance(onto, SparseTensor) else tensor.cache
+        if sites is None or (cache is tensor.cache and (sites is tensor.sites or cache.reaches(sites))):
+            return self._convolve(tensor, cached_map(tensor, key))
+        if not isinstance(onto, SparseTensor):
+            cache = MapCache()
+        return self._convolve(tensor, make_map(key), cache)
 
 
 class SubmanifoldConv3d(_SubmanifoldConv):
