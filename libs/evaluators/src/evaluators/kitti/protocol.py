@@ -242,8 +242,8 @@ def table_of_classes(
     `OWN_CLASS_OVERLAP` and no neighbours.
 
     Args:
-        overlaps: "strict", or "loose", which lowers BEV and 3D to 0.5 for classes at 0.7 and more, to 0.25 for
-            others above that.
+        overlaps: "strict", or "loose", which lowers BEV and 3D to 0.5 for classes at 0.7 and more, to 0.25
+            for others above that.
         min_overlaps: By class: the overlap that a hit must exceed in the image, in BEV and in 3D instead.
 
     Raises:
