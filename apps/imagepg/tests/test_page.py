@@ -4,11 +4,12 @@ import pytest
 from datasets3d.kitti import KittiDataset
 from evaluators.page import render_section
 from fusion3d_appkit.report import result_chapters, text_table
-from imagepg.evaluation import evaluate
+from imagepg.evaluation import evaluate, overlap_tables
 from imagepg.inside import inside_chapters, look_at_frames
 from imagepg.page import compare
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # the trainer's advice about workers and loggers
+TABLES = overlap_tables(("Car", "Pedestrian", "Cyclist"), {})
 
 
 @pytest.fixture
@@ -33,7 +34,7 @@ def results(street, tmp_path_factory):
             lines = (street / "training" / "label_2" / f"{frame}.txt").read_text().splitlines()
             cars = [f"{line} 0.9\n" for line in lines if line.startswith("Car ")]
             (root / name / f"{frame}.txt").write_text("".join(cars) if name == "labels" else "")
-    return {name: evaluate(source, root / name)["loose"] for name in ("labels", "nothing")}
+    return {name: evaluate(source, root / name, tables=TABLES)["loose"] for name in ("labels", "nothing")}
 
 
 def test_models_stand_side_by_side_and_what_was_not_evaluated_is_no_zero(results):

@@ -60,8 +60,9 @@ def test_missing_dense_targets_are_one_line_with_the_cure(under_test, street, tm
 @pytest.mark.slow
 def test_every_weight_learns_from_frames_without_objects(under_test, street, tmp_path):
     root = shutil.copytree(street, tmp_path / "data")
+    far = "Car 0.00 0 0.00 600.00 170.00 602.00 172.00 1.50 1.60 4.00 0.00 1.70 900.00 0.00\n"
     for frame in (root / "ImageSets" / "train.txt").read_text().split():
-        (root / "training" / "label_2" / f"{frame}.txt").write_text("")
+        (root / "training" / "label_2" / f"{frame}.txt").write_text(far)
     options = [f"--data.root={root}", "--trainer.max_epochs=1", NO_EVALUATION]
     assert not weights_without_gradient(under_test.build(tmp_path / "run", *options))
 

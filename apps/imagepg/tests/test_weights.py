@@ -99,7 +99,7 @@ def test_safetensors_need_a_configuration(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"none\.yaml: no such file"):
         WEIGHTS.load_model(tmp_path / "w.safetensors", config=tmp_path / "none.yaml")
     with pytest.raises(FileNotFoundError, match=r"none\.safetensors: no such file"):
-        WEIGHTS.load(torch.nn.Linear(1, 1), tmp_path / "none.safetensors")
+        WEIGHTS.load(torch.nn.Linear(1, 1), DetectorConfig(), tmp_path / "none.safetensors")
 
 
 def test_nothing_is_fetched_when_all_weights_come_from_a_file():

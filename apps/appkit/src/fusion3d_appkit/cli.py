@@ -14,9 +14,10 @@ from typing import Any, NoReturn
 
 import lightning.pytorch as pl
 from lightning.pytorch.callbacks import ModelCheckpoint, TQDMProgressBar
-from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
+from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
 from lightning.pytorch.loggers import TensorBoardLogger
 
+from fusion3d_appkit.files import write_text
 from fusion3d_appkit.loggers import JsonlLogger
 
 # How jsonargparse words it: for a sub-command, on the command line, in a file.
@@ -159,6 +160,23 @@ class AppCLI(LightningCLI):
         kwargs["logger"] = [TensorBoardLogger(run_dir, name="", version=""), JsonlLogger(run_dir)]
         kwargs["callbacks"] = [checkpoints, TQDMProgressBar(refresh_rate=10), *kwargs.get("callbacks", [])]
         return super().instantiate_trainer(**kwargs)
+
+
+class SaveConfig(SaveConfigCallback):
+    """Write what a training was called with as `config.yaml` into its folder, whole or not at all.
+
+    Where it was resumed from is left out: it is no part of how a run is done again.
+    """
+
+    def __init__(self, parser: LightningArgumentParser, config: Any) -> None:
+        kept = config.clone()
+        kept["ckpt_path"] = None
+        super().__init__(parser, kept, save_to_log_dir=False)
+
+    def save_config(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        """Write the file."""
+        text = self.parser.dump(self.config, skip_none=False)
+        write_text(Path(trainer.default_root_dir) / "config.yaml", text)
 
 
 def plain_defaults(prefix: str, config: object) -> dict[str, object]:

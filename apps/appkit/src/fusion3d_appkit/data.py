@@ -83,6 +83,11 @@ class TrainingData(pl.LightningDataModule, ABC, Generic[Config, Batch]):
             )
         return self.trainer.lightning_module.config  # type: ignore[return-value]
 
+    @property
+    def validates(self) -> bool:
+        """Whether `fit` evaluates at all."""
+        return self.trainer is None or self.trainer.limit_val_batches != 0
+
     def train_dataloader(self) -> DataLoader[Any]:
         """Return shuffled, augmented batches; the last frames of an epoch that fill no batch are left out."""
         return self._loader(

@@ -16,7 +16,7 @@ from evaluators.state import Evaluator
 from torch import Tensor, nn
 
 from fusion3d_appkit.optim import Schedule
-from fusion3d_appkit.weights import WeightFiles
+from fusion3d_appkit.weights import CLASSES, WeightFiles
 
 Batch = TypeVar("Batch")
 Data = TypeVar("Data", bound=pl.LightningDataModule)
@@ -134,13 +134,19 @@ class TrainingTask(pl.LightningModule, ABC, Generic[Batch, Data]):
         from fusion_models.weights import save_weights
 
         if self.trainer.is_global_zero:
-            save_weights(self.model, self.run_dir / "model.safetensors")
+            names = {CLASSES: self.files.class_names(self.config)}
+            save_weights(self.model, self.run_dir / "model.safetensors", metadata=names)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Keep the configuration in the checkpoint, as plain values: the file alone rebuilds the model."""
         inputs = getattr(self.data, self.files.inputs.name)
         checkpoint[self.files.model.entry] = dataclasses.asdict(self.config)
         checkpoint[self.files.inputs.entry] = dataclasses.asdict(inputs)
+        checkpoint[CLASSES] = self.files.class_names(self.config)
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Refuse to go on with a training of other classes."""
+        self.files.require_classes(self.config, checkpoint.get(CLASSES), "the checkpoint to go on from")
 
     def on_validation_epoch_start(self) -> None:
         """Forget the last evaluation and its files."""

@@ -31,6 +31,7 @@ from fusion3d_appkit.checkpoints import last_checkpoint
 from fusion3d_appkit.cli import AppCLI, AppParser
 from fusion3d_appkit.commands import Program
 from fusion3d_appkit.demo import Demo
+from fusion3d_appkit.files import read_yaml
 from fusion3d_appkit.loggers import read_metrics
 from fusion3d_appkit.training import TrainingApp
 
@@ -278,6 +279,8 @@ class AppTests:
         assert losses(tmp_path) == losses(trained)
         one, other = (run / "model.safetensors" for run in (trained, tmp_path))
         assert one.read_bytes() == other.read_bytes()
+        # Who trains by the written configuration starts a training of their own.
+        assert read_yaml(tmp_path / "config.yaml")["ckpt_path"] is None
 
     @pytest.mark.slow
     def test_a_killed_run_continues_from_its_last_checkpoint(self, under_test, tmp_path, capfd):

@@ -9,10 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from lightning.pytorch.cli import SaveConfigCallback
-
 from fusion3d_appkit.checkpoints import last_checkpoint
-from fusion3d_appkit.cli import AppCLI
+from fusion3d_appkit.cli import AppCLI, SaveConfig
 from fusion3d_appkit.data import TrainingData
 from fusion3d_appkit.files import read_yaml
 from fusion3d_appkit.report import (
@@ -80,8 +78,7 @@ class TrainingApp:
                     **self.trainer,
                 },
                 seed_everything_default=0,
-                save_config_callback=SaveConfigCallback if saves else None,
-                save_config_kwargs={"overwrite": True},
+                save_config_callback=SaveConfig if saves else None,
             )
 
     def run(self, command: str, arguments: Sequence[str]) -> int:

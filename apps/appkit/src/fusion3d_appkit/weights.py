@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
@@ -19,6 +19,8 @@ Inputs = TypeVar("Inputs")
 
 OWN = "state_dict"
 """Entry of the trainer's checkpoints that holds the weights."""
+CLASSES = "class_names"
+"""Entry of the trainer's checkpoints, and of the metadata of safetensors: the classes, separated by commas."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +63,31 @@ class WeightFiles(Generic[Model, Config, Inputs]):
     """Entry of the authors' checkpoints that holds the weights."""
     load_released: Callable[[Any, Mapping[str, Any]], object]
     """Put the authors' weights into a model."""
+    classes: Callable[[Config], Sequence[str]] = lambda config: ()
+    """The names of what a model of a configuration tells apart, in the order of its outputs; none for others.
+    They travel with the weights and are compared wherever weights meet a configuration."""
+
+    def class_names(self, config: Config) -> str:
+        """Return the classes as files hold them."""
+        return ",".join(self.classes(config))
+
+    def require_classes(self, config: Config, stored: str | None, source: object) -> None:
+        """Refuse weights that were made for other classes, or for the same in another order.
+
+        Args:
+            stored: The classes that come with the weights; None if nothing is known about them.
+            source: What the message calls the weights.
+
+        Raises:
+            ValueError: Names both.
+        """
+        own = self.class_names(config)
+        if stored is not None and stored != own:
+            raise ValueError(
+                f"{source}: made for the classes {stored.replace(',', ', ')}, in this order, but the "
+                f"configuration has {own.replace(',', ', ')}; give it the classes of the weights, or train "
+                "anew for others"
+            )
 
     def is_trainer_checkpoint(self, path: Path) -> bool:
         """Return whether a file holds a trainer's state (`fit`), False if it holds weights alone.
@@ -70,24 +97,29 @@ class WeightFiles(Generic[Model, Config, Inputs]):
         """
         return path.suffix != ".safetensors" and OWN in self._read(path)
 
-    def load(self, model: nn.Module, path: Path) -> None:
+    def load(self, model: nn.Module, config: Config, path: Path) -> None:
         """Read the weights of a file into a model; all of the model's must be there, in its shapes.
 
         Args:
+            config: Of the model.
             path: `.safetensors` as `fit` leaves them, a checkpoint of `fit`, or a released one.
 
         Raises:
-            FileNotFoundError, ValueError: The file is missing, is none of these, or is another model's.
+            FileNotFoundError, ValueError: The file is missing, is none of these, is another model's, or was made
+                for other classes.
         """
         if path.suffix == ".safetensors":
-            from fusion_models.weights import load_weights
+            from fusion_models.weights import load_weights, read_metadata
 
+            self.require_classes(config, read_metadata(path).get(CLASSES), f"weights {path}")
             load_weights(model, path)
             return
         content = self._read(path)
         if OWN in content:
+            self.require_classes(config, content.get(CLASSES), f"weights {path}")
             self._load_own(model, content[OWN], source=path)
             return
+        self.require_classes(config, self.class_names(self.model.kind()), f"weights {path}")
         try:
             self.load_released(model, content[self.released])
         except ValueError as error:
@@ -96,7 +128,7 @@ class WeightFiles(Generic[Model, Config, Inputs]):
     def restore(self, config: Config, path: Path) -> Model:
         """Return a new model with the weights of a file; see `load`."""
         model = self.build(config)
-        self.load(model, path)
+        self.load(model, config, path)
         return model
 
     def load_model(self, path: Path, *, config: Path | None = None) -> LoadedModel[Model, Inputs]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -12,13 +12,15 @@ from datasets3d import augment as augmentation
 from datasets3d.augment import RandomAugmentation
 from datasets3d.database import ObjectDatabase, SamplingConfig, sample_objects
 from datasets3d.frame import Frame
-from datasets3d.kitti import KITTI_CLASSES, KittiDataset
+from datasets3d.kitti import KittiDataset
 from datasets3d.surfaces import ObjectShapes, add_dense_points
 from fusion3d_appkit.data import TrainingData
 from fusion3d_appkit.sampling import Draw
 from fusion_models.detection.batch import Batch, ImageInput, collate
 from fusion_models.imagepg import DetectorConfig
 from torch.utils.data import Dataset
+
+from imagepg.classes import lacking_targets, require_objects
 
 
 @dataclass(frozen=True)
@@ -28,7 +30,8 @@ class TrainingConfig:
     augmentation: RandomAugmentation | None = field(default_factory=RandomAugmentation)
     """Flip, rotation and scaling; None for none."""
     sampling: SamplingConfig | None = None
-    """Pasting of objects from the database (`gt_database` under the root, `python -m datasets3d prepare`)."""
+    """Pasting of objects from the database (`gt_database` under the root, `python -m datasets3d prepare`).
+    Counts of classes that the model does not have are passed over."""
     dense_points: bool = True
     """Take along the complete object surfaces that generated points and occupancy are compared with.
     Synthetic data has them; for KITTI, put the published `train_mirror_target/` under the root or make them
@@ -82,8 +85,7 @@ class DetectionFrames(Dataset[Any]):
             frame = add_dense_points(frame, self.shapes)
         if config.augmentation is not None:
             frame = augmentation.augment(frame, config.augmentation, rng)
-        names = self.model.class_names
-        frame = augmentation.filter_objects(frame, names=names, known_names=KITTI_CLASSES)
+        frame = augmentation.filter_objects(frame, names=self.model.class_names)
         frame = augmentation.filter_range(frame, self.model.voxels.bounds, min_points=config.min_points)
         return augmentation.shuffle_points(frame, rng)
 
@@ -126,6 +128,25 @@ class KittiData(TrainingData[DetectorConfig, Batch]):
         self.image = image
         self.train_split = train_split
 
+    def setup(self, stage: str) -> None:
+        """Refuse labels that hold nothing to learn from, or nothing to score.
+
+        Raises:
+            FileNotFoundError, ValueError: See `KittiDataset` and `imagepg.classes.require_objects`.
+        """
+        classes = self.model_config.class_names
+        notes = []
+        if stage == "fit":
+            source = self.source(self.train_split)
+            notes.append(require_objects(source, classes, purpose="learn from"))
+            if self.training.dense_points:
+                notes.append(lacking_targets(source, classes, self._shapes()))
+        if stage != "fit" or self.validates:
+            notes.append(require_objects(self.source(self.val_split), classes, purpose="score"))
+        if self.trainer is None or self.trainer.is_global_zero:
+            for note in filter(None, notes):
+                print(note)  # noqa: T201
+
     def source(self, split: str) -> KittiDataset:
         """Return the frames of a split as they are on disk."""
         return KittiDataset(self.root, split)
@@ -135,17 +156,24 @@ class KittiData(TrainingData[DetectorConfig, Batch]):
 
         Raises:
             FileNotFoundError: Dense targets or the object database are wanted and not there; names the cure.
+            ValueError: The split has no labels.
         """
-        database = None
-        if self.training.sampling is not None:
+        source, classes = self.source(self.train_split), self.model_config.class_names
+        if source.label_dir is None:
+            raise ValueError(f"--data.train_split {self.train_split}: frames under testing/ have no labels")
+        shapes = self._shapes() if self.training.dense_points else None
+        training, database = self.training, None
+        if training.sampling is not None:
+            counts = {name: count for name, count in training.sampling.counts.items() if name in classes}
+            training = replace(training, sampling=replace(training.sampling, counts=counts))
             database = ObjectDatabase.read(self.root / "gt_database")
         return DetectionFrames(
-            self.source(self.train_split),
+            source,
             self.model_config,
             seed=self.seed,
-            training=self.training,
+            training=training,
             database=database,
-            shapes=self._shapes() if self.training.dense_points else None,
+            shapes=shapes,
         )
 
     def evaluation_frames(self, split: str) -> DetectionFrames:

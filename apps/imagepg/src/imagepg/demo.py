@@ -43,7 +43,13 @@ class ImagePGDemo(Demo):
 
         if chosen.rerun:
             source = task.data.source(task.data.val_split)
-            record_frames(source, task.predictions_dir, folder=chosen.out, count=RECORDED_FRAMES)
+            record_frames(
+                source,
+                task.predictions_dir,
+                folder=chosen.out,
+                count=RECORDED_FRAMES,
+                classes=task.config.class_names,
+            )
 
 
 DEMO = ImagePGDemo()

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 from datasets3d.kitti import KittiDataset, write_detections
-from evaluators.kitti import KittiResult, evaluate_folders
+from evaluators.kitti import KittiResult, OverlapTable, collect_folders, table_of_classes
 from fusion_models.detection.batch import Detections
 
 
@@ -28,11 +28,34 @@ def write_frame(
     )
 
 
-def evaluate(source: KittiDataset, folder: Path) -> dict[str, KittiResult]:
-    """Return the results at the official (`strict`) and the looser overlaps; none without labels."""
+def overlap_tables(classes: Sequence[str], min_overlaps: Mapping[str, float]) -> dict[str, OverlapTable]:
+    """Return the official (`strict`) and the looser overlaps of these classes, KITTI's or the user's own.
+
+    Args:
+        min_overlaps: By class: the overlap that a hit must exceed instead.
+
+    Raises:
+        ValueError: See `evaluators.kitti.table_of_classes`.
+    """
+    return {
+        name: table_of_classes(classes, name, min_overlaps=min_overlaps) for name in ("strict", "loose")
+    }
+
+
+def evaluate(
+    source: KittiDataset,
+    folder: Path,
+    *,
+    tables: Mapping[str, OverlapTable],
+    frames: Sequence[str] | None = None,
+) -> dict[str, KittiResult]:
+    """Return the results under each table; none without labels.
+
+    Args:
+        frames: Those to evaluate; None for all of the split.
+    """
     if source.label_dir is None:
         return {}
-    return {
-        name: evaluate_folders(source.label_dir, folder, frames=source.frame_ids, overlaps=name)
-        for name in ("strict", "loose")
-    }
+    frames = source.frame_ids if frames is None else frames
+    evaluator = collect_folders(source.label_dir, folder, frames=frames)
+    return {name: evaluator.compute(overlaps=table) for name, table in tables.items()}

@@ -74,24 +74,31 @@ def shown_detections(
     return boxes[shown], found.score[shown], [found.names[i] for i in np.flatnonzero(shown)]
 
 
-def record_frames(source: KittiDataset, detections_dir: Path, *, folder: Path, count: int) -> None:
+def record_frames(
+    source: KittiDataset, detections_dir: Path, *, folder: Path, count: int, classes: Sequence[str]
+) -> None:
     """Write 3D recordings of the first `count` frames as `<folder>/<frame>.rrd` (needs rerun-sdk)."""
     from fusion3d_appkit.recording import record_frame
 
     for index in range(min(count, len(source))):
         frame = source[index]
         boxes, _, names = shown_detections(source, detections_dir, frame.frame_id)
-        truth = frame.objects.boxes_lidar if frame.objects is not None else boxes[:0]
+        truth = _labelled(frame, classes)
         record_frame(folder / f"{frame.frame_id}.rrd", frame, truth=truth, found=boxes, labels=names)
+
+
+def _labelled(frame: Frame, classes: Sequence[str]) -> np.ndarray:
+    """Return the labelled boxes [n, 7] of these classes."""
+    if frame.objects is None:
+        return np.zeros((0, 7), np.float32)
+    chosen = [i for i, name in enumerate(frame.objects.names) if name in classes]
+    return frame.objects.boxes_lidar[chosen]
 
 
 def _frame_pictures(
     frame: Frame, boxes: np.ndarray, scores: np.ndarray, classes: Sequence[str], view: BevView
 ) -> str:
-    truth = np.zeros((0, 7), np.float32)
-    if frame.objects is not None:
-        chosen = [i for i, name in enumerate(frame.objects.names) if name in classes]
-        truth = frame.objects.boxes_lidar[chosen]
+    truth = _labelled(frame, classes)
     drawn = {"truth": truth, "found": boxes, "scores": scores}
     pictures = []
     for name, image in frame.images.items():

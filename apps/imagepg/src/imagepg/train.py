@@ -16,8 +16,8 @@ APP = TrainingApp(
     task=DetectionTask,
     data=KittiData,
     results={
-        "strict": "Official overlaps (Car 0.7, others 0.5)",
-        "loose": "Looser overlaps (BEV and 3D: Car 0.5, others 0.25)",
+        "strict": "Official overlaps, for own classes 0.5 or as configured",
+        "loose": "Looser overlaps in BEV and 3D: 0.5 in place of 0.7, else 0.25",
     },
     compare=compare,
     chapters=chapters,

@@ -23,4 +23,5 @@ WEIGHTS = WeightFiles(
     build=lambda config: Detector(without_pretrained(config)),
     released=RELEASED_ENTRY,
     load_released=load_released,
+    classes=lambda config: config.class_names,
 )

@@ -51,7 +51,6 @@ def _parser() -> argparse.ArgumentParser:
     trees = complete.add_subparsers(required=True, metavar="DATASET")
     complete_kitti = trees.add_parser("kitti", help="a tree laid out as KITTI's")
     _add_training_split(complete_kitti, _complete_kitti)
-    complete_kitti.add_argument("--classes", nargs="+", metavar="CLASS", help="default: all published ones")
     complete_kitti.add_argument(
         "--format",
         choices=("npy", "published"),
@@ -72,6 +71,12 @@ def _add_training_split(parser: argparse.ArgumentParser, run: Callable[[argparse
     parser.add_argument("--root", type=Path, required=True)
     parser.add_argument(
         "--split", default="train", help="objects, and donors of dense targets; default: train"
+    )
+    parser.add_argument(
+        "--classes",
+        nargs="+",
+        metavar="CLASS",
+        help="with dense targets; default: Car, Pedestrian, Cyclist, and all that KITTI does not have",
     )
     parser.add_argument("--processes", type=int, default=1, help="for the dense targets; default: 1")
     parser.set_defaults(run=run)
@@ -124,7 +129,10 @@ def _check(options: argparse.Namespace) -> int:
 def _prepare_kitti(options: argparse.Namespace) -> int:
     from datasets3d.prepare import prepare_kitti
 
-    print(prepare_kitti(options.root, options.split, processes=options.processes).table())
+    prepared = prepare_kitti(
+        options.root, options.split, classes=options.classes, processes=options.processes
+    )
+    print(prepared.table())
     return 0
 
 
@@ -147,11 +155,9 @@ def _prepare_nuscenes(options: argparse.Namespace) -> int:
 
 def _complete_kitti(options: argparse.Namespace) -> int:
     from datasets3d.prepare import complete_kitti, export_published
-    from datasets3d.surfaces.build import COMPLETION_BY_CLASS
 
-    classes = options.classes or tuple(COMPLETION_BY_CLASS)
     folder, made = complete_kitti(
-        options.root, split=options.split, classes=classes, processes=options.processes
+        options.root, split=options.split, classes=options.classes, processes=options.processes
     )
     print(f"{folder}: " + (f"{made} dense targets" if made else "dense targets kept as they were"))
     if options.format == "published":

@@ -5,12 +5,14 @@ turned into ours by `renamed` with the table of that system (`imagepg/weights.py
 result into the model.
 """
 
+import os
 import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
@@ -20,11 +22,33 @@ Renaming = tuple[str, str | Callable[[re.Match[str]], str]]
 _SUFFIXES = (".ckpt", ".pth", ".pt", ".safetensors")
 
 
-def save_weights(model: nn.Module, path: Path) -> None:
-    """Write the state dict of a model as safetensors, under a temporary name first."""
+def save_weights(model: nn.Module, path: Path, *, metadata: Mapping[str, str] | None = None) -> None:
+    """Write the state dict of a model as safetensors, under a temporary name first.
+
+    Args:
+        metadata: What else the file is to say, by name; `read_metadata` returns it.
+    """
     partial = path.with_name(path.name + ".partial")
-    save_file({name: value.contiguous() for name, value in model.state_dict().items()}, partial)
+    state = {name: value.contiguous() for name, value in model.state_dict().items()}
+    save_file(state, partial, metadata=None if metadata is None else dict(metadata))
+    with partial.open("rb") as file:
+        os.fsync(file.fileno())
     partial.replace(path)
+
+
+def read_metadata(path: Path) -> dict[str, str]:
+    """Return what `save_weights` was given to say about the weights; empty if nothing.
+
+    Raises:
+        FileNotFoundError, ValueError: See `read_checkpoint`.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(f"checkpoint {path}: no such file; {_beside(path)}")
+    try:
+        with safe_open(path, "pt") as file:
+            return file.metadata() or {}
+    except Exception as error:
+        raise ValueError(f"checkpoint {path}: no safetensors ({error}); fetch it again") from error
 
 
 def load_weights(model: nn.Module, path: Path) -> None:

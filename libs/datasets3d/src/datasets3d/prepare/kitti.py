@@ -5,11 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from datasets3d import _atomic
-from datasets3d._validate import check_class_names
 from datasets3d.database import ObjectDatabase, build_database
 from datasets3d.kitti import KittiDataset
 from datasets3d.surfaces import SHAPES_FOLDER, ObjectShapes, published
-from datasets3d.surfaces.build import COMPLETION_BY_CLASS, build_shapes
+from datasets3d.surfaces.build import build_shapes, completion_of
 
 DATABASE_FOLDER = "gt_database"
 
@@ -32,7 +31,14 @@ class Prepared:
         return f"{self.database}: {counts}\n{self.shapes}: {made}"
 
 
-def prepare_kitti(root: Path | str, split: str, *, processes: int = 1, progress: bool = True) -> Prepared:
+def prepare_kitti(
+    root: Path | str,
+    split: str,
+    *,
+    classes: Sequence[str] | None = None,
+    processes: int = 1,
+    progress: bool = True,
+) -> Prepared:
     """Write `gt_database/` and `training/object_shapes/` under the root.
 
     Every step replaces what an earlier run wrote, at its end; an interrupted run is simply repeated. Dense
@@ -40,15 +46,23 @@ def prepare_kitti(root: Path | str, split: str, *, processes: int = 1, progress:
     must not replace, and the published ones (`train_mirror_target/`) need no others. Delete the folder to
     have them made again. Use the training split only, or validation objects leak into training.
 
+    Args:
+        classes: Classes that get dense targets; None: the published ones and those that KITTI does not have.
+
     Raises:
         FileNotFoundError: Not a KITTI tree or no such split.
-        ValueError: Damaged files, or a split without labels.
+        ValueError: Damaged files, a split without labels, or an unknown class.
     """
     root = Path(root)
     database = cut_objects(root, split, progress=progress)
     shapes = root / SHAPES_FOLDER
     kept = shapes.exists() or published.find_folders(root)
-    num_shapes = 0 if kept else build_shapes(database, shapes, processes=processes, progress=progress)
+    completion = completion_of(database, classes)
+    num_shapes = 0
+    if not kept:
+        num_shapes = build_shapes(
+            database, shapes, completion=completion, processes=processes, progress=progress
+        )
     return Prepared(
         database=database.folder,
         class_counts=database.class_counts(),
@@ -72,7 +86,7 @@ def complete_kitti(
     root: Path | str,
     *,
     split: str = "train",
-    classes: Sequence[str] = tuple(COMPLETION_BY_CLASS),
+    classes: Sequence[str] | None = None,
     processes: int = 1,
     progress: bool = True,
 ) -> tuple[Path, int]:
@@ -81,6 +95,9 @@ def complete_kitti(
     The database is cut first where there is none. An interrupted run is simply repeated: it goes on where it
     stopped and gives the same files. Targets that are there already are kept (a synthetic world comes with
     exact ones): delete the folder to have them made again.
+
+    Args:
+        classes: None: the published ones and those that KITTI does not have.
 
     Returns:
         The folder, and how many targets were made; 0 if they were there already.
@@ -91,9 +108,10 @@ def complete_kitti(
             data or parameters, an unknown class, or `processes` below 1.
     """
     root = Path(root)
-    check_class_names(tuple(classes), known=tuple(COMPLETION_BY_CLASS))
     folder = root / SHAPES_FOLDER
     if folder.exists():
+        if classes is not None and (root / DATABASE_FOLDER).exists():
+            completion_of(ObjectDatabase.read(root / DATABASE_FOLDER), classes)
         return ObjectShapes.read(root).folders[0], 0
     if not (root / DATABASE_FOLDER).exists():
         cut_objects(root, split, progress=progress)
@@ -104,7 +122,7 @@ def complete_kitti(
             "objects would leak into the targets; cut it anew with `python -m datasets3d prepare kitti "
             f"--root {root} --split {split}`, or say --split {database.split} if that is what you train on"
         )
-    completion = {name: COMPLETION_BY_CLASS[name] for name in classes}
+    completion = completion_of(database, classes)
     count = build_shapes(database, folder, completion=completion, processes=processes, progress=progress)
     return folder, count
 

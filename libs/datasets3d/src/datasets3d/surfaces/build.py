@@ -13,7 +13,7 @@ clouds are distributed otherwise, and KITTI itself was not measured.
 
 import hashlib
 import io
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import ExitStack
 from dataclasses import asdict
@@ -26,7 +26,9 @@ from geom3d import boxes
 from tqdm import tqdm
 
 from datasets3d import _atomic
+from datasets3d._validate import check_class_names
 from datasets3d.database import DatabaseEntry, ObjectDatabase
+from datasets3d.kitti.labels import KITTI_CLASSES
 from datasets3d.surfaces.completion import Completer, CompletionConfig
 
 COMPLETION_BY_CLASS: Mapping[str, CompletionConfig] = {
@@ -34,8 +36,28 @@ COMPLETION_BY_CLASS: Mapping[str, CompletionConfig] = {
     "Cyclist": CompletionConfig(min_donor_cells=5, coverage_weight=5.0, min_distance_m=0.05),
     "Pedestrian": CompletionConfig(mirror=False, min_donor_cells=5, coverage_weight=5.0, min_distance_m=0.05),
 }
-"""The published parameters; classes not named here get no target."""
+"""The published parameters."""
+OTHER_CLASSES = CompletionConfig(min_donor_cells=5, coverage_weight=5.0, min_distance_m=0.05)
+"""For classes without published ones: those of cyclists, which suit objects of any size, with mirror image."""
 _OBJECTS_AT_ONCE = 16
+
+
+def completion_of(
+    database: ObjectDatabase, classes: Sequence[str] | None = None
+) -> dict[str, CompletionConfig]:
+    """Return the parameters of these classes, `OTHER_CLASSES` where none are published.
+
+    Args:
+        classes: None: those with published parameters, and the database's that KITTI does not have.
+
+    Raises:
+        ValueError: A class that the database does not hold and that has no published parameters; names the
+            nearest one.
+    """
+    if classes is None:
+        classes = (*COMPLETION_BY_CLASS, *sorted(set(database.by_class) - set(KITTI_CLASSES)))
+    check_class_names(tuple(classes), known=(*COMPLETION_BY_CLASS, *database.by_class))
+    return {name: COMPLETION_BY_CLASS.get(name, OTHER_CLASSES) for name in classes}
 
 
 def build_shapes(

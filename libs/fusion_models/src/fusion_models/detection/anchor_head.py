@@ -44,6 +44,14 @@ class AnchorHeadConfig:
     prior: float = 0.01
     """Initial foreground probability of every anchor: class bias -log(99)."""
 
+    def __post_init__(self) -> None:
+        names = [anchor.name for anchor in self.classes]
+        if not names or len(set(names)) != len(names) or "DontCare" in names:
+            raise ValueError(
+                "AnchorHeadConfig.classes: expected at least one class, each once, and none called DontCare, "
+                f"got {names}"
+            )
+
     @property
     def anchors_per_cell(self) -> int:
         """Anchors at one cell of the map."""
