@@ -59,7 +59,9 @@ def detect(run, street, out, *options) -> int:
 def other_order(run, folder) -> Path:
     """The configuration of the run with its classes in another order."""
     text = (run / "config.yaml").read_text()
-    swapped = text.replace("name: Bus", "name: ?").replace("name: Dog", "name: Bus").replace("name: ?", "name: Dog")
+    swapped = (
+        text.replace("name: Bus", "name: ?").replace("name: Dog", "name: Bus").replace("name: ?", "name: Dog")
+    )
     assert swapped != text
     path = folder / "swapped.yaml"
     path.write_text(swapped)
@@ -87,7 +89,7 @@ def test_two_classes_that_kitti_does_not_have_are_trained_and_scored(
     (tmp_path / "val.txt").write_text((zoo / "ImageSets/val.txt").read_text())
     words = [f"--gt={zoo / 'training/label_2'}", f"--pred={tmp_path / 'detections'}"]
     words += [f"--frames={tmp_path / 'val.txt'}", f"--json={tmp_path / 'again.json'}"]
-    assert evaluators_main(["kitti", *words, "--classes", "Bus=0.7", "Dog"]) == 0
+    assert evaluators_main(["kitti", *words, "--score-classes", "Bus=0.7", "Dog"]) == 0
     again = json.loads((tmp_path / "again.json").read_text())
     assert again["strict"]["results"] == results["strict"]["results"]
 
@@ -106,9 +108,7 @@ def test_the_names_of_detections_are_those_of_the_checkpoint(run, street, tmp_pa
     assert names <= {"Bus", "Dog"}
 
 
-def test_classes_in_another_order_than_the_weights_are_refused(
-    under_test, run, street, tmp_path, capsys
-):
+def test_classes_in_another_order_than_the_weights_are_refused(under_test, run, street, tmp_path, capsys):
     swapped = other_order(run, tmp_path)
     wrong = "made for the classes Bus, Dog, in this order, but the configuration has Dog, Bus"
     assert detect(run, street, tmp_path / "out", f"--config={swapped}") == 2
@@ -133,7 +133,9 @@ def test_labels_without_any_of_the_classes_are_nothing_to_learn_from(
     assert not (tmp_path / "checkpoints").exists()
 
 
-def test_labels_without_any_of_the_classes_are_nothing_to_score(under_test, zoo, run, street, tmp_path, capsys):
+def test_labels_without_any_of_the_classes_are_nothing_to_score(
+    under_test, zoo, run, street, tmp_path, capsys
+):
     root = shutil.copytree(street, tmp_path / "kitti")
     for frame in (root / "ImageSets/train.txt").read_text().split():
         shutil.copy(zoo / f"training/label_2/{frame}.txt", root / "training/label_2")

@@ -108,6 +108,6 @@ def test_frames_without_labels_are_not_scored_against_those_of_other_frames(stre
     (tmp_path / "kitti" / "ImageSets" / "test.txt").write_text((street / "ImageSets" / "val.txt").read_text())
     source = KittiDataset(tmp_path / "kitti", "test")
     assert source.label_dir is None and source[0].objects is None
-    assert evaluate(source, tmp_path) == {}
+    assert evaluate(source, tmp_path, tables={}) == {}
     chapters = result_chapters({}, titles={}, compare=compare, others={})
     assert [chapter.title for chapter in chapters] == ["Not evaluated"]

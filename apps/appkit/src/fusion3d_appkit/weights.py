@@ -20,7 +20,7 @@ Inputs = TypeVar("Inputs")
 OWN = "state_dict"
 """Entry of the trainer's checkpoints that holds the weights."""
 CLASSES = "class_names"
-"""Entry of the trainer's checkpoints, and of the metadata of safetensors: the classes, separated by commas."""
+"""Entry of the trainer's checkpoints and of the metadata of safetensors: the classes, with commas between."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,8 +105,8 @@ class WeightFiles(Generic[Model, Config, Inputs]):
             path: `.safetensors` as `fit` leaves them, a checkpoint of `fit`, or a released one.
 
         Raises:
-            FileNotFoundError, ValueError: The file is missing, is none of these, is another model's, or was made
-                for other classes.
+            FileNotFoundError, ValueError: The file is missing, is none of these, is another model's, or was
+                made for other classes.
         """
         if path.suffix == ".safetensors":
             from fusion_models.weights import load_weights, read_metadata

@@ -33,7 +33,9 @@ def require_objects(source: KittiDataset, classes: Sequence[str], *, purpose: st
             f"{', '.join(classes)}; list those of the data under model.detector.anchors.classes, spelled as "
             "in the labels"
         )
-    return f"no {' and no '.join(missing)} to {purpose}: the labels of {where} hold {held}" if missing else None
+    return (
+        f"no {' and no '.join(missing)} to {purpose}: the labels of {where} hold {held}" if missing else None
+    )
 
 
 def lacking_targets(source: KittiDataset, classes: Sequence[str], shapes: ObjectShapes) -> str | None:
@@ -54,7 +56,7 @@ def lacking_targets(source: KittiDataset, classes: Sequence[str], shapes: Object
     if not (lacking := sorted(without - with_target)):
         return None
     return (
-        f"no dense target for any {' or '.join(lacking)}: generated points and occupancy take such objects for "
-        f"empty space; to make them anew, delete {', '.join(map(str, shapes.folders))} and run `python -m "
+        f"no dense target for any {' or '.join(lacking)}: generated points and occupancy take such objects "
+        f"for empty space; to make them anew, delete {', '.join(map(str, shapes.folders))} and run `python -m "
         f"datasets3d complete kitti --root {source.root} --split {source.split} --classes {' '.join(classes)}`"
     )

@@ -37,9 +37,7 @@ def overlap_tables(classes: Sequence[str], min_overlaps: Mapping[str, float]) ->
     Raises:
         ValueError: See `evaluators.kitti.table_of_classes`.
     """
-    return {
-        name: table_of_classes(classes, name, min_overlaps=min_overlaps) for name in ("strict", "loose")
-    }
+    return {name: table_of_classes(classes, name, min_overlaps=min_overlaps) for name in ("strict", "loose")}
 
 
 def evaluate(

@@ -38,7 +38,7 @@ COMPLETION_BY_CLASS: Mapping[str, CompletionConfig] = {
 }
 """The published parameters."""
 OTHER_CLASSES = CompletionConfig(min_donor_cells=5, coverage_weight=5.0, min_distance_m=0.05)
-"""For classes without published ones: those of cyclists, which suit objects of any size, with mirror image."""
+"""For classes without published ones: those of cyclists, which suit any size, with mirror image."""
 _OBJECTS_AT_ONCE = 16
 
 
