@@ -1,50 +1,18 @@
-"""Point files and pictures, as every data set has them. Errors name the file and the cure."""
+"""Pictures, as every data set has them. Errors name the file and the cure."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
-from jaxtyping import Float32, UInt8
+from jaxtyping import UInt8
 
 if TYPE_CHECKING:
     from PIL import Image
 
 _T = TypeVar("_T")
-
-
-def count_points(path: Path | str, columns: Sequence[str]) -> int:
-    """Return the number of points of a file from its size, without reading it.
-
-    Args:
-        path: Little-endian float32, one number a column and point.
-        columns: Names of the columns.
-
-    Raises:
-        FileNotFoundError: No such file.
-        ValueError: The size is no multiple of that of a point.
-    """
-    path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"datasets3d: no point file {path}; expected the official tree")
-    size, point = path.stat().st_size, 4 * len(columns)
-    if size % point:
-        raise ValueError(
-            f"datasets3d: {path} has {size} bytes, not a multiple of {point} (float32 {' '.join(columns)}): "
-            "the file is cut short or holds other columns; copy it again or convert it"
-        )
-    return size // point
-
-
-def read_points(path: Path | str, columns: Sequence[str]) -> Float32[np.ndarray, "n c"]:
-    """Read a point file; an empty file is a cloud of zero points. Arguments and errors as of `count_points`.
-
-    Numbers that are not finite are the caller's business.
-    """
-    count = count_points(path, columns)
-    return np.fromfile(path, dtype="<f4").reshape(count, len(columns)).astype(np.float32, copy=False)
 
 
 def read_image(path: Path | str) -> UInt8[np.ndarray, "h w 3"]:

@@ -6,7 +6,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from datasets3d._files import count_points, read_image_size
+from datasets3d._files import read_image_size
+from datasets3d._point_files import count_points
 from datasets3d.check.nuscenes_report import MASK_FOLDER, ChannelCheck, NuscenesCheckReport, VersionCheck
 from datasets3d.nuscenes.key_frames import read_key_frames
 from datasets3d.nuscenes.lidar import LIDAR_FIELDS

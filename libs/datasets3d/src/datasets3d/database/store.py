@@ -20,7 +20,8 @@ from jaxtyping import Float32, UInt8
 from tqdm import tqdm
 
 from datasets3d import _atomic
-from datasets3d._files import read_image, read_points
+from datasets3d._files import read_image
+from datasets3d._point_files import read_points
 from datasets3d.frame import POINT_COLUMNS, Frame, Objects, check_same_columns
 
 FORMAT = "datasets3d.gt_database"
