@@ -19,13 +19,13 @@ _MAX_LINE = 100_000
 class _Field(NamedTuple):
     name: str
     dtype: str
-    count: int
+    repeats: int
     """Numbers a point; the first is taken."""
 
     @property
     def size(self) -> int:
         """Bytes a point."""
-        return np.dtype(self.dtype).itemsize * self.count
+        return np.dtype(self.dtype).itemsize * self.repeats
 
 
 class _DamageError(Exception):
@@ -125,7 +125,7 @@ def _body(kind: str, body: bytes, fields: Sequence[_Field], count: int) -> list[
     if kind == "ascii":
         return _from_text(body, fields, count)
     if kind == "binary":
-        point = np.dtype([(str(i), field.dtype, (field.count,)) for i, field in enumerate(fields)])
+        point = np.dtype([(str(i), field.dtype, (field.repeats,)) for i, field in enumerate(fields)])
         rows = np.frombuffer(_at_least(body, needed), point, count=count)
         return [rows[str(i)][:, 0] for i in range(len(fields))]
     if kind != "binary_compressed":
@@ -136,21 +136,21 @@ def _body(kind: str, body: bytes, fields: Sequence[_Field], count: int) -> list[
     block = _unpack(_at_least(body[8:], packed)[:packed], size)
     found, at = [], 0
     for field in fields:  # column by column, unlike the uncompressed kind
-        numbers = np.frombuffer(block, field.dtype, count=count * field.count, offset=at)
-        found.append(numbers.reshape(count, field.count)[:, 0])
+        numbers = np.frombuffer(block, field.dtype, count=count * field.repeats, offset=at)
+        found.append(numbers.reshape(count, field.repeats)[:, 0])
         at += count * field.size
     return found
 
 
 def _from_text(body: bytes, fields: Sequence[_Field], count: int) -> list[np.ndarray]:
-    width = sum(field.count for field in fields)
+    width = sum(field.repeats for field in fields)
     try:
         numbers = np.array(body.split(), np.float64)
     except ValueError as error:
         raise _DamageError(str(error)) from None
     if len(numbers) != width * count:
         raise _DamageError(f"its {count} points need {width * count} numbers, it has {len(numbers)}")
-    first = np.cumsum([0, *(field.count for field in fields)])[:-1]
+    first = np.cumsum([0, *(field.repeats for field in fields)])[:-1]
     return list(numbers.reshape(count, width)[:, first].T)
 
 

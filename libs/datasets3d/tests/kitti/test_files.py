@@ -2,7 +2,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from datasets3d.kitti import read_image, read_image_size, read_points, read_road_plane
+from datasets3d.kitti import KittiDataset, read_image, read_image_size, read_points, read_road_plane
 from PIL import Image
 
 
@@ -84,6 +84,7 @@ def test_no_plane_file_is_no_plane(tmp_path: Path) -> None:
         ("1 2 3", "no plane in line 4: expected four numbers a b c d, got '1 2 3'"),
         ("1 0 0 3", "is no road: b must not be 0"),
         ("nan -1 0 3", "is no road"),
+        ("0 -1 0 nan", "is no road"),
     ],
 )
 def test_bad_planes_are_named(tmp_path: Path, line: str, message: str) -> None:
@@ -95,3 +96,33 @@ def test_a_short_plane_file_is_named(tmp_path: Path) -> None:
     (tmp_path / "0.txt").write_text("# Plane\n")
     with pytest.raises(ValueError, match="has 1 lines; expected the plane a b c d in line 4"):
         read_road_plane(tmp_path / "0.txt")
+
+
+SAVED = {"utf-8-sig": "\r\n", "utf-16": "\r\n", "utf-8": "\r"}
+
+
+@pytest.mark.parametrize("encoding", SAVED)
+def test_text_files_read_the_same_however_an_editor_saved_them(tiny_root: Path, encoding: str) -> None:
+    before = KittiDataset(tiny_root, "train")[0]
+    for path in tiny_root.rglob("*.txt"):
+        path.write_bytes(path.read_text().replace("\n", SAVED[encoding]).encode(encoding))
+    after = KittiDataset(tiny_root, "train")[0]
+    assert before.objects is not None and after.objects is not None
+    assert after.frame_id == before.frame_id
+    assert after.objects.names == before.objects.names
+    np.testing.assert_array_equal(after.objects.boxes_lidar, before.objects.boxes_lidar)
+    assert after.kitti is not None and after.kitti.road_plane is not None
+
+
+@pytest.mark.parametrize("kind", ["ImageSets/train", "training/calib/000000", "training/label_2/000000"])
+@pytest.mark.parametrize("content", [b"Car \xe9", b"a\0b", b"\x93NUMPY"])
+def test_what_is_no_text_is_named_with_its_line(tiny_root: Path, kind: str, content: bytes) -> None:
+    (tiny_root / f"{kind}.txt").write_bytes(content)
+    with pytest.raises(ValueError, match=rf"{kind.split('/')[-1]}\.txt, line 1: expected text, got the byte"):
+        KittiDataset(tiny_root, "train")[0]
+
+
+def test_a_split_file_with_more_than_ids_is_named(tiny_root: Path) -> None:
+    (tiny_root / "ImageSets/train.txt").write_text("000000 1\n")
+    with pytest.raises(ValueError, match=r"train\.txt has the line '000000 1'; expected one frame id"):
+        KittiDataset(tiny_root, "train")

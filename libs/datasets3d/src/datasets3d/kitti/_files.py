@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
+from geom3d.text import read_text
 from jaxtyping import Float32, Float64
 
 from datasets3d import _point_files
@@ -53,12 +54,12 @@ def read_road_plane(path: Path | str) -> Float64[np.ndarray, "4"] | None:
     (the camera's y points down), whatever sign the file has.
 
     Raises:
-        ValueError: Fewer than four lines, not four numbers, or a plane that stands upright (b = 0).
+        ValueError: No text, fewer than four lines, not four numbers, or a plane that stands upright (b = 0).
     """
     path = Path(path)
     if not path.is_file():
         return None
-    lines = path.read_text(errors="replace").splitlines()
+    lines = read_text(path).splitlines()
     try:
         a, b, c, d = (float(value) for value in lines[3].split())
     except (IndexError, ValueError):
@@ -69,6 +70,6 @@ def read_road_plane(path: Path | str) -> Float64[np.ndarray, "4"] | None:
             else f"datasets3d.kitti: {path} has {len(lines)} lines; expected the plane a b c d in line 4"
         ) from None
     norm = float(np.linalg.norm((a, b, c)))
-    if not np.isfinite(norm) or b == 0:
+    if not np.isfinite((norm, d)).all() or b == 0:
         raise ValueError(f"datasets3d.kitti: {path}: plane {a} {b} {c} {d} is no road: b must not be 0")
     return np.array([a, b, c, d]) / (norm if b < 0 else -norm)

@@ -184,8 +184,14 @@ def in_view(points: Float32[np.ndarray, "n 4"], camera: PinholeCamera) -> Bool[n
 
 
 def _camera_of(calibration: KittiCalibration, camera: str, *, width: int, height: int) -> PinholeCamera:
+    matrix = getattr(calibration, _CAMERAS[camera])
+    if matrix is None:
+        raise ValueError(
+            f"KittiDataset: the calibration has no {_CAMERAS[camera].upper()}, the matrix of {camera}; add "
+            "it, or take image_2"
+        )
     return PinholeCamera(
-        image_from_cam=getattr(calibration, _CAMERAS[camera]),
+        image_from_cam=matrix,
         cam_from_lidar=calibration.cam_from_lidar,
         width=width,
         height=height,

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from geom3d.text import read_text
+
 from datasets3d import _atomic
 
 KITTI_CLASSES = ("Car", "Van", "Truck", "Pedestrian", "Person_sitting", "Cyclist", "Tram", "Misc")
@@ -56,15 +58,15 @@ def read_labels(path: Path | str) -> list[KittiLabel]:
 
     Raises:
         FileNotFoundError: No such file.
-        ValueError: A line without exactly 15 columns, or a column that is no number; names file, line and
-            column.
+        ValueError: No text, a line without exactly 15 columns, or a column that is no number; names file,
+            line and column.
     """
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(
             f"datasets3d.kitti: no label file {path}; frames without objects have an empty one"
         )
-    lines = path.read_text(errors="replace").splitlines()
+    lines = read_text(path).split("\n")
     return [_parse(line, f"{path}, line {i}") for i, line in enumerate(lines, 1) if line.strip()]
 
 
