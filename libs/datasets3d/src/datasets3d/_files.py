@@ -40,7 +40,7 @@ def read_picture(path: Path | str, take: Callable[[Image.Image], _T]) -> _T:
     try:
         with Image.open(path) as image:
             return take(image)
-    except (OSError, SyntaxError) as error:
+    except Exception as error:  # what a damaged file raises in the decoders differs by the damage
         raise ValueError(
             f"datasets3d: {path} is no readable picture ({error}); copy it again or make it anew"
         ) from error

@@ -115,7 +115,7 @@ def read_calibration(path: str | Path) -> KittiCalibration:
     Raises:
         FileNotFoundError: No such file.
         ValueError: A matrix is missing, is there twice, or has the wrong number of values or one that is no
-            number; or the file is no text.
+            number; they place no camera; or the file is no text.
     """
     path = Path(path)
     if not path.is_file():
@@ -143,7 +143,15 @@ def read_calibration(path: str | Path) -> KittiCalibration:
             "P2 (3x4), R0_rect (3x3) and Tr_velo_to_cam (3x4) are needed, rows first, as in files of the "
             "object benchmark; R0_rect of a camera that is not rectified is the identity"
         )
-    return KittiCalibration(**{name: matrices[key] for name, key, _ in _ENTRIES if key in matrices})
+    calibration = KittiCalibration(**{name: matrices[key] for name, key, _ in _ENTRIES if key in matrices})
+    try:
+        invert(calibration.cam_from_lidar)
+    except ValueError:
+        raise ValueError(
+            f"kitti.read_calibration: {path}: R0_rect times Tr_velo_to_cam has no inverse, so it places no "
+            "camera; copy the file again"
+        ) from None
+    return calibration
 
 
 def write_calibration(path: str | Path, calibration: KittiCalibration) -> None:

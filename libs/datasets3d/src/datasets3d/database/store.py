@@ -24,6 +24,8 @@ from datasets3d._files import read_image
 from datasets3d._point_files import read_points
 from datasets3d.frame import POINT_COLUMNS, Frame, Objects, check_same_columns
 
+DATABASE_FOLDER = "gt_database"
+"""Its usual place under the root of a data set."""
 FORMAT = "datasets3d.gt_database"
 VERSION = 1
 _CROP_MARGIN = 0.25

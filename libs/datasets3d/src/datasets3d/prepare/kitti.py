@@ -6,12 +6,10 @@ from pathlib import Path
 
 from datasets3d import _atomic
 from datasets3d._validate import check_class_names
-from datasets3d.database import ObjectDatabase, build_database
+from datasets3d.database import DATABASE_FOLDER, ObjectDatabase, build_database
 from datasets3d.kitti import KittiDataset
 from datasets3d.surfaces import SHAPES_FOLDER, ObjectShapes, published
 from datasets3d.surfaces.build import COMPLETION_BY_CLASS, build_shapes
-
-DATABASE_FOLDER = "gt_database"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
