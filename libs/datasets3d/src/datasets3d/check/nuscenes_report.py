@@ -63,6 +63,8 @@ class NuscenesCheckReport(CheckReport):
                 notes.append(
                     f"{version.version} has no boxes, as the test split: there is nothing to train on"
                 )
+            if "LIDAR" not in seen:
+                notes.append(f"{version.version} has no LiDAR files, which frames of 3D boxes need")
             if "RADAR" not in seen:
                 notes.append(f"{version.version} has no radar files, which depth completion needs")
             cameras = [c for c in version.channels if c.channel.startswith("CAM")]
