@@ -61,6 +61,37 @@ def test_grey_pictures_become_rgb(tmp_path: Path) -> None:
     assert read_image_size(tmp_path / "0.png") == (3, 2)
 
 
+def test_of_sixteen_bits_the_upper_eight_are_kept(tmp_path: Path) -> None:
+    grey = np.array([[0, 255, 256], [0x1234, 0x8000, 0xFFFF]], np.uint16)
+    Image.fromarray(grey).save(tmp_path / "0.png")
+    assert read_image(tmp_path / "0.png")[..., 1].tolist() == [[0, 0, 1], [0x12, 0x80, 0xFF]]
+
+
+def test_numbers_that_are_no_brightness_are_refused(tmp_path: Path) -> None:
+    Image.fromarray(np.ones((2, 3), np.float32)).save(tmp_path / "0.tiff")
+    with pytest.raises(ValueError, match=r"0\.tiff is no readable picture \(its numbers are of mode F"):
+        read_image(tmp_path / "0.tiff")
+
+
+def test_no_damage_to_a_png_goes_unseen(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    Image.fromarray(rng.integers(0, 255, (16, 16, 3)).astype(np.uint8)).save(tmp_path / "0.png")
+    whole = (tmp_path / "0.png").read_bytes()
+    end = len(whole) - 12  # of all but the mark of the end
+    for at in range(0, end, 3):
+        (tmp_path / "0.png").write_bytes(whole[:at] + bytes([whole[at] ^ 16]) + whole[at + 1 :])
+        with pytest.raises(ValueError, match=r"0\.png is no readable picture"):
+            read_image(tmp_path / "0.png")
+
+
+@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
+def test_a_picture_that_is_too_large_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    Image.new("L", (64, 64)).save(tmp_path / "0.png")
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 64)
+    with pytest.raises(ValueError, match=r"0\.png is no readable picture .*exceeds limit"):
+        read_image(tmp_path / "0.png")
+
+
 def plane_file(folder: Path, line: str) -> Path:
     (folder / "0.txt").write_text(f"# Plane\nWidth 4\nHeight 1\n{line}\n")
     return folder / "0.txt"

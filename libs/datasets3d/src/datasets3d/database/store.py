@@ -5,7 +5,6 @@ of the frames' points, x y z about the box centre, not rotated), `<frame>_<class
 labelled 2D boxes (the box and some margin), and `index.json`.
 """
 
-import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
@@ -119,20 +118,18 @@ class ObjectDatabase:
         cure = f"write it with `python -m datasets3d prepare kitti --root {folder.parent}`"
         if not path.is_file():
             raise FileNotFoundError(f"datasets3d.database: no {path}; {cure}")
-        try:
-            content = json.loads(path.read_bytes())
-        except ValueError as error:
-            raise ValueError(f"datasets3d.database: {path} is no JSON ({error}); {cure}") from None
+        content = _atomic.read_json(path, cure=cure)
         _atomic.check_format(content, path, format=FORMAT, version=VERSION, cure=cure)
-        entries = tuple(_entry_from_json(e) for e in content["objects"])
-        cameras = {frame_id: _camera_from_json(c) for frame_id, c in content["cameras"].items()}
-        return cls(
-            folder=folder,
-            entries=entries,
-            cameras=cameras,
-            split=content["split"],
-            point_columns=tuple(content.get("point_columns", POINT_COLUMNS)),
-        )
+        try:
+            return cls(
+                folder=folder,
+                entries=tuple(_entry_from_json(e) for e in content["objects"]),
+                cameras={frame_id: _camera_from_json(c) for frame_id, c in content["cameras"].items()},
+                split=content["split"],
+                point_columns=tuple(content.get("point_columns", POINT_COLUMNS)),
+            )
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise ValueError(f"datasets3d.database: {path} is damaged ({error!r}); {cure}") from None
 
     @cached_property
     def by_class(self) -> dict[str, np.ndarray]:
@@ -159,8 +156,20 @@ class ObjectDatabase:
         return {name: len(indices) for name, indices in self.by_class.items()}
 
     def points(self, entry: DatabaseEntry) -> Float32[np.ndarray, "n c"]:
-        """Read an object's points: x y z about the box centre (axes of its LiDAR frame), further columns."""
-        return read_points(self.folder / f"{entry.stem}.bin", self.point_columns)
+        """Read an object's points: x y z about the box centre (axes of its LiDAR frame), further columns.
+
+        Raises:
+            FileNotFoundError: No such file.
+            ValueError: The file is damaged or of another object.
+        """
+        path = self.folder / f"{entry.stem}.bin"
+        points = read_points(path, self.point_columns)
+        if len(points) != entry.num_points:
+            raise ValueError(
+                f"datasets3d.database: {path} holds {len(points)} points, the index says {entry.num_points}; "
+                "write the database anew"
+            )
+        return points
 
     def crop(self, entry: DatabaseEntry) -> UInt8[np.ndarray, "h w 3"]:
         """Read an object's piece of picture, RGB.

@@ -85,8 +85,9 @@ class ObjectShapes:
 
 def _read_npy(path: Path) -> np.ndarray:
     try:
-        points = np.load(path, allow_pickle=False)
-    except (ValueError, EOFError, OSError) as error:
+        with path.open("rb") as handle:
+            points = np.lib.format.read_array(handle, allow_pickle=False)
+    except Exception as error:  # what a damaged header raises is not documented and differs by the damage
         raise ValueError(
             f"datasets3d.surfaces: {path} is no readable array ({error}); make it again"
         ) from error
@@ -94,6 +95,10 @@ def _read_npy(path: Path) -> np.ndarray:
         raise ValueError(
             f"datasets3d.surfaces: {path}: expected float32 of shape (n, 3), got {points.dtype} "
             f"{points.shape}"
+        )
+    if not np.isfinite(points).all():
+        raise ValueError(
+            f"datasets3d.surfaces: {path} holds NaN or infinite numbers; make the dense targets again"
         )
     return points
 

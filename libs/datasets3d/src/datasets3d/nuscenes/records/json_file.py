@@ -39,7 +39,7 @@ def read_records(path: Path | str) -> list[SampleRecord]:
     for element in elements:
         try:
             records.append(_from_json(element))
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
             raise ValueError(
                 f"datasets3d.nuscenes: {path}: key frame {len(records)} is damaged ({error!r}); {cure}"
             ) from None
