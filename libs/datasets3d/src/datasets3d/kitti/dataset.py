@@ -11,6 +11,7 @@ from geom3d.cameras import PinholeCamera
 from geom3d.kitti import KittiCalibration
 from jaxtyping import Bool, Float32
 
+from datasets3d import _sources
 from datasets3d._files import read_image, read_image_size
 from datasets3d._validate import nearest_names
 from datasets3d.frame import Frame, KittiColumns, KittiFrame, Objects
@@ -129,6 +130,15 @@ class KittiDataset:
         if self.label_dir is None:
             return None
         return read_labels(self._tree.path("label_2", frame_id))
+
+    def digests(self) -> dict[str, str]:
+        """Return hashes of the split file and of every calibration and label file, by path below the root.
+
+        What is made from a split records them, and is refused once they have changed.
+        """
+        kinds = ("calib",) if self.label_dir is None else ("calib", "label_2")
+        paths = [self._tree.path(kind, frame_id) for frame_id in self.frame_ids for kind in kinds]
+        return _sources.digests(self.root, [self.root / "ImageSets" / f"{self.split}.txt", *paths])
 
     def _objects(
         self, labels: list[KittiLabel], frame_id: str, points: np.ndarray, calibration: KittiCalibration
