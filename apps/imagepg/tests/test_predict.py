@@ -1,3 +1,4 @@
+import numpy as np
 import pytest
 import torch
 from fusion3d_appkit.testing import NO_EVALUATION
@@ -92,3 +93,15 @@ def test_a_foreign_checkpoint_is_refused(street, tmp_path, capsys):
     torch.save({"state_dict": {}}, foreign)
     assert call(foreign, files(street), tmp_path / "out") == 2
     assert "not written by `imagepg fit`" in capsys.readouterr().err
+
+
+def test_a_scan_with_a_ring_gives_the_same_boxes_once_its_columns_are_named(checkpoint, street, tmp_path):
+    scan = np.fromfile(files(street)["points"], "<f4").reshape(-1, 4)
+    np.column_stack([scan, np.arange(len(scan)) % 32]).astype("<f4").tofile(tmp_path / "000001.bin")
+    paths = {**files(street), "points": str(tmp_path / "000001.bin")}
+    assert call(checkpoint, paths, tmp_path / "refused") == 2
+    assert call(checkpoint, files(street), tmp_path / "four") == 0
+    options = [word for name, path in paths.items() for word in (f"--{name}", path)]
+    columns = ["--columns", "x", "y", "z", "intensity", "ring", "--out", str(tmp_path / "five")]
+    assert main(["predict", "--ckpt", str(checkpoint), *options, *columns, "--min_score", "0"]) == 0
+    assert (tmp_path / "five/000001.txt").read_text() == (tmp_path / "four/000001.txt").read_text()

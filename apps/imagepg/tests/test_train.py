@@ -46,6 +46,7 @@ def test_frames_without_points_or_objects_train_on(under_test, street, tmp_path)
     frames = (root / "ImageSets" / "train.txt").read_text().split()
     (root / "training" / "velodyne" / f"{frames[0]}.bin").write_bytes(b"")
     (root / "training" / "label_2" / f"{frames[1]}.txt").write_text("")
+    (root / "recipe.json").unlink()  # the targets are meant for these labels, too
     assert under_test.call("fit", tmp_path / "run", f"--data.root={root}", "--trainer.max_epochs=1") == 0
     assert np.isfinite(losses(tmp_path / "run")).all()
 
@@ -57,12 +58,21 @@ def test_missing_dense_targets_are_one_line_with_the_cure(under_test, street, tm
     assert "datasets3d complete kitti" in message_of("imagepg", capsys)
 
 
+def test_dense_targets_of_other_labels_are_one_line_with_the_cure(under_test, street, tmp_path, capsys):
+    root = shutil.copytree(street, tmp_path / "kitti")
+    path = min((root / "training" / "label_2").iterdir())
+    path.write_text(path.read_text() + path.read_text())
+    assert under_test.call("fit", tmp_path / "run", f"--data.root={root}") == 2
+    assert "object_shapes was made from other data" in message_of("imagepg", capsys)
+
+
 @pytest.mark.slow
 def test_every_weight_learns_from_frames_without_objects(under_test, street, tmp_path):
     root = shutil.copytree(street, tmp_path / "data")
     far = "Car 0.00 0 0.00 600.00 170.00 602.00 172.00 1.50 1.60 4.00 0.00 1.70 900.00 0.00\n"
     for frame in (root / "ImageSets" / "train.txt").read_text().split():
         (root / "training" / "label_2" / f"{frame}.txt").write_text(far)
+    (root / "recipe.json").unlink()  # the targets are meant for these labels, too
     options = [f"--data.root={root}", "--trainer.max_epochs=1", NO_EVALUATION]
     assert not weights_without_gradient(under_test.build(tmp_path / "run", *options))
 

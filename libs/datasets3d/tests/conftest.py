@@ -140,7 +140,7 @@ SWEEPS_A_FRAME = 2
 """Of LiDAR and radar between two key frames, and as many before the first."""
 
 
-@dataclass
+@dataclass(repr=False)
 class Tree:
     """Tables and files, to be broken before or after they are written."""
 

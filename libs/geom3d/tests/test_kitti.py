@@ -9,6 +9,7 @@ from geom3d import boxes, frustum, overlap, transforms
 from geom3d.angles import angle_difference
 from geom3d.cameras import project
 from geom3d.kitti import (
+    _ENTRIES,
     KittiCalibration,
     alpha_from_boxes,
     boxes_camera_from_lidar,
@@ -64,6 +65,52 @@ def test_the_imu_matrix_may_be_missing(calibration_file, tmp_path):
     write_calibration(tmp_path / "b.txt", without)
     assert "imu" not in (tmp_path / "b.txt").read_text()
     assert read_calibration(tmp_path / "b.txt").imu_to_velo is None
+
+
+def written_as(names: dict[str, str], *, end: str = "\n") -> str:
+    """Return the matrices of CALIBRATION under other names; those named "" are left out."""
+    lines = []
+    for name, key, _ in _ENTRIES:
+        values = " ".join(f"{value:.12e}" for value in getattr(CALIBRATION, name).ravel())
+        if names.get(key, key):
+            lines.append(f"{names.get(key, key + ':')} {values}{end}")
+    return "".join(lines)
+
+
+NEEDED = {"P0": "", "P1": "", "P3": "", "Tr_imu_to_velo": ""}
+TRACKING = {"R0_rect": "R_rect", "Tr_velo_to_cam": "Tr_velo_cam", "Tr_imu_to_velo": "Tr_imu_velo"}
+RAW = {f"P{i}": f"P_rect_0{i}:" for i in range(4)} | {"R0_rect": "R_rect_00:", "Tr_imu_to_velo": ""}
+
+
+@pytest.mark.parametrize("names", [NEEDED, TRACKING, RAW], ids=["needed", "tracking", "raw"])
+def test_calibrations_of_all_benchmarks_are_read(tmp_path, names):
+    (tmp_path / "c.txt").write_text("calib_time: 09-Jan-2012 13:57:47\n" + written_as(names))
+    found = read_calibration(tmp_path / "c.txt")
+    for name, key, _ in _ENTRIES:
+        if names.get(key) == "":
+            assert getattr(found, name) is None
+        else:
+            assert np.allclose(getattr(found, name), getattr(CALIBRATION, name), rtol=1e-12, atol=0)
+
+
+def test_rotation_and_translation_of_a_raw_recording_are_joined(tmp_path):
+    matrix = CALIBRATION.velo_to_cam
+    parts = [("R", matrix[:, :3]), ("T", matrix[:, 3])]
+    text = "".join(f"{key}: {' '.join(f'{v:.12e}' for v in part.ravel())}\n" for key, part in parts)
+    (tmp_path / "c.txt").write_text(written_as(RAW | {"Tr_velo_to_cam": ""}) + text)
+    assert np.allclose(read_calibration(tmp_path / "c.txt").velo_to_cam, matrix, rtol=1e-12, atol=0)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_a_calibration_reads_however_an_editor_saved_it(tmp_path, encoding):
+    (tmp_path / "c.txt").write_bytes(written_as({}, end="\r\n").encode(encoding))
+    assert np.allclose(read_calibration(tmp_path / "c.txt").p2, CALIBRATION.p2, rtol=1e-12, atol=0)
+
+
+def test_a_matrix_that_is_there_twice_is_refused(calibration_file):
+    calibration_file.write_text(calibration_file.read_text() + "P_rect_02: 1\n")
+    with pytest.raises(ValueError, match="line 8: P2 is there already"):
+        read_calibration(calibration_file)
 
 
 def test_rectification_comes_after_the_lidar_transform():

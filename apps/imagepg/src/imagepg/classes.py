@@ -55,8 +55,9 @@ def lacking_targets(source: KittiDataset, classes: Sequence[str], shapes: Object
                 (with_target if known else without).add(label.name)
     if not (lacking := sorted(without - with_target)):
         return None
+    command = f"python -m datasets3d complete kitti --root {source.root} --split {source.split}"
     return (
         f"no dense target for any {' or '.join(lacking)}: generated points and occupancy take such objects "
-        f"for empty space; to make them anew, delete {', '.join(map(str, shapes.folders))} and run `python -m "
-        f"datasets3d complete kitti --root {source.root} --split {source.split} --classes {' '.join(classes)}`"
+        f"for empty space; to make them anew, delete {', '.join(map(str, shapes.folders))} and run "
+        f"`{command} --classes {' '.join(classes)}`"
     )

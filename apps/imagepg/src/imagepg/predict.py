@@ -39,7 +39,16 @@ def parser() -> argparse.ArgumentParser:
         description="Detect objects in one scan and its image; write official KITTI lines and pictures.",
     )
     add_weights_options(options, app="imagepg")
-    options.add_argument("--points", type=Path, required=True, help=".bin, float32 x y z intensity per point")
+    options.add_argument(
+        "--points", type=Path, required=True, help=".bin (float32 x y z intensity per point), .npy or .pcd"
+    )
+    options.add_argument(
+        "--columns",
+        nargs="+",
+        default=["x", "y", "z", "intensity"],
+        metavar="NAME",
+        help="of --points, where it has others, such as: x y z intensity ring",
+    )
     options.add_argument(
         "--image", type=Path, help=".png or .jpg of the left colour camera; a LiDAR-only model does without"
     )
@@ -55,15 +64,18 @@ def parser() -> argparse.ArgumentParser:
     return options
 
 
-def read_input(points: Path, image: Path | None, calib: Path) -> Frame:
+def read_input(points: Path, image: Path | None, calib: Path, *, columns: Sequence[str]) -> Frame:
     """Return the frame of the given files; without a picture the camera is one of KITTI's usual size.
+
+    Args:
+        columns: What the columns of the scan are.
 
     Raises:
         FileNotFoundError: A file is missing.
         ValueError: A file is not what it should be, the scan is empty, or the picture is not the calibrated
             one.
     """
-    require_file(points, "--points", suffixes=(".bin",))
+    require_file(points, "--points", suffixes=(".bin", ".npy", ".pcd"))
     require_file(calib, "--calib")
     if image is not None:
         require_file(image, "--image", suffixes=(".png", ".jpg", ".jpeg"))
@@ -73,12 +85,12 @@ def read_input(points: Path, image: Path | None, calib: Path) -> Frame:
     from geom3d.kitti import read_calibration
 
     if image is not None:
-        frame = read_frame(points=points, image=image, calib=calib)
+        frame = read_frame(points=points, image=image, calib=calib, columns=columns)
         _check_size(frame.cameras["image_2"], image, calib)
     else:
         calibration = read_calibration(calib)
         camera = calibration.camera(*USUAL_SIZE)
-        scan = read_points(points)
+        scan = read_points(points, columns=columns)
         frame = Frame(
             frame_id=points.stem,
             points=scan[in_view(scan, camera)],
@@ -109,7 +121,7 @@ def main(arguments: Sequence[str]) -> int:
     """Run the command; return the exit status."""
     chosen = parser().parse_args(arguments)
     require_weights(chosen.ckpt, config=chosen.config)
-    frame = read_input(chosen.points, chosen.image, chosen.calib)
+    frame = read_input(chosen.points, chosen.image, chosen.calib, columns=chosen.columns)
 
     import torch
     from fusion_models.detection.batch import collate

@@ -60,7 +60,7 @@ def record_of_files(image: Path, radar: Path, calib: Path, reading: DepthReading
     from datasets3d.nuscenes import Pose, SampleRecord, SensorRecord
 
     try:
-        content = json.loads(calib.read_text(encoding="utf-8"))
+        content = json.loads(calib.read_bytes())
     except ValueError as error:
         raise ValueError(
             f"{calib}: not JSON ({error}); `sparse_beats_dense predict --help` shows one"

@@ -23,7 +23,7 @@ def load_records(root: Path, split: str, reading: DepthReading) -> list[SampleRe
 
     Raises:
         FileNotFoundError: No such file, or no such tables.
-        ValueError: Not a split, or a file that is not what its name says.
+        ValueError: Not a split, a file that is not what its name says, or one built from other tables.
     """
     path = Path(split)
     if path.suffix in SUFFIXES:
@@ -35,7 +35,7 @@ def load_records(root: Path, split: str, reading: DepthReading) -> list[SampleRe
             )
         with found.open("rb") as file:
             ours = FORMAT.encode() in file.read(HEAD_BYTES)
-        return read_records(found) if ours else read_published_infos(found, progress=True)
+        return read_records(found, root=root) if ours else read_published_infos(found, progress=True)
     version, separator, name = split.rpartition("/")
     if not separator or not version:
         raise ValueError(

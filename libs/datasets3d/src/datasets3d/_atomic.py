@@ -51,6 +51,21 @@ def write_json(path: Path, content: Any) -> None:
     write_text(path, json.dumps(content, allow_nan=False) + "\n")
 
 
+def read_json(path: Path, *, cure: str) -> dict[str, Any]:
+    """Read a JSON object that `write_json` wrote.
+
+    Raises:
+        ValueError: It is none, as after damage; names the file and the cure.
+    """
+    try:
+        content = json.loads(path.read_bytes())
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"datasets3d: {path} is no JSON ({error}); {cure}") from None
+    if not isinstance(content, dict):
+        raise ValueError(f"datasets3d: {path} is no JSON object, it holds {str(content)[:40]!r}; {cure}")
+    return content
+
+
 def check_format(header: Mapping[str, Any], path: Path, *, format: str, version: int, cure: str) -> None:
     """Raise unless a JSON object says that it is of our format, in this version.
 
@@ -154,7 +169,9 @@ def _read_marker(partial: Path) -> dict[str, Any]:
     marker = partial / INCOMPLETE_MARKER
     if not marker.exists() and any(path.suffix != ".tmp" for path in partial.iterdir()):
         raise FileExistsError(f"datasets3d: {partial} exists and is not ours; move it away")
-    writer = json.loads(marker.read_text() or "{}") if marker.exists() else {}
+    # A writer killed at the very start leaves an empty marker.
+    is_written = marker.exists() and marker.stat().st_size > 0
+    writer = read_json(marker, cure=f"delete {partial} to begin anew") if is_written else {}
     if writer.get("host") == socket.gethostname() and _is_alive(writer.get("pid")):
         raise FileExistsError(
             f"datasets3d: process {writer['pid']} is writing {partial}; wait for it, or stop it and run again"

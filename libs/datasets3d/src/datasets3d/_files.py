@@ -1,13 +1,13 @@
-"""Point files and pictures, as every data set has them. Errors name the file and the cure."""
+"""Pictures, as every data set has them. Errors name the file and the cure."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
-from jaxtyping import Float32, UInt8
+from jaxtyping import UInt8
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -15,55 +15,43 @@ if TYPE_CHECKING:
 _T = TypeVar("_T")
 
 
-def count_points(path: Path | str, columns: Sequence[str]) -> int:
-    """Return the number of points of a file from its size, without reading it.
-
-    Args:
-        path: Little-endian float32, one number a column and point.
-        columns: Names of the columns.
-
-    Raises:
-        FileNotFoundError: No such file.
-        ValueError: The size is no multiple of that of a point.
-    """
-    path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"datasets3d: no point file {path}; expected the official tree")
-    size, point = path.stat().st_size, 4 * len(columns)
-    if size % point:
-        raise ValueError(
-            f"datasets3d: {path} has {size} bytes, not a multiple of {point} (float32 {' '.join(columns)}): "
-            "the file is cut short or holds other columns; copy it again or convert it"
-        )
-    return size // point
-
-
-def read_points(path: Path | str, columns: Sequence[str]) -> Float32[np.ndarray, "n c"]:
-    """Read a point file; an empty file is a cloud of zero points. Arguments and errors as of `count_points`.
-
-    Numbers that are not finite are the caller's business.
-    """
-    count = count_points(path, columns)
-    return np.fromfile(path, dtype="<f4").reshape(count, len(columns)).astype(np.float32, copy=False)
-
-
 def read_image(path: Path | str) -> UInt8[np.ndarray, "h w 3"]:
-    """Read a picture as RGB; grey and palette pictures are converted.
+    """Read a picture as RGB; grey and palette pictures are converted, of 16 bits the upper 8 are kept.
 
     Raises:
         FileNotFoundError: No such file.
-        ValueError: Not a picture, or a file cut short.
+        ValueError: Not a picture, a damaged one, or one of numbers that are no brightness.
     """
-    return read_picture(path, lambda image: np.array(image.convert("RGB")))
+    return read_picture(path, _rgb)
+
+
+def _rgb(image: Image.Image) -> UInt8[np.ndarray, "h w 3"]:
+    # Pillow would clip what is above 255 to white. Older versions call 16 bits of grey "I".
+    if image.mode.startswith("I;16") or (image.mode == "I" and image.format == "PNG"):
+        return np.repeat((np.array(image) >> 8).astype(np.uint8)[..., None], 3, axis=2)
+    if image.mode in ("I", "F"):
+        raise ValueError(f"its numbers are of mode {image.mode}, no brightness of 8 or 16 bits")
+    return np.array(image.convert("RGB"))
 
 
 def read_image_size(path: Path | str) -> tuple[int, int]:
     """Read (width, height) from a picture's header; errors as of `read_image`."""
-    return read_picture(path, lambda image: image.size)
+    return _open(path, lambda image: image.size)
 
 
 def read_picture(path: Path | str, take: Callable[[Image.Image], _T]) -> _T:
     """Return what `take` takes from an opened picture; errors as of `read_image`."""
+    _open(path, _compare_check_sums)
+    return _open(path, take)
+
+
+def _compare_check_sums(image: Image.Image) -> None:
+    # The decoder of PNG passes over damaged pixels. Other formats have no sums.
+    if image.format == "PNG":
+        image.verify()
+
+
+def _open(path: Path | str, take: Callable[[Image.Image], _T]) -> _T:
     from PIL import Image
 
     path = Path(path)
@@ -72,7 +60,7 @@ def read_picture(path: Path | str, take: Callable[[Image.Image], _T]) -> _T:
     try:
         with Image.open(path) as image:
             return take(image)
-    except (OSError, SyntaxError) as error:
+    except Exception as error:  # what a damaged file raises in the decoders differs by the damage
         raise ValueError(
             f"datasets3d: {path} is no readable picture ({error}); copy it again or make it anew"
         ) from error

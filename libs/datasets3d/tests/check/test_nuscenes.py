@@ -1,4 +1,7 @@
+import copy
 import json
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -6,7 +9,10 @@ import numpy as np
 import pytest
 from datasets3d.__main__ import main
 from datasets3d.check.nuscenes import check_nuscenes, find_versions
-from datasets3d.nuscenes import write_radar
+from datasets3d.nuscenes import NuscenesDataset, write_radar
+from datasets3d.nuscenes.tables import TABLES
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from PIL import Image
 
 
@@ -147,6 +153,112 @@ def test_the_command_line(tiny_nuscenes: Path, capsys: pytest.CaptureFixture[str
     next(tiny_nuscenes.glob("sweeps/RADAR_FRONT/*")).unlink()
     assert main(["check", str(tiny_nuscenes), "--json"]) == 1
     assert json.loads(capsys.readouterr().out)["versions"][0]["counts"]["sample"] == 5
+
+
+def test_what_the_loader_needs_of_key_frames_is_read(tree: Any) -> None:
+    files = [row for row in tree.tables["sample_data"] if row["is_key_frame"]]
+    first = {row["token"].split("/")[2]: tree.root / row["filename"] for row in files}
+    lidar = np.fromfile(first["LIDAR_TOP"], "<f4").reshape(-1, 5)
+    lidar[1, 0] = np.nan
+    lidar.tofile(first["LIDAR_TOP"])
+    first["CAM_FRONT"].write_bytes(first["CAM_FRONT"].read_bytes()[:-200])
+    text = "\n".join(check_nuscenes(tree.write()).problems())
+    assert "1 of 3 points hold NaN" in text
+    assert "is no readable picture" in text
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda tree: tree.tables["sample_data"].pop(0), "no key frame of CAM_FRONT for sample"),
+        (lambda tree: tree.row("ego_pose", "scene-0061/0/CAM_FRONT/0").pop("rotation"), "has no rotation"),
+        (lambda tree: tree.row("sample", "scene-0061/0").update(timestamp="x"), "timestamp of sample"),
+        (
+            lambda tree: tree.row("calibrated_sensor", "mount-CAM_BACK").update(camera_intrinsic=[]),
+            "3 rows of 3",
+        ),
+        (lambda tree: tree.row("sample_annotation", "scene-0061/0/box").update(size=[1]), "3 finite numbers"),
+    ],
+)
+def test_tables_that_the_loader_refuses_are_named(
+    tree: Any, change: Callable[[Any], Any], message: str
+) -> None:
+    change(tree)
+    for row in tree.tables["sample_data"][:1]:
+        row["prev"] = ""
+    (problem,) = check_nuscenes(tree.write()).problems()
+    assert message in problem
+
+
+def test_a_split_is_checked_in_the_versions_that_have_it(tiny_nuscenes: Path) -> None:
+    shutil.copytree(tiny_nuscenes / "v1.0-mini", tiny_nuscenes / "v1.0-other")
+    scenes = json.loads((tiny_nuscenes / "v1.0-other/scene.json").read_text())
+    for scene in scenes:
+        scene["name"] = f"other-{scene['name']}"
+    (tiny_nuscenes / "v1.0-other/scene.json").write_text(json.dumps(scenes))
+    report = check_nuscenes(tiny_nuscenes, split=["scene-0061"])
+    assert [version.version for version in report.versions] == ["v1.0-mini"]
+    with pytest.raises(ValueError, match="scenes of the split are not in"):
+        check_nuscenes(tiny_nuscenes, split=["nowhere"])
+
+
+VALUES = [None, "", "x", -1, 0, 1e300, float("nan"), True, [], ["x"], {}, [0.0, 0.0, 0.0, 0.0]]
+
+
+@pytest.mark.slow
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(table=st.sampled_from(TABLES), pick=st.integers(0, 1000), value=st.sampled_from([*VALUES, "gone"]))
+def test_what_the_loader_refuses_of_the_tables_is_reported(
+    tree: Any, table: str, pick: int, value: Any
+) -> None:
+    rows = copy.deepcopy(tree.tables)
+    try:
+        row = tree.tables[table][pick % len(tree.tables[table])]
+        name = sorted(row)[pick % len(row)]
+        row[name] = value
+        if value == "gone":
+            del row[name]
+        root = tree.write()
+        report = check_nuscenes(root)
+        named = report.problems() or any("has no files of" in note for note in report.notes())
+        assert named or not refuses(root), (table, name, value)
+    finally:
+        tree.tables = rows
+
+
+@pytest.mark.slow
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    pick=st.integers(0, 1000),
+    kind=st.sampled_from(["gone", "cut", "flipped", "text"]),
+    at=st.floats(0, 0.999),
+)
+def test_what_the_loader_refuses_of_the_files_is_reported_and_the_other_way_round(
+    tiny_nuscenes: Path, pick: int, kind: str, at: float
+) -> None:
+    files = sorted(path for path in tiny_nuscenes.glob("samples/*/*") if path.is_file())
+    path = files[pick % len(files)]
+    content = path.read_bytes()
+    place = int(at * len(content))
+    damaged = {
+        "cut": content[:place],
+        "flipped": content[:place] + bytes([content[place] ^ 64]) + content[place + 1 :],
+        "text": b"Not found\n",
+    }
+    try:
+        path.unlink() if kind == "gone" else path.write_bytes(damaged[kind])
+        assert check_nuscenes(tiny_nuscenes).ok != refuses(tiny_nuscenes)
+    finally:
+        path.write_bytes(content)
+
+
+def refuses(root: Path) -> bool:
+    try:
+        for _ in NuscenesDataset(root, "v1.0-mini"):
+            pass
+    except (OSError, ValueError):
+        return True
+    return False
 
 
 @pytest.mark.real_data

@@ -1,6 +1,6 @@
 """Boxes, cameras, calibrations, rigid transforms and overlap for 3D perception."""
 
-from geom3d import angles, boxes, cameras, depth, frustum, kitti, nuscenes, overlap, scannet, transforms
+from geom3d import angles, boxes, cameras, depth, frustum, kitti, nuscenes, overlap, scannet, text, transforms
 from geom3d.cameras import PinholeCamera
 from geom3d.kitti import KittiCalibration
 
@@ -18,5 +18,6 @@ __all__ = [
     "nuscenes",
     "overlap",
     "scannet",
+    "text",
     "transforms",
 ]

@@ -18,6 +18,7 @@ from jaxtyping import Float, Float64
 from geom3d._arrays import check_boxes, check_last, finite_matrix
 from geom3d.angles import wrap_angle
 from geom3d.cameras import PinholeCamera
+from geom3d.text import read_text
 from geom3d.transforms import apply, invert
 
 _Array = np.ndarray[Any, np.dtype[np.float64]]
@@ -32,7 +33,13 @@ _ENTRIES = (
     ("velo_to_cam", "Tr_velo_to_cam", (3, 4)),
     ("imu_to_velo", "Tr_imu_to_velo", (3, 4)),
 )
-_OPTIONAL = "imu_to_velo"
+_OPTIONAL = ("p0", "p1", "p3", "imu_to_velo")
+# How KITTI's other benchmarks and its raw recordings call the same matrices.
+_SYNONYMS = {
+    **{f"P_rect_0{i}": f"P{i}" for i in range(4)},
+    **{"R_rect": "R0_rect", "R_rect_00": "R0_rect"},
+    **{"Tr_velo_cam": "Tr_velo_to_cam", "Tr_imu_velo": "Tr_imu_to_velo"},
+}
 
 _NEAR_M = 0.1
 _EDGES = ((0, 1), (1, 2), (2, 3), (3, 0), (4, 5), (5, 6), (6, 7), (7, 4), (0, 4), (1, 5), (2, 6), (3, 7))
@@ -48,9 +55,7 @@ class KittiCalibration:
     Example:
         >>> pinhole = np.array([[720.0, 0, 620, 0], [0, 720, 190, 0], [0, 0, 1, 0]])
         >>> axes = np.array([[0.0, -1, 0, 0], [0, 0, -1, 0], [1, 0, 0, 0]])
-        >>> calibration = KittiCalibration(
-        ...     p0=pinhole, p1=pinhole, p2=pinhole, p3=pinhole, r0_rect=np.eye(3), velo_to_cam=axes
-        ... )
+        >>> calibration = KittiCalibration(p2=pinhole, r0_rect=np.eye(3), velo_to_cam=axes)
         >>> car = np.array([[10.0, 2.0, -1.0, 4.0, 1.6, 1.5, 0.5]])
         >>> location, size_lhw, rotation_y = boxes_camera_from_lidar(car, calibration)
         >>> location.tolist(), size_lhw.tolist(), rotation_y.round(4).tolist()
@@ -63,14 +68,14 @@ class KittiCalibration:
         [-1.8734]
     """
 
-    p0: np.ndarray = field(repr=False)
-    """[3, 4]: left grey camera."""
-    p1: np.ndarray = field(repr=False)
-    """[3, 4]: right grey camera."""
+    p0: np.ndarray | None = field(default=None, repr=False)
+    """[3, 4]: left grey camera, or None."""
+    p1: np.ndarray | None = field(default=None, repr=False)
+    """[3, 4]: right grey camera, or None."""
     p2: np.ndarray = field(repr=False)
     """[3, 4]: left colour camera, the one of the object benchmark; pixels from rectified camera 0."""
-    p3: np.ndarray = field(repr=False)
-    """[3, 4]: right colour camera."""
+    p3: np.ndarray | None = field(default=None, repr=False)
+    """[3, 4]: right colour camera, or None."""
     r0_rect: np.ndarray = field(repr=False)
     """[3, 3]: rectification of camera 0."""
     velo_to_cam: np.ndarray = field(repr=False)
@@ -81,7 +86,7 @@ class KittiCalibration:
     def __post_init__(self) -> None:
         for name, _, shape in _ENTRIES:
             value = getattr(self, name)
-            if value is None and name == _OPTIONAL:
+            if value is None and name in _OPTIONAL:
                 continue
             matrix = finite_matrix(value, shape, function="kitti.KittiCalibration", name=name)
             object.__setattr__(self, name, matrix)
@@ -101,37 +106,56 @@ class KittiCalibration:
 
 
 def read_calibration(path: str | Path) -> KittiCalibration:
-    """Read an official calibration file: lines `P2: 12 numbers`. Only Tr_imu_to_velo may be missing.
+    """Read a calibration file: lines `P2: 12 numbers`. P2, R0_rect and Tr_velo_to_cam must be there.
+
+    The names of the tracking benchmark (`R_rect`, `Tr_velo_cam`) and of raw recordings (`P_rect_02`,
+    `R_rect_00`, and `R` and `T` of the LiDAR) stand for the same matrices; the two raw files must be joined.
+    Other lines are passed over.
 
     Raises:
         FileNotFoundError: No such file.
-        ValueError: A key is missing, or has the wrong number of values or one that is no number.
+        ValueError: A matrix is missing, is there twice, or has the wrong number of values or one that is no
+            number; they place no camera; or the file is no text.
     """
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(
             f"kitti.read_calibration: no file {path}; expected the official tree with calib/<frame>.txt"
         )
-    found: dict[str, tuple[int, str]] = {}
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
-        key, separator, values = line.partition(":")
-        if separator:
-            found[key.strip()] = (number, values)
-    matrices: dict[str, Any] = {}
-    for name, key, shape in _ENTRIES:
-        if key in found:
-            number, values = found[key]
-            matrices[name] = _parse_matrix(values, shape, where=f"{path}, line {number}, {key}")
-        elif name != _OPTIONAL:
+    matrices: dict[str, _Array] = {}
+    shapes = {key: shape for _, key, shape in _ENTRIES} | {"R": (3, 3), "T": (3, 1)}
+    for number, line in enumerate(read_text(path).split("\n"), start=1):
+        # The tracking benchmark leaves the colon out behind some names.
+        name, _, values = line.strip().replace(":", " ", 1).partition(" ")
+        key = _SYNONYMS.get(name, name)
+        if key in matrices:
             raise ValueError(
-                f"kitti.read_calibration: {path} has no key {key}, only {sorted(found)}; "
-                "take the file of the object benchmark (other KITTI benchmarks use other keys)"
+                f"kitti.read_calibration: {path}, line {number}: {key} is there already; keep the right one"
             )
-    return KittiCalibration(**matrices)
+        if key in shapes:
+            matrices[key] = _parse_matrix(values, shapes[key], where=f"{path}, line {number}, {name}")
+    if "R" in matrices and "T" in matrices:
+        matrices.setdefault("Tr_velo_to_cam", np.hstack([matrices["R"], matrices["T"]]))
+    missing = [key for name, key, _ in _ENTRIES if name not in _OPTIONAL and key not in matrices]
+    if missing:
+        raise ValueError(
+            f"kitti.read_calibration: {path} has no key {' and no '.join(missing)}, only {sorted(matrices)}; "
+            "P2 (3x4), R0_rect (3x3) and Tr_velo_to_cam (3x4) are needed, rows first, as in files of the "
+            "object benchmark; R0_rect of a camera that is not rectified is the identity"
+        )
+    calibration = KittiCalibration(**{name: matrices[key] for name, key, _ in _ENTRIES if key in matrices})
+    try:
+        invert(calibration.cam_from_lidar)
+    except ValueError:
+        raise ValueError(
+            f"kitti.read_calibration: {path}: R0_rect times Tr_velo_to_cam has no inverse, so it places no "
+            "camera; copy the file again"
+        ) from None
+    return calibration
 
 
 def write_calibration(path: str | Path, calibration: KittiCalibration) -> None:
-    """Write an official calibration file; numbers keep 12 decimals, as in the official ones.
+    """Write an official calibration file of the matrices that are there, with 12 decimals as official ones.
 
     Raises:
         FileNotFoundError: The folder does not exist.

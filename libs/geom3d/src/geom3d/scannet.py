@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Float, Float64
 
 from geom3d._arrays import ArrayT, check_last, namespace, promote, untyped
+from geom3d.text import read_text
 
 _KEY = "axisAlignment"
 
@@ -65,7 +66,7 @@ def read_axis_alignment(path: str | Path) -> Float64[np.ndarray, "4 4"]:
         raise FileNotFoundError(
             f"scannet.read_axis_alignment: no file {path}; expected scans/<scan>/<scan>.txt"
         )
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+    for number, line in enumerate(read_text(path).split("\n"), start=1):
         key, _, values = line.partition("=")
         if key.strip() == _KEY:
             return _parse(values, where=f"{path}, line {number}")

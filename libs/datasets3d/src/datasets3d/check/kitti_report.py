@@ -1,13 +1,14 @@
 """The findings of `check_kitti`: figures by frame and overall, and what they mean."""
 
-from collections.abc import Callable
+import math
 from dataclasses import asdict, dataclass
-from statistics import median
+from statistics import fmean, median
 from typing import Any
 
 import numpy as np
 
 from datasets3d._validate import nearest_names
+from datasets3d.check.kitti_mistakes import MISTAKES
 from datasets3d.check.report import CheckReport
 from datasets3d.kitti.labels import KITTI_CLASSES
 
@@ -19,43 +20,13 @@ MIN_BOX_IOU = 0.6
 """A lower median of 2D IoU means that calibration, 3D boxes and 2D boxes disagree. Real KITTI: 0.97."""
 MAX_RANGE_M = 500.0
 MAX_HEIGHT_SPAN_M = 60.0
-_MIN_POINTS_TO_TELL = 5
+MAX_TURN_RAD = 2 * math.pi + 0.01
+"""A greater rotation_y is no radian. KITTI's lie in -pi..pi, other people's in 0..2 pi."""
+MIN_GAIN, MIN_IOU_GAIN = 0.25, 0.1
+"""A mistake is named if undoing it gains so much in share of points plus 2D IoU; unasked, so much in IoU."""
+MIN_POINTS_TO_TELL = 5
+"""An object. Fewer prove nothing."""
 _SHOWN_FRAMES = 40
-
-
-def _with(boxes_lidar: np.ndarray, column: int, values: np.ndarray) -> np.ndarray:
-    changed = boxes_lidar.copy()
-    changed[:, column] = values
-    return changed
-
-
-def _swapped(boxes_lidar: np.ndarray) -> np.ndarray:
-    return boxes_lidar[:, [0, 1, 2, 4, 3, 5, 6]]
-
-
-HYPOTHESES: tuple[tuple[Callable[[np.ndarray], np.ndarray], str], ...] = (
-    (
-        lambda b: _with(b, 2, b[:, 2] - b[:, 5] / 2),
-        "the labels' y seems to be the box centre; KITTI's is the bottom face: add height / 2 to y",
-    ),
-    (
-        lambda b: _with(b, 2, b[:, 2] - b[:, 5]),
-        "the labels' y seems to be the box top; KITTI's is the bottom face: add the height to y",
-    ),
-    (
-        _swapped,
-        "width and length seem swapped; the columns are height width length, with length along the heading",
-    ),
-    (
-        lambda b: _with(b, 6, -b[:, 6]),
-        "rotation_y seems to have the other sign; it is measured about the camera's y, which points down",
-    ),
-    (
-        lambda b: _with(b, 1, -b[:, 1]),
-        "left and right seem swapped; the camera's x points right, the LiDAR's y points left",
-    ),
-)
-"""Common mistakes: what the boxes would be without them, and the cure."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,9 +38,14 @@ class ObjectCheck:
     num_points: int
     """Of the whole scan, inside the box."""
     num_points_if: tuple[int, ...]
-    """The same under each of `HYPOTHESES`."""
+    """The same without each of `MISTAKES`."""
     iou_image: float
     """2D IoU of the projected, clipped 3D box with the labelled 2D box."""
+    iou_image_if: tuple[float, ...]
+    """The same without each of `MISTAKES`."""
+    has_box_image: bool
+    """The labelled 2D box has an area."""
+    rotation_y: float
     truncation: float
     difficulty: int
     has_shape: bool
@@ -116,10 +92,17 @@ class KittiCheckReport(CheckReport):
 
     splits: tuple[str, ...]
     frames: tuple[FrameCheck, ...]
+    tree_problems: tuple[str, ...] = ()
+    """Of split files, and of what was made from the data set."""
+    empty_splits: tuple[str, ...] = ()
 
     def problems(self) -> list[str]:
         """Return what is wrong, with the cure: first overall, then file by file."""
-        return [*self._overall_problems(), *(p for frame in self.frames for p in frame.problems)]
+        return [
+            *self._overall_problems(),
+            *self.tree_problems,
+            *(p for frame in self.frames for p in frame.problems),
+        ]
 
     def notes(self) -> list[str]:
         """Return what may be all right but is worth knowing."""
@@ -144,10 +127,17 @@ class KittiCheckReport(CheckReport):
                 f"`python -m datasets3d complete kitti --root {self.root}` makes them",
             ),
         )
-        unknown = sorted({o.name for o in objects} - set(KITTI_CLASSES))
-        return [text for true, text in checks if true] + [
-            f"class {name!r} is none of KITTI's; {nearest_names(name, list(KITTI_CLASSES))}"
-            for name in unknown
+        unknown = sorted({o.name for o in objects} - set(KITTI_CLASSES) - set(self._misspelt()))
+        return [
+            *(text for true, text in checks if true),
+            *(
+                f"ImageSets/{name}.txt lists no frame, so that split cannot be used"
+                for name in self.empty_splits
+            ),
+            *(
+                f"class {name!r} is none of KITTI's; {nearest_names(name, list(KITTI_CLASSES))}"
+                for name in unknown
+            ),
         ]
 
     def class_counts(self) -> dict[str, int]:
@@ -199,10 +189,53 @@ class KittiCheckReport(CheckReport):
             self._bad_ranges(),
             self._bad_heights(),
             self._outside_picture(),
-            self._empty_boxes(),
-            self._bad_boxes_image(),
+            self._degrees(),
+            *(
+                f"class {name!r} differs from KITTI's {known!r} in upper and lower case: rename it, "
+                f"or nothing trained for {known!r} learns from it"
+                for name, known in self._misspelt().items()
+            ),
+            self._flat_boxes_image(),
+            *(self._boxes_disagree()),
         ]
         return [text for text in found if text]
+
+    def _misspelt(self) -> dict[str, str]:
+        """Return the classes that are KITTI's but for upper and lower case, with the right spelling."""
+        names, known = {o.name for o in self._objects()}, {name.lower(): name for name in KITTI_CLASSES}
+        return {
+            name: known[name.lower()] for name in sorted(names - set(KITTI_CLASSES)) if name.lower() in known
+        }
+
+    def _degrees(self) -> str:
+        angles = [o.rotation_y for o in self._objects() if abs(o.rotation_y) > MAX_TURN_RAD]
+        if not angles:
+            return ""
+        return (
+            f"rotation_y of {len(angles)} objects lies beyond a full turn (as {angles[0]:g}): it seems to be "
+            "in degrees; it is in radians: multiply it by pi / 180, and alpha as well"
+        )
+
+    def _flat_boxes_image(self) -> str:
+        objects = self._objects()
+        flat = sum(not o.has_box_image for o in objects)
+        if flat == 0:
+            return ""
+        return (
+            f"{flat} of {len(objects)} labelled 2D boxes have no area: the benchmark ignores such objects; "
+            "write the boxes around the projected 3D boxes (geom3d.kitti.boxes_image_from_lidar)"
+        )
+
+    def _boxes_disagree(self) -> list[str]:
+        known = [text for text in (self._empty_boxes(), self._bad_boxes_image()) if text]
+        return known or [text for text in [self._better_explained()] if text]
+
+    def _better_explained(self) -> str:
+        objects = [o for o in self._objects() if o.has_box_image]
+        found = _likeliest(objects)
+        if found is None or fmean(o.iou_image_if[found] - o.iou_image for o in objects) < MIN_IOU_GAIN:
+            return ""
+        return f"points, 3D boxes and 2D boxes do not quite agree: {self._likely_cause(objects)}"
 
     def _bad_ranges(self) -> str:
         far = [f for f in self.frames if f.greatest and f.least and _reach(f) > MAX_RANGE_M]
@@ -237,7 +270,7 @@ class KittiCheckReport(CheckReport):
         return f"{len(empty)} of {len(rated)} visible objects have no point in their box: {cause}"
 
     def _bad_boxes_image(self) -> str:
-        whole = [o for o in self._objects() if o.truncation < 0.5]
+        whole = [o for o in self._objects() if o.truncation < 0.5 and o.has_box_image]
         if not whole or median(o.iou_image for o in whole) >= MIN_BOX_IOU:
             return ""
         return (
@@ -246,15 +279,30 @@ class KittiCheckReport(CheckReport):
         )
 
     def _likely_cause(self, objects: list[ObjectCheck]) -> str:
-        """Name the mistake without which the boxes would hold most points, if that helps much."""
-        now = sum(o.num_points for o in objects)
-        supposed = [sum(o.num_points_if[i] for o in objects) for i in range(len(HYPOTHESES))]
-        best = int(np.argmax(supposed))
-        if supposed[best] > max(1.5 * now, _MIN_POINTS_TO_TELL * len(objects)):
-            return f"{HYPOTHESES[best][1]} (then {supposed[best]} instead of {now} points in boxes)"
+        """Name the mistake without which points and pictures would agree best, if that helps much."""
+        found = _likeliest(objects)
+        if found is None:
+            return "compare Tr_velo_to_cam, R0_rect and P2 with the sensors, and the labels with the README"
+        now, then = sum(o.num_points for o in objects), sum(o.num_points_if[found] for o in objects)
+        iou = fmean(o.iou_image for o in objects), fmean(o.iou_image_if[found] for o in objects)
         return (
-            "compare Tr_velo_to_cam, R0_rect and P2 with the sensors, and the label columns with the README"
+            f"{MISTAKES[found].cure} (then {then} instead of {now} points in boxes, and a mean 2D IoU of "
+            f"{iou[1]:.2f} instead of {iou[0]:.2f})"
         )
+
+
+def _likeliest(objects: list[ObjectCheck]) -> int | None:
+    """Return the index of the mistake without which points and pictures agree best; None if none helps much.
+
+    Points alone would favour whatever makes boxes larger, pictures alone what looks alike from the camera.
+    """
+    if not objects:
+        return None
+    points = np.array([(o.num_points, *o.num_points_if) for o in objects]).sum(axis=0)
+    iou = np.array([(o.iou_image, *o.iou_image_if) for o in objects]).mean(axis=0)
+    agreement = points / max(points.max(), MIN_POINTS_TO_TELL * len(objects)) + iou
+    best = int(np.argmax(agreement[1:]))
+    return best if agreement[1 + best] > agreement[0] + MIN_GAIN else None
 
 
 def _reach(frame: FrameCheck) -> float:

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from datasets3d.check.report import CheckReport
+from datasets3d.nuscenes.channels import CAMERAS, LIDAR, RADARS
 
 MASK_FOLDER = "seg_mask"
 """Where the release of Sparse Beats Dense has its pictures of classes."""
@@ -58,12 +59,19 @@ class NuscenesCheckReport(CheckReport):
         """Return what may be all right but is worth knowing."""
         notes = []
         for version in self.versions:
-            seen = {channel.channel.partition("_")[0] for channel in version.channels}
+            seen = {channel.channel for channel in version.channels}
+            radars = () if seen.isdisjoint(RADARS) else RADARS
+            absent = [channel for channel in (LIDAR, *CAMERAS, *radars) if channel not in seen]
             if not version.counts.get("sample_annotation"):
                 notes.append(
                     f"{version.version} has no boxes, as the test split: there is nothing to train on"
                 )
-            if "RADAR" not in seen:
+            if absent:
+                notes.append(
+                    f"{version.version} has no files of {', '.join(absent)}: name those it has (cameras= and "
+                    "radars= of NuscenesDataset); frames of 3D boxes need the LiDAR"
+                )
+            if seen.isdisjoint(RADARS):
                 notes.append(f"{version.version} has no radar files, which depth completion needs")
             cameras = [c for c in version.channels if c.channel.startswith("CAM")]
             if all(c.masks == 0 for c in cameras):

@@ -5,10 +5,10 @@ of the frames' points, x y z about the box centre, not rotated), `<frame>_<class
 labelled 2D boxes (the box and some margin), and `index.json`.
 """
 
-import json
+import hashlib
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -19,10 +19,13 @@ from geom3d.cameras import PinholeCamera
 from jaxtyping import Float32, UInt8
 from tqdm import tqdm
 
-from datasets3d import _atomic
-from datasets3d._files import read_image, read_points
+from datasets3d import _atomic, _sources
+from datasets3d._files import read_image
+from datasets3d._point_files import read_points
 from datasets3d.frame import POINT_COLUMNS, Frame, Objects, check_same_columns
 
+DATABASE_FOLDER = "gt_database"
+"""Its usual place under the root of a data set."""
 FORMAT = "datasets3d.gt_database"
 VERSION = 1
 _CROP_MARGIN = 0.25
@@ -101,6 +104,8 @@ class ObjectDatabase:
     """Split that the objects were cut out of."""
     point_columns: tuple[str, ...] = POINT_COLUMNS
     """Columns of the objects' points."""
+    sources: Mapping[str, str] = field(default_factory=dict)
+    """Hashes of the label, calibration and split files that it was cut out with, by path; may be empty."""
 
     @classmethod
     def read(cls, folder: Path | str) -> "ObjectDatabase":
@@ -108,7 +113,9 @@ class ObjectDatabase:
 
         Raises:
             FileNotFoundError: No database there; names the command that writes it.
-            ValueError: Unfinished, not ours, or of another version.
+            ValueError: Unfinished, not ours, of another version, damaged, or cut out with label, calibration
+                or split files that have changed since. Scans and pictures are not compared: that would take
+                minutes.
         """
         folder = Path(folder)
         _atomic.refuse_incomplete(folder)
@@ -116,20 +123,21 @@ class ObjectDatabase:
         cure = f"write it with `python -m datasets3d prepare kitti --root {folder.parent}`"
         if not path.is_file():
             raise FileNotFoundError(f"datasets3d.database: no {path}; {cure}")
-        try:
-            content = json.loads(path.read_bytes())
-        except ValueError as error:
-            raise ValueError(f"datasets3d.database: {path} is no JSON ({error}); {cure}") from None
+        content = _atomic.read_json(path, cure=cure)
         _atomic.check_format(content, path, format=FORMAT, version=VERSION, cure=cure)
-        entries = tuple(_entry_from_json(e) for e in content["objects"])
-        cameras = {frame_id: _camera_from_json(c) for frame_id, c in content["cameras"].items()}
-        return cls(
-            folder=folder,
-            entries=entries,
-            cameras=cameras,
-            split=content["split"],
-            point_columns=tuple(content.get("point_columns", POINT_COLUMNS)),
-        )
+        try:
+            found = cls(
+                folder=folder,
+                entries=tuple(_entry_from_json(e) for e in content["objects"]),
+                cameras={frame_id: _camera_from_json(c) for frame_id, c in content["cameras"].items()},
+                split=content["split"],
+                point_columns=tuple(content.get("point_columns", POINT_COLUMNS)),
+                sources=dict(content.get("sources", {})),
+            )
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise ValueError(f"datasets3d.database: {path} is damaged ({error!r}); {cure}") from None
+        _sources.refuse_changed(folder, folder.parent, found.sources, cure=cure)
+        return found
 
     @cached_property
     def by_class(self) -> dict[str, np.ndarray]:
@@ -156,8 +164,20 @@ class ObjectDatabase:
         return {name: len(indices) for name, indices in self.by_class.items()}
 
     def points(self, entry: DatabaseEntry) -> Float32[np.ndarray, "n c"]:
-        """Read an object's points: x y z about the box centre (axes of its LiDAR frame), further columns."""
-        return read_points(self.folder / f"{entry.stem}.bin", self.point_columns)
+        """Read an object's points: x y z about the box centre (axes of its LiDAR frame), further columns.
+
+        Raises:
+            FileNotFoundError: No such file.
+            ValueError: The file is damaged or of another object.
+        """
+        path = self.folder / f"{entry.stem}.bin"
+        points = read_points(path, self.point_columns)
+        if len(points) != entry.num_points:
+            raise ValueError(
+                f"datasets3d.database: {path} holds {len(points)} points, the index says {entry.num_points}; "
+                "write the database anew"
+            )
+        return points
 
     def crop(self, entry: DatabaseEntry) -> UInt8[np.ndarray, "h w 3"]:
         """Read an object's piece of picture, RGB.
@@ -174,6 +194,7 @@ def build_database(
     *,
     split: str,
     classes: Sequence[str] | None = None,
+    sources: Mapping[str, str] | None = None,
     progress: bool = True,
 ) -> ObjectDatabase:
     """Cut every labelled object with points out of the frames; an older database is replaced at the end.
@@ -186,6 +207,8 @@ def build_database(
         out_dir: The folder.
         split: Name of what the frames are, such as `train`; who uses the database can tell a leak by it.
         classes: Names to cut; None cuts all.
+        sources: Hashes of the files that the frames come from, by path below the parent of the folder; a
+            database is refused once one of them has changed.
         progress: Show a bar.
 
     Raises:
@@ -195,6 +218,7 @@ def build_database(
     entries: list[DatabaseEntry] = []
     cameras: dict[str, PinholeCamera] = {}
     columns: tuple[str, ...] | None = None
+    points = hashlib.blake2b(digest_size=16)
     with _atomic.atomic_folder(Path(out_dir)) as folder:
         for frame in tqdm(frames, desc=f"objects {split}", unit="frame", disable=not progress):
             columns = frame.point_columns if columns is None else columns
@@ -203,12 +227,16 @@ def build_database(
             )
             cut = _cut_frame(frame, classes, folder)
             entries += cut
+            for entry in cut:
+                points.update((folder / f"{entry.stem}.bin").read_bytes())
             if any(entry.image is not None for entry in cut):
                 cameras[frame.frame_id] = next(iter(frame.cameras.values()))
         content = {
             "format": FORMAT,
             "version": VERSION,
             "split": split,
+            "sources": dict(sources or {}),
+            "points_blake2b": points.hexdigest(),
             "cameras": {frame_id: _camera_to_json(camera) for frame_id, camera in cameras.items()},
             "objects": [_entry_to_json(entry) for entry in entries],
         }

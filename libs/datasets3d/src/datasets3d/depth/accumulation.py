@@ -240,7 +240,8 @@ def _is_finished(out: Path, recipe: dict[str, Any]) -> bool:
     if not out.exists():
         return False
     found = out / "recipe.json"
-    if not found.is_file() or json.loads(found.read_text()) != json.loads(json.dumps(recipe)):
+    cure = "delete the folder or choose another one"
+    if not found.is_file() or _atomic.read_json(found, cure=cure) != json.loads(json.dumps(recipe)):
         raise FileExistsError(
             f"write_dense_supervision: {out} exists and was made of other data or with other parameters; "
             "delete it or choose another folder"

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import gzip
+import lzma
 import re
 import tarfile
+import zlib
 from pathlib import Path, PurePosixPath
 
 import numpy as np
@@ -105,7 +108,7 @@ def unpack_masks(tar_path: Path | str, folder: Path | str, *, progress: bool = T
                 seen.add(name)
                 _unpack(tar, member, folder / name)
                 bar.update()
-    except (tarfile.TarError, EOFError) as error:
+    except (tarfile.TarError, EOFError, gzip.BadGzipFile, zlib.error, lzma.LZMAError) as error:
         raise ValueError(
             f"datasets3d.depth: {tar_path} is no readable tar ({error}); copy it again"
         ) from error

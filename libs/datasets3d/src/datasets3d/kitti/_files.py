@@ -1,30 +1,41 @@
 """Readers of KITTI's scans and road planes. Every error names the file and the cure."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
+from geom3d.text import read_text
 from jaxtyping import Float32, Float64
 
-from datasets3d import _files
+from datasets3d import _point_files
 from datasets3d.frame import POINT_COLUMNS
 
 InvalidPoints = Literal["error", "drop"]
 """What to do with points that are not finite."""
 
 
-def read_points(path: Path | str, *, invalid_points: InvalidPoints = "error") -> Float32[np.ndarray, "n 4"]:
+def read_points(
+    path: Path | str,
+    *,
+    columns: Sequence[str] = POINT_COLUMNS,
+    invalid_points: InvalidPoints = "error",
+) -> Float32[np.ndarray, "n 4"]:
     """Read a scan: x y z in metres (LiDAR frame) and intensity; an empty file is a scan of zero points.
 
     Args:
-        path: `<id>.bin`, little-endian float32, four numbers a point.
+        path: `<id>.bin`, little-endian float32, four numbers a point; or `.npy` of shape (n, 4), or `.pcd`.
+            What a file is, its content says, not its name.
+        columns: What the columns of the file are, where they are others than x y z intensity: nuScenes' scans
+            have x y z intensity ring. `.pcd` files say it themselves.
         invalid_points: Points with NaN or infinite numbers are an error, or are dropped.
 
     Raises:
         FileNotFoundError: No such file.
-        ValueError: The size is no multiple of 16 bytes, or there are points that are not finite.
+        ValueError: The file is of another kind, has other columns, is damaged, or there are points that are
+            not finite. Says what the file looks like.
     """
-    points = _files.read_points(path, POINT_COLUMNS)
+    points = _point_files.read_points(path, POINT_COLUMNS, stored=columns)
     finite = np.isfinite(points).all(axis=1)
     if finite.all():
         return points
@@ -43,12 +54,12 @@ def read_road_plane(path: Path | str) -> Float64[np.ndarray, "4"] | None:
     (the camera's y points down), whatever sign the file has.
 
     Raises:
-        ValueError: Fewer than four lines, not four numbers, or a plane that stands upright (b = 0).
+        ValueError: No text, fewer than four lines, not four numbers, or a plane that stands upright (b = 0).
     """
     path = Path(path)
     if not path.is_file():
         return None
-    lines = path.read_text(errors="replace").splitlines()
+    lines = read_text(path).splitlines()
     try:
         a, b, c, d = (float(value) for value in lines[3].split())
     except (IndexError, ValueError):
@@ -59,6 +70,6 @@ def read_road_plane(path: Path | str) -> Float64[np.ndarray, "4"] | None:
             else f"datasets3d.kitti: {path} has {len(lines)} lines; expected the plane a b c d in line 4"
         ) from None
     norm = float(np.linalg.norm((a, b, c)))
-    if not np.isfinite(norm) or b == 0:
+    if not np.isfinite((norm, d)).all() or b == 0:
         raise ValueError(f"datasets3d.kitti: {path}: plane {a} {b} {c} {d} is no road: b must not be 0")
     return np.array([a, b, c, d]) / (norm if b < 0 else -norm)

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from geom3d.text import read_text
+
 from datasets3d._atomic import refuse_incomplete
 from datasets3d._validate import nearest_names
 
@@ -92,7 +94,14 @@ def require_files(tree: KittiTree, frame_ids: tuple[str, ...], camera: str) -> N
 
 
 def _read_split(path: Path) -> tuple[str, ...]:
-    ids = tuple(line.strip() for line in path.read_text().splitlines() if line.strip())
+    lines = [words for line in read_text(path).split("\n") if (words := line.split())]
+    wrong = next((words for words in lines if len(words) > 1), None)
+    if wrong is not None:
+        raise ValueError(
+            f"datasets3d.kitti: {path} has the line {' '.join(wrong)[:60]!r}; expected one frame id per "
+            "line, e.g. 000123"
+        )
+    ids = tuple(words[0] for words in lines)
     if not ids:
         raise ValueError(f"datasets3d.kitti: {path} lists no frame; expected one id per line, e.g. 000123")
     if len(set(ids)) != len(ids):

@@ -11,6 +11,7 @@ from geom3d.cameras import PinholeCamera
 from geom3d.kitti import KittiCalibration
 from jaxtyping import Bool, Float32
 
+from datasets3d import _sources
 from datasets3d._files import read_image, read_image_size
 from datasets3d._validate import nearest_names
 from datasets3d.frame import Frame, KittiColumns, KittiFrame, Objects
@@ -130,6 +131,15 @@ class KittiDataset:
             return None
         return read_labels(self._tree.path("label_2", frame_id))
 
+    def digests(self) -> dict[str, str]:
+        """Return hashes of the split file and of every calibration and label file, by path below the root.
+
+        What is made from a split records them, and is refused once they have changed.
+        """
+        kinds = ("calib",) if self.label_dir is None else ("calib", "label_2")
+        paths = [self._tree.path(kind, frame_id) for frame_id in self.frame_ids for kind in kinds]
+        return _sources.digests(self.root, [self.root / "ImageSets" / f"{self.split}.txt", *paths])
+
     def _objects(
         self, labels: list[KittiLabel], frame_id: str, points: np.ndarray, calibration: KittiCalibration
     ) -> Objects:
@@ -184,8 +194,14 @@ def in_view(points: Float32[np.ndarray, "n 4"], camera: PinholeCamera) -> Bool[n
 
 
 def _camera_of(calibration: KittiCalibration, camera: str, *, width: int, height: int) -> PinholeCamera:
+    matrix = getattr(calibration, _CAMERAS[camera])
+    if matrix is None:
+        raise ValueError(
+            f"KittiDataset: the calibration has no {_CAMERAS[camera].upper()}, the matrix of {camera}; add "
+            "it, or take image_2"
+        )
     return PinholeCamera(
-        image_from_cam=getattr(calibration, _CAMERAS[camera]),
+        image_from_cam=matrix,
         cam_from_lidar=calibration.cam_from_lidar,
         width=width,
         height=height,

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from geom3d.text import read_text
+
 from datasets3d import _atomic
 
 KITTI_CLASSES = ("Car", "Van", "Truck", "Pedestrian", "Person_sitting", "Cyclist", "Tram", "Misc")
@@ -13,6 +15,10 @@ FIELDS = (
     *("bbox_left", "bbox_top", "bbox_right", "bbox_bottom"),
     *("height", "width", "length", "x", "y", "z", "rotation_y"),
 )
+
+
+_TOO_LARGE = 1e9
+"""No column in whatever unit comes near; float32 and int32 still hold it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,15 +62,15 @@ def read_labels(path: Path | str) -> list[KittiLabel]:
 
     Raises:
         FileNotFoundError: No such file.
-        ValueError: A line without exactly 15 columns, or a column that is no number; names file, line and
-            column.
+        ValueError: No text, a line without exactly 15 columns, or a column that is no number; names file,
+            line and column.
     """
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(
             f"datasets3d.kitti: no label file {path}; frames without objects have an empty one"
         )
-    lines = path.read_text(errors="replace").splitlines()
+    lines = read_text(path).split("\n")
     return [_parse(line, f"{path}, line {i}") for i, line in enumerate(lines, 1) if line.strip()]
 
 
@@ -124,6 +130,6 @@ def _number(word: str, column: str, where: str) -> float:
         value = float(word)
     except ValueError:
         raise ValueError(f"datasets3d.kitti: {where}: column {column} is no number: {word!r}") from None
-    if value != value or value in (float("inf"), float("-inf")):
-        raise ValueError(f"datasets3d.kitti: {where}: column {column} must be finite, got {word!r}")
+    if not abs(value) < _TOO_LARGE:
+        raise ValueError(f"datasets3d.kitti: {where}: column {column} must be finite, got {word[:40]!r}")
     return value

@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Float32
 
 from datasets3d import _atomic
-from datasets3d._files import read_points
+from datasets3d._point_files import read_points
 from datasets3d._validate import check_array
 
 LIDAR_FIELDS = ("x", "y", "z", "intensity", "ring")
@@ -20,7 +20,8 @@ def read_lidar(path: Path | str) -> Float32[np.ndarray, "n 5"]:
 
     Raises:
         FileNotFoundError: No such file.
-        ValueError: The size is no multiple of 20 bytes, or there are numbers that are not finite.
+        ValueError: The file is of another kind or has other columns, as four instead of five; or there are
+            numbers that are not finite.
     """
     points = read_points(path, LIDAR_FIELDS)
     lost = int((~np.isfinite(points).all(axis=1)).sum())

@@ -5,12 +5,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from datasets3d import _atomic
-from datasets3d.database import ObjectDatabase, build_database
+from datasets3d.database import DATABASE_FOLDER, ObjectDatabase, build_database
 from datasets3d.kitti import KittiDataset
 from datasets3d.surfaces import SHAPES_FOLDER, ObjectShapes, published
-from datasets3d.surfaces.build import build_shapes, completion_of
-
-DATABASE_FOLDER = "gt_database"
+from datasets3d.surfaces.build import build_shapes, completed_classes, completion_of, is_stale
+from datasets3d.surfaces.object_shapes import RECIPE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,7 +21,7 @@ class Prepared:
     """Objects in the database, by class."""
     shapes: Path
     num_shapes: int
-    """Dense targets made; 0 if complete ones were there already."""
+    """Dense targets made; 0 if those that were there already are of the same objects."""
 
     def table(self) -> str:
         """Return the summary for people."""
@@ -42,21 +41,24 @@ def prepare_kitti(
     """Write `gt_database/` and `training/object_shapes/` under the root.
 
     Every step replaces what an earlier run wrote, at its end; an interrupted run is simply repeated. Dense
-    targets that are there already are kept: a synthetic world comes with exact ones, which completed scans
-    must not replace, and the published ones (`train_mirror_target/`) need no others. Delete the folder to
-    have them made again. Use the training split only, or validation objects leak into training.
+    targets are kept if they were made of the same objects; a synthetic world comes with exact ones, which
+    completed scans must not replace, and the published ones (`train_mirror_target/`) need no others. Delete
+    the folder to have them made again. Use the training split only, or validation objects leak into training.
 
     Args:
         classes: Classes that get dense targets; None: the published ones and those that KITTI does not have.
 
     Raises:
         FileNotFoundError: Not a KITTI tree or no such split.
-        ValueError: Damaged files, a split without labels, or an unknown class.
+        ValueError: Damaged files, a split without labels, an unknown class, or exact targets whose labels
+            have changed.
     """
     root = Path(root)
     database = cut_objects(root, split, progress=progress)
     shapes = root / SHAPES_FOLDER
-    kept = shapes.exists() or published.find_folders(root)
+    kept = not is_stale(shapes, root, database) if shapes.exists() else published.find_folders(root)
+    if classes is None and shapes.exists():
+        classes = completed_classes(shapes, root, database)
     completion = completion_of(database, classes)
     num_shapes = 0
     if not kept:
@@ -79,7 +81,9 @@ def cut_objects(root: Path | str, split: str, *, progress: bool = True) -> Objec
         ValueError: Damaged files, or a split without labels.
     """
     frames = KittiDataset(root, split, crop_to_image=False)
-    return build_database(frames, frames.root / DATABASE_FOLDER, split=split, progress=progress)
+    return build_database(
+        frames, frames.root / DATABASE_FOLDER, split=split, sources=frames.digests(), progress=progress
+    )
 
 
 def complete_kitti(
@@ -93,8 +97,8 @@ def complete_kitti(
     """Write the dense targets of a KITTI tree, `training/object_shapes/`, from its object database.
 
     The database is cut first where there is none. An interrupted run is simply repeated: it goes on where it
-    stopped and gives the same files. Targets that are there already are kept (a synthetic world comes with
-    exact ones): delete the folder to have them made again.
+    stopped and gives the same files. Targets that were made of the same objects are kept, and so are those of
+    a synthetic world, which are exact: delete the folder to have them made again.
 
     Args:
         classes: None: the published ones and those that KITTI does not have.
@@ -105,15 +109,19 @@ def complete_kitti(
     Raises:
         FileNotFoundError: Not a KITTI tree or no such split.
         ValueError: A database of another split (donors would leak), an unfinished folder begun with other
-            data or parameters, an unknown class, or `processes` below 1.
+            data or parameters, an unknown class, `processes` below 1, a database or exact targets whose
+            labels have changed.
     """
     root = Path(root)
     folder = root / SHAPES_FOLDER
+    has_database = (root / DATABASE_FOLDER).exists()
     if folder.exists():
-        if classes is not None and (root / DATABASE_FOLDER).exists():
-            completion_of(ObjectDatabase.read(root / DATABASE_FOLDER), classes)
-        return ObjectShapes.read(root).folders[0], 0
-    if not (root / DATABASE_FOLDER).exists():
+        known = ObjectDatabase.read(root / DATABASE_FOLDER) if has_database else None
+        if classes is not None and known is not None:
+            completion_of(known, classes)
+        if not is_stale(folder, root, known):
+            return ObjectShapes.read(root).folders[0], 0
+    if not has_database:
         cut_objects(root, split, progress=progress)
     database = ObjectDatabase.read(root / DATABASE_FOLDER)
     if database.split != split:
@@ -150,4 +158,5 @@ def export_published(root: Path | str) -> list[Path]:
                 points, name = shapes.load(entry.source_id), published.file_name(entry.source_id)
                 if points is not None and name is not None:
                     published.write_points(folder / name, points)
-    return sorted(parent.iterdir())
+        _atomic.write_json(partial / RECIPE, {"sources": dict(database.sources)})
+    return sorted(path for path in parent.iterdir() if path.is_dir())

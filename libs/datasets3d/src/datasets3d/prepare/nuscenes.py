@@ -4,10 +4,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
-from datasets3d import nuscenes
+from datasets3d import _sources, nuscenes
 
 RecordsFormat = Literal["records", "published"]
 """Ours, or as JSON in the layout of `nuscenes_radar_5sweeps_infos_*.pkl`."""
+
+_TABLES = ("scene", "sample", "sample_data", "ego_pose", "calibrated_sensor", "sensor", "splits")
+"""What records are built from."""
 
 
 def prepare_nuscenes(
@@ -40,6 +43,9 @@ def prepare_nuscenes(
     records = nuscenes.build_records(
         root, version=version, split=split, channels=channels, sweeps=sweeps, progress=True
     )
-    write = {"records": nuscenes.write_records, "published": nuscenes.write_published_infos}
-    write[layout](out, records)
+    if layout == "published":
+        nuscenes.write_published_infos(out, records)
+    else:
+        tables = (Path(root) / version / f"{name}.json" for name in _TABLES)
+        nuscenes.write_records(out, records, sources=_sources.digests(Path(root), tables))
     return records

@@ -26,10 +26,12 @@ from geom3d import boxes
 from tqdm import tqdm
 
 from datasets3d import _atomic
+from datasets3d._sources import changed
 from datasets3d._validate import check_class_names
 from datasets3d.database import DatabaseEntry, ObjectDatabase
 from datasets3d.kitti.labels import KITTI_CLASSES
 from datasets3d.surfaces.completion import Completer, CompletionConfig
+from datasets3d.surfaces.object_shapes import read_recipe
 
 COMPLETION_BY_CLASS: Mapping[str, CompletionConfig] = {
     "Car": CompletionConfig(),
@@ -82,12 +84,13 @@ def build_shapes(
     """
     if processes < 1:
         raise ValueError(f"build_shapes: processes must be at least 1, got {processes}")
-    digest = hashlib.sha256((database.folder / "index.json").read_bytes()).hexdigest()
+    digest = _digest(database)
     recipe = {
         "format": "datasets3d.object_shapes",
         "version": 1,
         "split": database.split,
         "database_sha256": digest,
+        "sources": dict(database.sources),
         "parameters": {name: asdict(config) for name, config in completion.items()},
     }
     with _atomic.resumable_folder(Path(out_dir), recipe) as partial:
@@ -106,6 +109,37 @@ def build_shapes(
                 for done in _run(job, missing, processes=processes):
                     bar.update(done)
         return len(list(partial.glob("*.npy")))
+
+
+def is_stale(folder: Path, root: Path, database: ObjectDatabase | None) -> bool:
+    """Return whether targets were made of other objects than those of the database (None: of the labels).
+
+    Targets that do not say what they were made from are taken as they are.
+
+    Raises:
+        ValueError: The labels of exact targets have changed; those cannot be made from scans.
+    """
+    recipe = read_recipe(folder, root)
+    made_of = recipe.get("database_sha256")
+    if made_of is not None and database is not None:
+        return made_of != _digest(database)
+    found = changed(root, recipe.get("sources", {}))
+    if found and made_of is None:
+        raise ValueError(
+            f"datasets3d.surfaces: {folder} holds exact targets of a synthetic world, and {root / found[0]} "
+            "has changed since; write the world anew, or delete the folder to have them made from its scans"
+        )
+    return bool(found)
+
+
+def completed_classes(folder: Path, root: Path, database: ObjectDatabase) -> Sequence[str] | None:
+    """Return the classes that a folder holds targets of and that the database can give; None if unknown."""
+    names = read_recipe(folder, root).get("parameters", {})
+    return [name for name in names if name in COMPLETION_BY_CLASS or name in database.by_class] or None
+
+
+def _digest(database: ObjectDatabase) -> str:
+    return hashlib.sha256((database.folder / "index.json").read_bytes()).hexdigest()
 
 
 _Job = tuple[Path, str, str, CompletionConfig, Path]

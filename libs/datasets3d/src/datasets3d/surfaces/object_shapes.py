@@ -9,17 +9,20 @@ complete meshes. The published files of BtcDet, PG-RCNN and ImagePG are read as 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from geom3d import boxes
 from jaxtyping import Float32
 
-from datasets3d import _atomic
+from datasets3d import _atomic, _sources
 from datasets3d.frame import Frame
 from datasets3d.surfaces import published
 
 SHAPES_FOLDER = "training/object_shapes"
 """Under the root of a data set."""
+RECIPE = "recipe.json"
+"""What the targets were made from: in their folder, or under the root of a synthetic world."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,17 +49,20 @@ class ObjectShapes:
 
         Raises:
             FileNotFoundError: Neither is there, or a class's published folder is missing; names the cure.
-            ValueError: The folder is unfinished.
+            ValueError: The folder is unfinished, or the labels have changed since it was made.
         """
         root = Path(root)
         ours = root / SHAPES_FOLDER
         if ours.exists():
             _atomic.refuse_incomplete(ours)
+            _refuse_changed(ours, root)
             return cls((ours,))
         found = published.find_folders(root)
         wanted = [name for name in classes if name in published.COVERAGE_BY_CLASS]
         missing = [published.folder_name(name) for name in wanted if name not in found]
         if found and not missing:
+            for parent in sorted({folder.parent for folder in found.values()}):
+                _refuse_changed(parent, root)
             return cls(tuple(found.values()))
         _atomic.refuse_incomplete(ours)
         looked = f"and no {published.PARENT}/{{{','.join(missing)}}}" if missing else ""
@@ -83,10 +89,35 @@ class ObjectShapes:
         return published.read_points(path) if path.suffix == ".pkl" else _read_npy(path)
 
 
+def read_recipe(folder: Path, root: Path) -> dict[str, Any]:
+    """Return what targets were made from, as their folder or else the root says; nothing if neither does.
+
+    Raises:
+        ValueError: The recipe is damaged.
+    """
+    path = next((p for p in (folder / RECIPE, root / RECIPE) if p.is_file()), None)
+    if path is None:
+        return {}
+    cure = f"delete {folder} to have the dense targets made again"
+    recipe = _atomic.read_json(path, cure=cure)
+    if not all(isinstance(recipe.get(key, {}), dict) for key in ("sources", "parameters")):
+        raise ValueError(f"datasets3d.surfaces: {path} is damaged; {cure}")
+    return recipe
+
+
+def _refuse_changed(folder: Path, root: Path) -> None:
+    cure = (
+        f"make the dense targets anew with `python -m datasets3d prepare kitti --root {root}`; delete those "
+        "of a synthetic world or an export first"
+    )
+    _sources.refuse_changed(folder, root, read_recipe(folder, root).get("sources", {}), cure=cure)
+
+
 def _read_npy(path: Path) -> np.ndarray:
     try:
-        points = np.load(path, allow_pickle=False)
-    except (ValueError, EOFError, OSError) as error:
+        with path.open("rb") as handle:
+            points = np.lib.format.read_array(handle, allow_pickle=False)
+    except Exception as error:  # what a damaged header raises is not documented and differs by the damage
         raise ValueError(
             f"datasets3d.surfaces: {path} is no readable array ({error}); make it again"
         ) from error
@@ -94,6 +125,10 @@ def _read_npy(path: Path) -> np.ndarray:
         raise ValueError(
             f"datasets3d.surfaces: {path}: expected float32 of shape (n, 3), got {points.dtype} "
             f"{points.shape}"
+        )
+    if not np.isfinite(points).all():
+        raise ValueError(
+            f"datasets3d.surfaces: {path} holds NaN or infinite numbers; make the dense targets again"
         )
     return points
 

@@ -1,4 +1,5 @@
 import hashlib
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -6,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from datasets3d.kitti import KittiDataset
+from datasets3d.surfaces import ObjectShapes
 from datasets3d.synth import CameraConfig, LidarConfig, SynthConfig, write_kitti
 
 TINY = SynthConfig(
@@ -142,3 +144,16 @@ def test_without_the_extra_the_import_names_it():
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode != 0
     assert "pip install 'fusion3d-datasets3d[synth]'" in done.stderr
+
+
+def test_surfaces_are_refused_once_labels_are_edited(tree, tmp_path):
+    root = Path(shutil.copytree(tree, tmp_path / "kitti"))
+    path = next(
+        p for p in sorted((root / "training/label_2").iterdir()) if len(p.read_text().splitlines()) > 1
+    )
+    ObjectShapes.read(root)
+    path.write_text("".join(path.read_text().splitlines(keepends=True)[1:]))
+    with pytest.raises(
+        ValueError, match=rf"object_shapes was made from other data: .*{path.name} changed since"
+    ):
+        ObjectShapes.read(root)

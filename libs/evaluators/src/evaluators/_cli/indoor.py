@@ -107,4 +107,6 @@ def _table(name: str, small: list[str] | None) -> ClassTable:
 
 
 def _lines(path: Path) -> list[str]:
-    return [name for line in path.read_text(encoding="utf-8").splitlines() if (name := line.strip())]
+    from evaluators._files import decoded
+
+    return [name for line in decoded(path, path.read_bytes()).splitlines() if (name := line.strip())]

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from datasets3d import _atomic
+from datasets3d import _atomic, _sources
 from datasets3d.nuscenes import _json_array
 from datasets3d.nuscenes.records.record import Pose, SampleRecord, SensorRecord
 from datasets3d.nuscenes.tables import finite_numbers
@@ -15,18 +15,31 @@ FORMAT = "datasets3d.nuscenes_records"
 VERSION = 1
 
 
-def write_records(path: Path | str, records: Sequence[SampleRecord]) -> None:
-    """Write records atomically: a JSON list, first the format and its version, then a key frame a line."""
-    header = {"format": FORMAT, "version": VERSION, "samples": len(records)}
+def write_records(
+    path: Path | str, records: Sequence[SampleRecord], *, sources: Mapping[str, str] | None = None
+) -> None:
+    """Write records atomically: a JSON list, first the format and its version, then a key frame a line.
+
+    Args:
+        sources: Hashes of the tables that they were built from, by path below the root of the data set.
+    """
+    header: dict[str, Any] = {"format": FORMAT, "version": VERSION, "samples": len(records)}
+    if sources:
+        header["sources"] = dict(sources)
     _json_array.write_records(Path(path), _elements(header, records))
 
 
-def read_records(path: Path | str) -> list[SampleRecord]:
+def read_records(path: Path | str, *, root: Path | str | None = None) -> list[SampleRecord]:
     """Read a file that `write_records` wrote.
+
+    Args:
+        root: Of the data set; the tables are compared with those that the records were built from, which
+            takes as long as reading their bytes. None, or a root without tables: they are not compared.
 
     Raises:
         FileNotFoundError: No such file; names the command that writes it.
-        ValueError: Not our format, another version of it, or damaged; names the file and the key frame.
+        ValueError: Not our format, another version of it, damaged, or built from other tables; names the file
+            and the key frame.
     """
     path = Path(path)
     cure = "write it with `python -m datasets3d prepare nuscenes --root ... --split ... --out ...`"
@@ -35,11 +48,16 @@ def read_records(path: Path | str) -> list[SampleRecord]:
     elements = _json_array.read_records(path)
     header = next(elements, {})
     _atomic.check_format(header, path, format=FORMAT, version=VERSION, cure=cure)
+    sources = header.get("sources", {})
+    if not isinstance(sources, dict):
+        raise ValueError(f"datasets3d.nuscenes: {path} is damaged: sources must be an object; {cure}")
+    if root is not None:
+        _sources.refuse_changed(path, Path(root), sources, cure=cure)
     records = []
     for element in elements:
         try:
             records.append(_from_json(element))
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
             raise ValueError(
                 f"datasets3d.nuscenes: {path}: key frame {len(records)} is damaged ({error!r}); {cure}"
             ) from None

@@ -11,7 +11,9 @@ from geom3d.kitti import KittiCalibration, write_calibration
 from jaxtyping import Float, Float32
 from tqdm import tqdm
 
+from datasets3d import _atomic, _sources
 from datasets3d.kitti.labels import KittiLabel, format_label
+from datasets3d.surfaces.object_shapes import RECIPE
 from datasets3d.synth.config import SynthConfig
 from datasets3d.synth.layouts._kitti_calibration import calibration as make_calibration
 from datasets3d.synth.layouts._object_shape import object_shape
@@ -103,7 +105,8 @@ def write_kitti(
     Beside the official folders, `training/planes/` holds the road plane of each frame and
     `training/object_shapes/<frame>_<index>.npy` the complete surface of each labelled object: float32
     (n, 3), metres, origin at the box centre, heading along +x; the index counts the label file's lines
-    without DontCare. Every 4th frame (by default) is listed in `val.txt`, the others in `train.txt`.
+    without DontCare. `recipe.json` holds hashes of the labels: once edited, the surfaces are refused.
+    Every 4th frame (by default) is listed in `val.txt`, the others in `train.txt`.
 
     The same arguments give byte-identical files for any number of workers. The folder appears under its
     name only when it is complete; until then it is `<out_dir>.partial`. Worker processes are spawned: in a
@@ -132,6 +135,9 @@ def write_kitti(
         done = run(write, range(frames), workers=worker_count(workers, frames=frames))
         for _ in tqdm(done, total=frames, desc=f"synth {out_dir.name}", unit="frame", disable=not progress):
             pass
+        labels = sorted((partial / "training/label_2").iterdir())
+        recipe = {"sources": _sources.digests(partial, labels)}
+        _atomic.write_json(partial / RECIPE, recipe)
     return out_dir
 
 
