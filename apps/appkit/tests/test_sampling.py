@@ -37,3 +37,10 @@ def test_ranks_share_the_frames(monkeypatch, shuffle, expected):
 def test_no_frames_is_an_error():
     with pytest.raises(ValueError, match="holds no frame"):
         EpochSampler(0, seed=0, shuffle=True)
+
+
+def test_fewer_frames_than_processes_are_refused_before_any_process_waits(monkeypatch):
+    monkeypatch.setattr("fusion3d_appkit.sampling._world_size", lambda: 2)
+    assert len(EpochSampler(2, seed=0, shuffle=False)) == 1
+    with pytest.raises(ValueError, match=r"1 frames, fewer than the 2 processes; use at most .* 1"):
+        EpochSampler(1, seed=0, shuffle=False)

@@ -16,6 +16,12 @@ from fusion_models.detection.batch import Batch
 NpzReader = Callable[[str], dict[str, np.ndarray]]
 
 
+@pytest.fixture(autouse=True)
+def _seed() -> None:
+    # What a test draws does not depend on the tests before it.
+    torch.manual_seed(0)
+
+
 def _golden_root() -> Path:
     root = os.environ.get("FUSION3D_GOLDEN")
     if not root:

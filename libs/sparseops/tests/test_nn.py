@@ -1,5 +1,6 @@
 """Layers: shapes, shared maps, inverse layers, initialisation, gradients, errors, text."""
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -337,3 +338,16 @@ def test_a_pooling_layer_shares_ties_as_it_is_told():
         assert features.grad is not None and features.grad.tolist() == expected
     with pytest.raises(ValueError, match="SparseMaxPool3d: tie must be 'first' or 'all', got 'last'"):
         SparseMaxPool3d(2, tie="last")  # pyright: ignore[reportArgumentType]
+
+
+@pytest.mark.parametrize("draw", [nn.init.kaiming_normal_, nn.init.xavier_uniform_, nn.init.trunc_normal_])
+def test_initialisation_through_the_dense_weight_means_what_it_means_for_torch(draw: Callable) -> None:
+    torch.manual_seed(0)
+    ours, dense = SubmanifoldConv3d(16, 64, 3), nn.Conv3d(16, 64, 3)
+    draw(ours.dense_weight)
+    draw(dense.weight)
+    torch.testing.assert_close(ours.weight.std(), dense.weight.std(), rtol=0.03, atol=0)
+    assert ours.weight.requires_grad and ours.weight.is_leaf
+    flat = SparseConv2d(16, 64, 3, stride=2)
+    draw(flat.dense_weight)
+    assert flat.dense_weight.shape == nn.Conv2d(16, 64, 3).weight.shape

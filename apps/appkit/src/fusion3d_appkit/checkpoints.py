@@ -5,7 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 
+def checkpoints(run_dir: str | Path) -> list[Path]:
+    """Return the checkpoints of a run, the newest first."""
+    found = Path(run_dir).glob("checkpoints/*.ckpt")
+    return sorted(found, key=lambda path: path.stat().st_mtime_ns, reverse=True)
+
+
 def last_checkpoint(run_dir: str | Path) -> Path | None:
     """Return the newest checkpoint of a run, or None if there is none."""
-    found = list(Path(run_dir).glob("checkpoints/*.ckpt"))
-    return max(found, key=lambda path: path.stat().st_mtime_ns, default=None)
+    return next(iter(checkpoints(run_dir)), None)

@@ -13,11 +13,13 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import lightning.pytorch as pl
-from lightning.pytorch.callbacks import ModelCheckpoint, TQDMProgressBar
+import torch
+from lightning.pytorch.callbacks import Callback, ModelCheckpoint, TQDMProgressBar
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
 from lightning.pytorch.loggers import TensorBoardLogger
+from lightning.pytorch.plugins.io import CheckpointIO, TorchCheckpointIO
 
-from fusion3d_appkit.files import write_text
+from fusion3d_appkit.files import put_in_place, write_text
 from fusion3d_appkit.loggers import JsonlLogger
 
 # How jsonargparse words it: for a sub-command, on the command line, in a file.
@@ -144,22 +146,67 @@ class AppCLI(LightningCLI):
         parser.set_defaults(self._plain)
 
     def instantiate_trainer(self, **kwargs: Any) -> pl.Trainer:
-        """Return the trainer with TensorBoard and JSONL logs, a checkpoint every epoch and a progress bar."""
-        run_dir = self._get(self.config_init, "trainer.default_root_dir")
-        checkpoints = ModelCheckpoint(
-            dirpath=str(Path(run_dir) / "checkpoints"),
-            filename="epoch_{epoch:04d}",
-            auto_insert_metric_name=False,
-            save_top_k=1,
-            monitor="epoch",
-            mode="max",
-            save_last=True,
-            save_on_train_epoch_end=True,
-            enable_version_counter=False,
-        )
-        kwargs["logger"] = [TensorBoardLogger(run_dir, name="", version=""), JsonlLogger(run_dir)]
-        kwargs["callbacks"] = [checkpoints, TQDMProgressBar(refresh_rate=10), *kwargs.get("callbacks", [])]
+        """Return the trainer with TensorBoard and JSONL logs, a checkpoint every epoch and a progress bar.
+
+        Loggers, callbacks and plugins of the options come on top; `--trainer.logger false`,
+        `enable_checkpointing false` and `enable_progress_bar false` leave ours out.
+        """
+        run_dir = Path(self._trainer_option("default_root_dir"))
+        logger = self._trainer_option("logger")
+        loggers = [TensorBoardLogger(run_dir, name="", version=""), JsonlLogger(str(run_dir))]
+        given = _listed(None if isinstance(logger, bool) else logger)
+        kwargs["logger"] = False if logger is False else [*loggers, *given]
+        callbacks: list[Callback] = []
+        keeps = self._trainer_option("enable_checkpointing") is not False
+        if keeps and not self._trainer_option("fast_dev_run"):
+            callbacks.append(_checkpoints(run_dir))
+        if self._trainer_option("enable_progress_bar") is not False:
+            callbacks.append(TQDMProgressBar(refresh_rate=10))
+        kwargs["callbacks"] = [*callbacks, *_listed(self._trainer_option("callbacks"))]
+        plugins = _listed(self._trainer_option("plugins"))
+        own = [] if any(isinstance(plugin, CheckpointIO) for plugin in plugins) else [WholeFiles()]
+        kwargs["plugins"] = [*plugins, *own]
         return super().instantiate_trainer(**kwargs)
+
+    def _trainer_option(self, name: str) -> Any:
+        return self._get(self.config_init, f"trainer.{name}")
+
+
+def _listed(value: Any) -> list[Any]:
+    """Return what an option holds, nothing, one thing or several, as a list."""
+    if value is None:
+        return []
+    return list(value) if isinstance(value, (list, tuple)) else [value]
+
+
+def _checkpoints(run_dir: Path) -> ModelCheckpoint:
+    return ModelCheckpoint(
+        dirpath=str(run_dir / "checkpoints"),
+        filename="epoch_{epoch:04d}",
+        auto_insert_metric_name=False,
+        save_top_k=1,
+        monitor="epoch",
+        mode="max",
+        save_last=True,
+        save_on_train_epoch_end=True,
+        enable_version_counter=False,
+    )
+
+
+class WholeFiles(TorchCheckpointIO):
+    """Writes a checkpoint beside its place and renames it once it is on the disk.
+
+    The trainer's own way goes by the folder for temporary files: from another file system, or on a full disk,
+    half a file would get the final name.
+    """
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
+        """Write a file; an older one of that name stays until the new one is whole."""
+        path = Path(path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial = path.with_name(path.name + ".partial")
+        torch.save(checkpoint, partial)
+        put_in_place(partial, path)
 
 
 class SaveConfig(SaveConfigCallback):

@@ -89,9 +89,13 @@ class TrainingData(pl.LightningDataModule, ABC, Generic[Config, Batch]):
         return self.trainer is None or self.trainer.limit_val_batches != 0
 
     def train_dataloader(self) -> DataLoader[Any]:
-        """Return shuffled, augmented batches; the last frames of an epoch that fill no batch are left out."""
+        """Return shuffled, augmented batches; the last frames of an epoch that fill no batch are left out.
+
+        With `overfit_batches` the frames come in their order, so that they are the same in every epoch.
+        """
+        shuffle = self.trainer is None or not getattr(self.trainer, "overfit_batches", 0)
         return self._loader(
-            self.training_frames(), self.batch_size, shuffle=True, persistent_workers=self.workers > 0
+            self.training_frames(), self.batch_size, shuffle=shuffle, persistent_workers=self.workers > 0
         )
 
     def val_dataloader(self) -> DataLoader[Any]:

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from torch.utils.data import Sampler
+from torch.utils.data import SequentialSampler
 
 
 class Draw(NamedTuple):
@@ -17,15 +17,16 @@ class Draw(NamedTuple):
     frame: int
 
 
-class EpochSampler(Sampler[Draw]):
+class EpochSampler(SequentialSampler):
     """Yield every index once an epoch, in an order that depends on (seed, epoch) alone, split over the ranks.
 
     The trainer calls `set_epoch`. Because a draw carries its epoch, random augmentation can be derived from
     it: a resumed training sees exactly the frames it would have seen without the interruption. With several
     ranks the order is dealt out in turn and the last indices are dropped so that all ranks get equally many.
+    To the trainer it is a sequential sampler, so that `overfit_batches` leaves it in its place.
 
     Args:
-        count: Number of frames, at least 1.
+        count: Number of frames, at least one for every rank: one without any would make the others wait.
         seed: Of the run.
         shuffle: In order of index if False (validation).
     """
@@ -34,6 +35,11 @@ class EpochSampler(Sampler[Draw]):
         if count < 1:
             raise ValueError(
                 "EpochSampler: the split holds no frame; check ImageSets/<split>.txt under the data root"
+            )
+        if count < _world_size():
+            raise ValueError(
+                f"EpochSampler: the split holds {count} frames, fewer than the {_world_size()} processes; "
+                f"use at most --trainer.devices {count}, or add frames"
             )
         self.count = count
         self.seed = seed
@@ -48,7 +54,7 @@ class EpochSampler(Sampler[Draw]):
         ranks = _world_size()
         return self.count // ranks if self.shuffle else len(range(_rank(), self.count, ranks))
 
-    def __iter__(self) -> Iterator[Draw]:
+    def __iter__(self) -> Iterator[Draw]:  # type: ignore[override]  # draws, not plain indices
         order = np.arange(self.count)
         if self.shuffle:
             order = np.random.default_rng((self.seed, self.epoch)).permutation(self.count)

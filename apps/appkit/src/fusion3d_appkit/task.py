@@ -18,6 +18,8 @@ from torch import Tensor, nn
 from fusion3d_appkit.optim import Schedule
 from fusion3d_appkit.weights import CLASSES, WeightFiles
 
+PLANNED_STEPS = "planned_steps"
+"""Entry of a checkpoint: the steps that the training was to take when it was written."""
 Batch = TypeVar("Batch")
 Data = TypeVar("Data", bound=pl.LightningDataModule)
 
@@ -98,6 +100,13 @@ class TrainingTask(pl.LightningModule, ABC, Generic[Batch, Data]):
         return Path(self.trainer.default_root_dir)
 
     @property
+    def sees_all(self) -> bool:
+        """Whether an evaluation sees every frame; `fast_dev_run` and `limit_val_batches` leave some out."""
+        trainer = self.trainer
+        limit = trainer.limit_test_batches if trainer.testing else trainer.limit_val_batches
+        return isinstance(limit, float) and limit == 1.0
+
+    @property
     def predictions_dir(self) -> Path:
         """Where the predictions of the last evaluation are."""
         return self.run_dir / self.predictions
@@ -133,7 +142,7 @@ class TrainingTask(pl.LightningModule, ABC, Generic[Batch, Data]):
         """Write the weights alone, without the trainer's state, as `model.safetensors`."""
         from fusion_models.weights import save_weights
 
-        if self.trainer.is_global_zero:
+        if self.trainer.is_global_zero and not getattr(self.trainer, "fast_dev_run", False):
             names = {CLASSES: self.files.class_names(self.config)}
             save_weights(self.model, self.run_dir / "model.safetensors", metadata=names)
 
@@ -143,10 +152,23 @@ class TrainingTask(pl.LightningModule, ABC, Generic[Batch, Data]):
         checkpoint[self.files.model.entry] = dataclasses.asdict(self.config)
         checkpoint[self.files.inputs.entry] = dataclasses.asdict(inputs)
         checkpoint[CLASSES] = self.files.class_names(self.config)
+        checkpoint[PLANNED_STEPS] = int(self.trainer.estimated_stepping_batches)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Refuse to go on with a training of other classes."""
         self.files.require_classes(self.config, checkpoint.get(CLASSES), "the checkpoint to go on from")
+        planned = checkpoint.get(PLANNED_STEPS)
+        if self.trainer.training and self.trainer.is_global_zero and planned is not None:
+            steps = int(self.trainer.estimated_stepping_batches)
+            if planned != steps:
+                print(  # noqa: T201
+                    f"the training was planned for {planned} steps and goes on to {steps}: from here on the"
+                    f" learning rate is that of a training of {steps} steps"
+                )
+        for schedule in checkpoint.get("lr_schedulers", ()):
+            # How long a schedule runs is what the options say now; the rest of its state is where it stands.
+            for name in ("total_steps", "_schedule_phases"):
+                schedule.pop(name, None)
 
     def on_validation_epoch_start(self) -> None:
         """Forget the last evaluation and its files."""
@@ -170,6 +192,8 @@ class TrainingTask(pl.LightningModule, ABC, Generic[Batch, Data]):
         self.results, figures = self.evaluate()
         if not self.results:
             print(f"not evaluated: the split has no labels; see {self.predictions_dir}")  # noqa: T201
+        elif not self.sees_all:
+            print("evaluated on the frames of some batches only, not on the whole split")  # noqa: T201
         for name, value in figures.items():
             self.log(name, value, rank_zero_only=True)
 

@@ -7,6 +7,7 @@ An app's `conftest.py` describes it in a session fixture `under_test` and import
 
 from __future__ import annotations
 
+import inspect
 import json
 import os
 import pickle
@@ -75,6 +76,53 @@ kept["weights"] = dict(task.model.named_parameters())
 kept["results"] = {name: result.to_json() for name, result in task.results.items()}
 torch.save(kept, f"{sys.argv[2]}/rank{cli.trainer.global_rank}.pt")
 """
+
+
+TRAINER_RUNS = {
+    "one batch": ["--trainer.fast_dev_run=true"],
+    "limits": [
+        *(
+            "--trainer.max_epochs=1",
+            "--trainer.min_epochs=1",
+            "--trainer.max_steps=1",
+            "--trainer.min_steps=1",
+        ),
+        *(
+            "--trainer.limit_train_batches=1",
+            "--trainer.limit_val_batches=1",
+            "--trainer.max_time=00:01:00:00",
+        ),
+        *("--trainer.limit_test_batches=1", "--trainer.limit_predict_batches=1"),
+        "--trainer.val_check_interval=1.0",
+    ],
+    "the same batch": ["--trainer.overfit_batches=1", "--trainer.max_epochs=1"],
+    "quiet": [
+        *("--trainer.logger=false", "--trainer.enable_checkpointing=false", "--trainer.max_epochs=1"),
+        *("--trainer.enable_progress_bar=false", "--trainer.enable_model_summary=false"),
+        "--trainer.limit_val_batches=0",
+    ],
+    "more": [
+        *("--trainer.logger=lightning.pytorch.loggers.CSVLogger", "--trainer.logger.save_dir=RUN"),
+        *("--trainer.logger.name=more", "--trainer.logger.version="),
+        "--trainer.callbacks+=lightning.pytorch.callbacks.LearningRateMonitor",
+        *("--trainer.max_epochs=1", "--trainer.limit_val_batches=0", "--trainer.num_sanity_val_steps=0"),
+        *("--trainer.accumulate_grad_batches=2", "--trainer.gradient_clip_val=1.0"),
+        *(
+            "--trainer.gradient_clip_algorithm=norm",
+            "--trainer.deterministic=warn",
+            "--trainer.benchmark=false",
+        ),
+        *("--trainer.inference_mode=false", "--trainer.profiler=simple", "--trainer.detect_anomaly=true"),
+        *("--trainer.sync_batchnorm=false", "--trainer.reload_dataloaders_every_n_epochs=1"),
+        *("--trainer.check_val_every_n_epoch=2", "--trainer.use_distributed_sampler=false"),
+        *("--trainer.enable_autolog_hparams=false", "--trainer.barebones=false", "--trainer.num_nodes=1"),
+        *("--trainer.strategy=auto", "--trainer.devices=1", "--trainer.accelerator=cpu"),
+        *("--trainer.precision=32-true", "--trainer.log_every_n_steps=1"),
+    ],
+}
+"""Options of the trainer, in runs that can be had together; RUN is a folder. Each is accepted, and acts."""
+NOT_TRIED = {"default_root_dir", "plugins", "model_registry"}
+"""Set by every run here; takes objects that no option spells; needs a package and an account of its own."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -299,6 +347,69 @@ class AppTests:
         assert f"resuming from {newest}" in capfd.readouterr().out
         last = torch.load(tmp_path / "checkpoints/last.ckpt", weights_only=True)
         assert last["epoch"] == reached
+
+    @pytest.mark.slow
+    def test_half_a_checkpoint_is_passed_over(self, under_test, trained, tmp_path, capsys):
+        shutil.copytree(trained / "checkpoints", tmp_path / "checkpoints")
+        last, whole = tmp_path / "checkpoints/last.ckpt", tmp_path / "checkpoints/epoch_0001.ckpt"
+        last.write_bytes(last.read_bytes()[: last.stat().st_size // 2])
+        assert under_test.call("fit", tmp_path, "--trainer.max_epochs=3", NO_EVALUATION) == 0
+        printed = capsys.readouterr().out
+        assert "passed over: " in printed and "last.ckpt" in printed
+        assert f"resuming from {whole}" in printed
+        # A finished training goes on, on the schedule of the longer one.
+        assert "goes on to 6" in printed
+        assert torch.load(last, weights_only=True)["epoch"] == 2
+        for path in (tmp_path / "checkpoints").iterdir():
+            path.write_bytes(b"half")
+        assert under_test.call("fit", tmp_path, NO_EVALUATION) == 2
+        assert "can be read" in message_of(under_test.app.name, capsys)
+
+    @pytest.mark.slow
+    def test_a_checkpoint_that_cannot_be_written_leaves_the_older_one(
+        self, under_test, tmp_path, monkeypatch
+    ):
+        cli = under_test.build(tmp_path)
+
+        def fail(content: object, path: Path) -> None:
+            path.write_bytes(b"half")
+            raise OSError("no space left on device")
+
+        cli.trainer.fit(cli.model, cli.datamodule)
+        before = (tmp_path / "checkpoints/last.ckpt").read_bytes()
+        monkeypatch.setattr(torch, "save", fail)
+        with pytest.raises(OSError, match="no space"):
+            cli.trainer.save_checkpoint(tmp_path / "checkpoints/last.ckpt")
+        assert (tmp_path / "checkpoints/last.ckpt").read_bytes() == before
+
+    def test_every_option_of_the_trainer_is_tried(self, under_test):
+        shown = {name.removeprefix("trainer.") for name in under_test.parser()._known_options()}
+        options = {name for name in shown if name in inspect.signature(pl.Trainer).parameters}
+        tried = {
+            word.removeprefix("--trainer.").split("=")[0].split(".")[0].rstrip("+")
+            for words in TRAINER_RUNS.values()
+            for word in words
+        }
+        assert options - tried == NOT_TRIED
+
+    @pytest.mark.slow
+    @pytest.mark.parametrize("name", TRAINER_RUNS)
+    def test_options_of_the_trainer_act(self, under_test, tmp_path, name):
+        run = tmp_path / "run"
+        words = [word.replace("RUN", str(tmp_path)) for word in TRAINER_RUNS[name]]
+        assert under_test.call("fit", run, *words) == 0
+        files = {path.name for path in run.iterdir()} if run.exists() else set()
+        if name == "quiet":
+            assert not files & {"checkpoints", "metrics.jsonl"}
+        elif name == "one batch":
+            assert not files & {"checkpoints", "metrics.jsonl", "model.safetensors"}
+        else:
+            assert "checkpoints" in files
+        if name == "more":
+            assert (tmp_path / "more/metrics.csv").exists()
+            assert "lr-AdamW" in (tmp_path / "more/metrics.csv").read_text()
+        if name == "limits":
+            assert len(losses(run)) == 1
 
     @pytest.mark.slow
     def test_two_processes_average_their_gradients_and_evaluate_together(self, under_test, tmp_path):

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from fusion3d_appkit.checkpoints import last_checkpoint
+from fusion3d_appkit.checkpoints import checkpoints
 from fusion3d_appkit.cli import AppCLI, SaveConfig
 from fusion3d_appkit.data import TrainingData
 from fusion3d_appkit.files import read_yaml
@@ -143,17 +143,29 @@ class TrainingApp:
         return [*kept, "--model.weights", str(path)]
 
     def _resume(self, words: Sequence[str]) -> list[str]:
-        """Return the arguments that make `fit` go on from the newest checkpoint of its run folder."""
+        """Return the arguments that make `fit` go on from the newest checkpoint that can be read."""
         run_dir = take_option(words, "trainer.default_root_dir")[0]
         run_dir = run_dir or self._run_dir(take_option(words, "config")[0])
-        newest = last_checkpoint(run_dir)
-        if newest is None:
+        found = checkpoints(run_dir)
+        if not found:
             return []
         from fusion_models.weights import read_checkpoint
 
-        read_checkpoint(newest)
-        print(f"resuming from {newest} (start afresh with --ckpt_path none)")  # noqa: T201
-        return ["--ckpt_path", str(newest)]
+        damaged: list[str] = []
+        for path in found:
+            try:
+                read_checkpoint(path)
+            except ValueError as error:
+                damaged.append(str(error))
+                continue
+            for message in damaged:
+                print(f"passed over: {message}")  # noqa: T201
+            print(f"resuming from {path} (start afresh with --ckpt_path none)")  # noqa: T201
+            return ["--ckpt_path", str(path)]
+        raise ValueError(
+            f"no checkpoint of {run_dir} can be read: {'; '.join(damaged)}; start afresh with --ckpt_path"
+            " none"
+        )
 
     def _run_dir(self, config: str | None) -> str:
         if config is None:

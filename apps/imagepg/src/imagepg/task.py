@@ -67,7 +67,10 @@ class DetectionTask(TrainingTask[Batch, KittiData]):
         What was not evaluated, because nothing was detected, is not logged: it is no 0.
         """
         source = self.data.source(self.data.val_split)
-        results = evaluation.evaluate(source, self.predictions_dir, tables=self.tables)
+        frames = None
+        if not self.sees_all:
+            frames = [name for name in source.frame_ids if (self.predictions_dir / f"{name}.txt").exists()]
+        results = evaluation.evaluate(source, self.predictions_dir, tables=self.tables, frames=frames)
         figures = {
             f"val_{name}/{label}_{metric}_moderate": curve.ap()
             for name, result in results.items()

@@ -19,10 +19,10 @@ def test_a_first_stride_lowers_the_resolution():
 
 
 def test_blocks_are_convolution_norm_relu_and_the_maps_are_concatenated():
-    backbone = BevBackbone(2, SMALL).eval()
+    backbone = BevBackbone(2, SMALL).double().eval()
     for parameter in backbone.parameters():
         nn.init.normal_(parameter)
-    bev = torch.randn(1, 2, 4, 4)
+    bev = torch.randn(1, 2, 4, 4, dtype=torch.float64)
     x, maps = bev, []
     for block, up in zip(backbone.blocks, backbone.ups, strict=True):
         for i in (0, 3):

@@ -1,5 +1,6 @@
 """Argument checks shared by the public functions. Every message names the operator and the argument."""
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -15,7 +16,8 @@ INTEGERS = (torch.int32, torch.int64)
 
 
 def check_shape(op: str, name: str, tensor: Tensor, shape: Sequence[Size]) -> None:
-    """Raise ValueError unless `tensor` has the rank of `shape` and its fixed sizes."""
+    """Raise ValueError unless the tensor has the rank of `shape` and its fixed sizes."""
+    check_tensor(op, name, tensor)
     fits = tensor.ndim == len(shape) and all(
         isinstance(want, str) or got == want for got, want in zip(tensor.shape, shape, strict=True)
     )
@@ -26,6 +28,7 @@ def check_shape(op: str, name: str, tensor: Tensor, shape: Sequence[Size]) -> No
 
 def check_dtype(op: str, name: str, tensor: Tensor, dtypes: Sequence[torch.dtype]) -> None:
     """Raise TypeError unless the type of `tensor` is one of `dtypes`."""
+    check_tensor(op, name, tensor)
     if tensor.dtype not in dtypes:
         names = " or ".join(str(dtype).removeprefix("torch.") for dtype in dtypes)
         usual = torch.float32 if torch.float32 in dtypes else dtypes[0]
@@ -33,6 +36,29 @@ def check_dtype(op: str, name: str, tensor: Tensor, dtypes: Sequence[torch.dtype
             f"{op}: {name} must be {names}, got {str(tensor.dtype).removeprefix('torch.')}; "
             f"convert it with .to({usual})"
         )
+
+
+def check_tensor(op: str, name: str, value: object) -> None:
+    """Raise TypeError unless the value is a tensor."""
+    if not isinstance(value, Tensor):
+        cure = "torch.from_numpy" if type(value).__module__ == "numpy" else "torch.tensor"
+        raise TypeError(f"{op}: {name} must be a tensor, got {type(value).__name__}; make one with {cure}")
+
+
+def plain_numbers(op: str, name: str, values: object, count: int) -> tuple[float, ...]:
+    """Return finite numbers that a tuple, list, array or tensor holds as Python's own.
+
+    Raises:
+        TypeError: Something that holds no numbers.
+        ValueError: Another count, or a number that is not finite.
+    """
+    try:
+        numbers = tuple(float(value) for value in values)  # type: ignore[attr-defined]
+    except (TypeError, ValueError):
+        raise TypeError(f"{op}: {name} must be {count} numbers, got {values!r}") from None
+    if len(numbers) != count or not all(map(math.isfinite, numbers)):
+        raise ValueError(f"{op}: {name} must be {count} finite numbers, got {list(numbers)}")
+    return numbers
 
 
 def wide(tensor: Tensor) -> Tensor:

@@ -132,13 +132,31 @@ class SparseTensor:
         """Return other features on the same sites, with the same kernel maps."""
         return SparseTensor.from_sites(features, self.sites, cache=self.cache)
 
+    def __add__(self, other: "SparseTensor") -> "SparseTensor":
+        """Add the features of a tensor on the same sites, as residual connections do.
+
+        Raises:
+            ValueError: The tensors do not share one `Sites` object.
+        """
+        if not isinstance(other, SparseTensor):
+            return NotImplemented
+        if other.sites is not self.sites:
+            raise ValueError(
+                "SparseTensor + SparseTensor: both must lie on the same Sites object, row for row; "
+                "sparseops.union_add adds tensors of different sites"
+            )
+        return self.replace(self.features + other.features)
+
     def to(
-        self, device: torch.device | str | None = None, *, dtype: torch.dtype | None = None
+        self, device: torch.device | str | torch.dtype | None = None, *, dtype: torch.dtype | None = None
     ) -> "SparseTensor":
         """Return the tensor on another device, its features in another type. Differentiable.
 
-        Kernel maps stay behind on the old device and are made anew on the other one.
+        A type may stand in the first place, as in `tensor.to(torch.float64)`. Kernel maps stay behind on the
+        old device and are made anew on the other one.
         """
+        if isinstance(device, torch.dtype):
+            device, dtype = None, device
         target = self.features.device if device is None else device
         features, sites = self.features.to(target, dtype), self.sites.to(target)
         return SparseTensor.from_sites(features, sites, cache=self.cache if sites is self.sites else None)

@@ -1,6 +1,7 @@
 """The base of sparse layers, and a container that mixes in layers on features."""
 
 from torch import nn
+from torch.nn.modules.instancenorm import _InstanceNorm
 
 from sparseops.tensor import SparseTensor
 
@@ -12,16 +13,25 @@ class SparseModule(nn.Module):
 class SparseSequential(nn.Sequential):
     """Run layers in order; those that are not sparse (BatchNorm1d, ReLU, Linear) get the feature rows.
 
-    A layer is sparse if it derives from SparseModule or SparseSequential. A feature layer keeps the number of
-    rows.
+    A layer is sparse if it, or a module inside it, derives from SparseModule or SparseSequential: a block of
+    your own may be a plain `nn.Module`. A feature layer keeps the number of rows.
     """
 
     def forward(self, input: SparseTensor) -> SparseTensor:
-        """Apply the layers."""
+        """Apply the layers.
+
+        Raises:
+            TypeError: Instance normalisation, which would take rows for channels.
+        """
         tensor = input
-        for layer in self:
-            if isinstance(layer, SparseModule | SparseSequential):
+        for place, layer in enumerate(self):
+            if any(isinstance(part, SparseModule | SparseSequential) for part in layer.modules()):
                 tensor = layer(tensor)
-            else:
-                tensor = tensor.replace(layer(tensor.features))
+                continue
+            if isinstance(layer, _InstanceNorm):
+                raise TypeError(
+                    f"SparseSequential: layer {place} is {type(layer).__name__}, which takes the rows of "
+                    "features for channels; use BatchNorm1d or LayerNorm"
+                )
+            tensor = tensor.replace(layer(tensor.features))
         return tensor

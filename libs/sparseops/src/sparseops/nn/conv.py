@@ -6,6 +6,7 @@ from typing import Literal
 import torch
 from torch import nn
 
+from sparseops.layouts import weight_to_dense
 from sparseops.nn._maps import WindowModule, cached_map, make_map
 from sparseops.ops.kernel_map import KernelMap, SiteRule
 from sparseops.ops.kernel_map._window import Extent, make_window
@@ -18,7 +19,9 @@ class SparseConvBase(WindowModule):
     """What the convolutions share: weight and bias, drawn as those of torch's layers.
 
     `weight` is [kz, ky, kx, cin, cout], or [ky, kx, cin, cout] in 2D, for cin input and cout output channels.
-    The draw is uniform from +-1/sqrt(cin * kernel volume).
+    The draw is uniform from +-1/sqrt(cin * kernel volume), that of `nn.Conv3d`. For another one, give the
+    functions of `torch.nn.init` the `dense_weight`: they would take the axes of `weight` for others, and draw
+    several times too small.
     """
 
     def __init__(
@@ -40,6 +43,21 @@ class SparseConvBase(WindowModule):
         self.weight = nn.Parameter(torch.empty(*self.kernel_size, in_channels, out_channels))
         self.bias = nn.Parameter(torch.empty(out_channels)) if bias else None
         self.reset_parameters()
+
+    @property
+    def dense_weight(self) -> torch.Tensor:
+        """The numbers of `weight` as `nn.Conv3d` has them, [cout, cin, kz, ky, kx]; memory is shared.
+
+        Example:
+            >>> layer = SubmanifoldConv3d(16, 32, 3)
+            >>> weight = torch.nn.init.kaiming_normal_(layer.dense_weight, nonlinearity="relu")
+            >>> weight.shape, layer.weight.std().item() / (2 / (16 * 27)) ** 0.5 > 0.9
+            (torch.Size([32, 16, 3, 3, 3]), True)
+
+        Functions that need memory in that order (`orthogonal_`) draw into a tensor of their own, for
+        `layer.dense_weight.copy_(...)`.
+        """
+        return weight_to_dense(self.weight.detach())
 
     def reset_parameters(self) -> None:
         """Draw weight and bias anew."""

@@ -1,8 +1,9 @@
 """The geometry of a convolution window: kernel size, stride, padding and dilation along z, y, x."""
 
+import operator
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TypedDict
+from typing import Any, TypedDict
 
 Triple = tuple[int, int, int]
 Extent = int | Sequence[int]
@@ -91,7 +92,11 @@ def make_window(
 
 
 def _spread(op: str, name: str, value: Extent, dims: int, *, least: int, flat: int) -> Triple:
-    values = (value,) * dims if isinstance(value, int) else tuple(int(v) for v in value)
+    given: Any = value
+    try:
+        values = (operator.index(given),) * dims
+    except TypeError:  # several numbers
+        values = tuple(int(number) for number in given)
     if len(values) != dims:
         raise ValueError(f"{op}: {name} must be one number or {dims} numbers, got {value}")
     if min(values) < least:

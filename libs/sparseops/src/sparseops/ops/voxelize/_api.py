@@ -1,5 +1,6 @@
 """Public functions of voxelisation: rules, checks and the choice of the back end."""
 
+import math
 from typing import NamedTuple
 
 import torch
@@ -13,11 +14,15 @@ from sparseops._checks import (
     check_dtype,
     check_positive,
     check_shape,
+    check_tensor,
+    plain_numbers,
     wide,
 )
 from sparseops._values import ANY_BELOW, batch_column, checked_rows
 from sparseops.ops.voxelize import _ops
+from sparseops.sites import MAX_CELLS
 
+MAX_COORDINATE = 2**31 - 1
 Vector3 = tuple[float, float, float]
 Bounds = tuple[float, float, float, float, float, float]
 
@@ -59,14 +64,14 @@ def voxel_grid_size(voxel_size: Vector3, bounds: Bounds) -> tuple[int, int, int]
     """Return the number of cells along x, y, z: round((upper - lower) / size).
 
     Raises:
-        ValueError: An edge length that is not positive.
+        TypeError, ValueError: Not three and six finite numbers, an edge length that is not positive, no cell,
+            or more cells than can be numbered.
 
     Example:
         >>> voxel_grid_size((0.05, 0.05, 0.1), (0.0, -40.0, -3.0, 70.4, 40.0, 1.0))
         (1408, 1600, 40)
     """
-    check_positive("voxel_grid_size", "voxel_size", voxel_size)
-    x, y, z = (round((bounds[axis + 3] - bounds[axis]) / voxel_size[axis]) for axis in range(3))
+    x, y, z = _grid("voxel_grid_size", voxel_size, bounds)[2]
     return x, y, z
 
 
@@ -83,12 +88,13 @@ def voxelize(
     memory; the same result for any number of threads.
 
     Args:
-        voxel_size: Edge lengths x, y, z in metres.
+        voxel_size: Edge lengths x, y, z in metres; a tuple, list, array or tensor.
         bounds: x0 y0 z0 x1 y1 z1 in metres; upper bounds excluded.
 
     Raises:
-        TypeError: `points` is not float32.
-        ValueError: Fewer than three columns, or a size or limit that is not positive.
+        TypeError: `points` is not float32, or sizes or bounds are no numbers.
+        ValueError: Fewer than three columns, a size or limit that is not positive or not finite, or more than
+            2**31 - 1 cells along an axis or 2**62 in all.
 
     Example:
         >>> points = torch.tensor([[0.1, 0.1, 0.1], [0.9, 0.2, 0.3], [0.2, 0.2, 0.2]])
@@ -97,11 +103,11 @@ def voxelize(
         >>> voxels.coords_zyx.tolist(), voxels.counts.tolist()
         ([[0, 0, 0], [0, 0, 1]], [2, 1])
     """
-    _check_cloud("voxelize", points, voxel_size, bounds, columns=3)
+    _check_cloud("voxelize", points, columns=3)
+    grid = _grid("voxelize", voxel_size, bounds)
     check_positive("voxelize", "max_points", max_points)
     check_positive("voxelize", "max_voxels", max_voxels)
     batch_index = torch.zeros(len(points), dtype=torch.int64, device=points.device)
-    grid = _lists(voxel_size, bounds)
     voxels, coords_bzyx, counts, _ = _ops.hard_voxelize(points, batch_index, *grid, max_points, max_voxels)
     return Voxels(voxels, coords_bzyx[:, 1:].contiguous(), counts)
 
@@ -131,12 +137,14 @@ def voxelize_batch(
         >>> voxelize_batch(points, **grid, max_points=2, max_voxels=10, batch_size=2).coords_bzyx.tolist()
         [[0, 0, 0, 1], [1, 0, 0, 0]]
     """
-    _check_cloud("voxelize_batch", points, voxel_size, bounds, columns=4)
+    _check_cloud("voxelize_batch", points, columns=4)
+    grid = _grid("voxelize_batch", voxel_size, bounds, batch_size)
     check_positive("voxelize_batch", "max_points", max_points)
     check_positive("voxelize_batch", "max_voxels", max_voxels)
     batch_index = batch_column(points.detach(), batch_size, "voxelize_batch", wait=True)
-    xyz, grid = points[:, 1:], _lists(voxel_size, bounds)
-    voxels, coords_bzyx, counts, _ = _ops.hard_voxelize(xyz, batch_index, *grid, max_points, max_voxels)
+    voxels, coords_bzyx, counts, _ = _ops.hard_voxelize(
+        points[:, 1:], batch_index, *grid, max_points, max_voxels
+    )
     return BatchVoxels(voxels, coords_bzyx, counts)
 
 
@@ -162,9 +170,9 @@ def dynamic_voxelize_batch(
         >>> dynamic_voxelize_batch(points, **grid, batch_size=1).voxel_of_point.tolist()
         [1, 0, -1]
     """
-    _check_cloud("dynamic_voxelize_batch", points, voxel_size, bounds, columns=4)
+    _check_cloud("dynamic_voxelize_batch", points, columns=4)
+    grid = _grid("dynamic_voxelize_batch", voxel_size, bounds, batch_size)
     batch_index = batch_column(points.detach(), batch_size, "dynamic_voxelize_batch", wait=True)
-    grid = _lists(voxel_size, bounds)
     return DynamicVoxels(*_ops.dynamic_voxelize(points[:, 1:].detach(), batch_index, *grid))
 
 
@@ -222,14 +230,24 @@ def voxel_first(voxel_of_point: Int[Tensor, " n"], *, num_voxels: int) -> Int[Te
     return first.scatter_reduce(0, place, rows, "amin")[:-1]
 
 
-def _lists(voxel_size: Vector3, bounds: Bounds) -> tuple[list[float], list[float], list[int]]:
+def _grid(
+    op: str, voxel_size: Vector3, bounds: Bounds, batch_size: int = 1
+) -> tuple[list[float], list[float], list[int]]:
     """The flat form that operators take: edge lengths, bounds and cells along x, y, z."""
-    return list(voxel_size), list(bounds), list(voxel_grid_size(voxel_size, bounds))
+    size, span = plain_numbers(op, "voxel_size", voxel_size, 3), plain_numbers(op, "bounds", bounds, 6)
+    check_positive(op, "voxel_size", size)
+    cells = [round((span[axis + 3] - span[axis]) / size[axis]) for axis in range(3)]
+    check_positive(op, "cells along x, y, z of bounds / voxel_size", cells)
+    if max(cells) > MAX_COORDINATE or batch_size * math.prod(cells) > MAX_CELLS:
+        raise ValueError(
+            f"{op}: bounds / voxel_size must be at most 2**31 - 1 cells along an axis and 2**62 in all, got "
+            f"{cells}; make voxel_size larger, or bounds narrower"
+        )
+    return list(size), list(span), cells
 
 
-def _check_cloud(op: str, points: Tensor, voxel_size: Vector3, bounds: Bounds, *, columns: int) -> None:
+def _check_cloud(op: str, points: Tensor, *, columns: int) -> None:
+    check_tensor(op, "points", points)
     if points.ndim != 2 or points.shape[1] < columns:
         raise ValueError(f"{op}: points must have shape [N, {columns} or more], got {list(points.shape)}")
     check_dtype(op, "points", points, (torch.float32,))
-    check_positive(op, "voxel_size", voxel_size)
-    check_positive(op, "cells along x, y, z of bounds / voxel_size", voxel_grid_size(voxel_size, bounds))
