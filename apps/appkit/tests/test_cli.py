@@ -97,6 +97,12 @@ def test_a_file_and_the_command_line_change_single_fields_of_an_optional_part(ne
     assert read == Whole(part=Part(inner=Inner(4, "x"), layers=(Inner(5),)))
 
 
+@pytest.mark.parametrize("words", [["--model.part.inner.name", "null"], ["--model.part.inner.name=null"]])
+def test_null_below_an_optional_part_is_none_and_no_word(nested, words):
+    read = nested.instantiate(nested.parse_args(["--model.part.inner.width=4", *words])).model
+    assert read.part.inner == Inner(4, None)
+
+
 def test_an_unknown_option_of_an_optional_part_is_no_silent_loss(nested, capsys):
     with pytest.raises(SystemExit):
         nested.parse_args(["--model.part.inner.widht=4"])

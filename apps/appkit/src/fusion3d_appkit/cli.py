@@ -54,11 +54,15 @@ class AppParser(LightningArgumentParser):
     def parse_args(self, args: Sequence[str] | None = None, *rest: Any, **kwargs: Any) -> Any:
         """Parse; refuse unknown options of parts that may be None, which jsonargparse would let pass."""
         parts, known = self._optional_parts(), set(self._known_options())
-        for word in sys.argv[1:] if args is None else args:
+        words = sys.argv[1:] if args is None else list(args)
+        if not self.exit_on_error:
+            # jsonargparse hands values to the parser of such a part as str() writes them, None as well.
+            words = [re.sub(r"=None$", "=null", word) for word in words]
+        for word in words:
             name = word.removeprefix("--").split("=")[0]
             if word.startswith("--") and name.startswith(parts) and name not in known:
                 self.error(f"unrecognized arguments: --{name}")
-        return super().parse_args(args, *rest, **kwargs)
+        return super().parse_args(words, *rest, **kwargs)
 
     def _option_actions(self) -> list[argparse.Action]:
         actions = list(self._actions)
