@@ -32,6 +32,8 @@ def under_test(street) -> AppUnderTest:
         root=street,
         sensors=("training/image_2", "training/velodyne", "training/calib"),
         early={
+            f"predict --ckpt w.ckpt --rerun {SCAN}": "recordings need rerun-sdk: pip install",
+            "demo --rerun": "recordings need rerun-sdk: pip install",
             f"predict --ckpt v.ckpt {SCAN}": "weights v.ckpt: no such file; beside it are w.ckpt",
             f"predict --ckpt w.safetensors {SCAN}": "safetensors hold no configuration",
             f"predict --ckpt w.ckpt --config a.yaml {SCAN}": "configuration a.yaml: no such file",

@@ -149,6 +149,19 @@ class AppCLI(LightningCLI):
         """Give defaults that are tuples of dataclasses in a form that YAML can hold."""
         parser.set_defaults(self._plain)
 
+    def before_instantiate_classes(self) -> None:
+        """Look for the data before the model is made, whose weights may have to be fetched.
+
+        Raises:
+            FileNotFoundError: There is no folder `--data.root`.
+        """
+        root = Path(self._get(self.config, "data.root"))
+        if not root.is_dir():
+            raise FileNotFoundError(
+                f"--data.root {root}: no such folder; expected that of the data set (`python -m datasets3d "
+                "synth` makes a synthetic one)"
+            )
+
     def instantiate_trainer(self, **kwargs: Any) -> pl.Trainer:
         """Return the trainer with TensorBoard and JSONL logs, a checkpoint every epoch and a progress bar.
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
+import shutil
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -15,6 +17,10 @@ from fusion3d_appkit.sampling import EpochSampler
 
 Config = TypeVar("Config")
 Batch = TypeVar("Batch")
+
+
+SHARED_MEMORY = Path("/dev/shm")
+"""Where PyTorch puts the tensors that a worker hands over, on Linux."""
 
 
 class TrainingData(pl.LightningDataModule, ABC, Generic[Config, Batch]):
@@ -117,7 +123,40 @@ class TrainingData(pl.LightningDataModule, ABC, Generic[Config, Batch]):
             batch_size=batch_size,
             sampler=EpochSampler(count, seed=self.seed, shuffle=shuffle),
             num_workers=self.workers,
-            collate_fn=self.collation(),
+            collate_fn=_Shared(self.collation()) if self.workers else self.collation(),
             drop_last=shuffle and count >= batch_size,
             **options,
         )
+
+
+class _Shared:
+    """A collation for workers, which refuses a batch that has no room in the memory shared with the trainer.
+
+    Without this the worker would say so on its own and go on, and the trainer wait for the batch for ever.
+    """
+
+    def __init__(self, collate: Callable[[list[Any]], Any]) -> None:
+        self.collate = collate
+
+    def __call__(self, samples: list[Any]) -> Any:
+        batch = self.collate(samples)
+        if SHARED_MEMORY.is_dir():
+            needed, free = _tensor_bytes(batch), shutil.disk_usage(SHARED_MEMORY).free
+            if needed > free:
+                raise OSError(
+                    f"a batch takes {needed / 1e6:.0f} MB of shared memory, {SHARED_MEMORY} has "
+                    f"{free / 1e6:.0f} MB left; give it more (docker run --shm-size 8g), or read without "
+                    "workers (--data.workers 0)"
+                )
+        return batch
+
+
+def _tensor_bytes(value: Any) -> int:
+    """Count the bytes of all tensors inside dataclasses, tuples, lists and mappings."""
+    if isinstance(value, torch.Tensor):
+        return value.nbytes
+    if dataclasses.is_dataclass(value):
+        return sum(_tensor_bytes(getattr(value, field.name)) for field in dataclasses.fields(value))
+    if isinstance(value, Mapping):
+        return sum(map(_tensor_bytes, value.values()))
+    return sum(map(_tensor_bytes, value)) if isinstance(value, (tuple, list)) else 0

@@ -37,6 +37,9 @@ class Demo(ABC):
     def add_options(self, options: argparse.ArgumentParser) -> None:  # noqa: B027  (may stay empty)
         """Add options of the app's own."""
 
+    def check(self, chosen: argparse.Namespace) -> None:  # noqa: B027  (may stay empty)
+        """Refuse options that would fail only after the work, with a ValueError."""
+
     @abstractmethod
     def make_data(self, root: Path, chosen: argparse.Namespace) -> None:
         """Write the synthetic data set into a new folder."""
@@ -69,6 +72,7 @@ class Demo(ABC):
             extra: Options of `fit`, which take precedence over those of `configs/demo.yaml`.
         """
         chosen = self.parser().parse_args(arguments)
+        self.check(chosen)
         started = time.perf_counter()
         self._provide_data(chosen)
         made = time.perf_counter()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,18 +12,29 @@ from datasets3d.frame import Frame
 from fusion3d_appkit.draw import FOUND, TRUTH, Colour
 
 
+def require_recorder() -> None:
+    """Refuse to begin a work that would end with a recording that cannot be written.
+
+    Raises:
+        ValueError: rerun-sdk is not installed; another distribution with a package `rerun` does not count.
+    """
+    try:
+        importlib.metadata.version("rerun-sdk")
+    except importlib.metadata.PackageNotFoundError:
+        raise ValueError("recordings need rerun-sdk: pip install 'fusion3d-appkit[viz]'") from None
+
+
 def record_frame(
     path: Path, frame: Frame, *, truth: np.ndarray, found: np.ndarray, labels: Sequence[str]
 ) -> None:
     """Write points, image and boxes [n, 7] (labels green, others red-orange) as .rrd; open no window.
 
     Raises:
-        ImportError: rerun-sdk is not installed.
+        ValueError: See `require_recorder`.
     """
-    try:
-        import rerun  # pyright: ignore[reportMissingImports]  (extra)
-    except ImportError as error:
-        raise ImportError("recordings need rerun-sdk: pip install 'fusion3d-appkit[viz]'") from error
+    require_recorder()
+    import rerun  # pyright: ignore[reportMissingImports]  (extra)
+
     recording = rerun.RecordingStream("fusion3d")
     recording.save(str(path))
     recording.log("world", rerun.ViewCoordinates.RIGHT_HAND_Z_UP, static=True)

@@ -34,6 +34,7 @@ from fusion3d_appkit.commands import Program
 from fusion3d_appkit.demo import Demo
 from fusion3d_appkit.files import read_yaml
 from fusion3d_appkit.loggers import read_metrics
+from fusion3d_appkit.task import TrainingTask
 from fusion3d_appkit.training import TrainingApp
 
 NO_EVALUATION = "--trainer.limit_val_batches=0"
@@ -496,6 +497,21 @@ class AppTests:
             assert path.name in seen
 
     @pytest.mark.slow
+    def test_a_configuration_of_another_version_is_refused_in_a_line(self, under_test, trained, tmp_path):
+        files, newer = under_test.app.task.files, tmp_path / "newer.ckpt"
+        content = torch.load(trained / "checkpoints/last.ckpt", weights_only=True)
+        content[files.model.entry]["of_a_newer_version"] = 1
+        torch.save(content, newer)
+        with pytest.raises(ValueError, match=r"newer\.ckpt: not understood .*of_a_newer_version"):
+            files.load_model(newer)
+        part, _, name = files.model.option.partition(".")
+        config = tmp_path / "newer.yaml"
+        for wrong in ("of_a_newer_version: 1", "a list of nothing", "[1, 2]"):
+            config.write_text(f"{part}: {{{name}: {{{wrong}}}}}\n" if ":" in wrong else f"{part}: {wrong}\n")
+            with pytest.raises(ValueError, match=r"configuration .*newer\.yaml"):
+                files.load_model(trained / "model.safetensors", config=config)
+
+    @pytest.mark.slow
     def test_a_frame_without_a_file_is_named(self, under_test, tmp_path, capsys):
         for folder in under_test.sensors:
             root = shutil.copytree(under_test.root, tmp_path / folder)
@@ -506,7 +522,10 @@ class AppTests:
             assert under_test.call("fit", tmp_path / "run", *options) == 2
             assert folder.rpartition("/")[2] in message_of(under_test.app.name, capsys)
 
-    def test_a_wrong_root_is_one_line(self, under_test, tmp_path, capsys):
+    def test_a_wrong_root_is_one_line_before_the_model_is_made(
+        self, under_test, tmp_path, capsys, monkeypatch
+    ):
+        monkeypatch.setattr(TrainingTask, "__init__", lambda *args, **options: pytest.fail("model made"))
         assert under_test.call("fit", tmp_path, "--data.root=nowhere") == 2
         assert "nowhere" in message_of(under_test.app.name, capsys)
 

@@ -176,7 +176,15 @@ class WeightFiles(Generic[Model, Config, Inputs]):
             parser.add_argument(f"--{part.name}", type=part.kind)
             parser.set_defaults(plain_defaults(part.name, part.kind()))
         found = self._stored(path) if config is None else self._of_yaml(config)
-        return parser.instantiate(parser.parse_object(found))
+        try:
+            return parser.instantiate(parser.parse_object(found))
+        except (argparse.ArgumentError, ValueError, TypeError) as error:
+            source = f"checkpoint {path}" if config is None else f"configuration {config}"
+            told = " ".join(str(error).split())[:400]
+            raise ValueError(
+                f"{source}: not understood by this version of {self.app}: {told}; take the version that "
+                "wrote it, or mend the configuration and give it as --config"
+            ) from error
 
     def _stored(self, path: Path) -> dict[str, Any]:
         content = self._read(path)
@@ -192,7 +200,10 @@ class WeightFiles(Generic[Model, Config, Inputs]):
         content = read_yaml(path)
         found = {}
         for part in (self.model, self.inputs):
-            section = content.get(part.option.partition(".")[0]) or {}
+            name = part.option.partition(".")[0]
+            section = content.get(name) or {}
+            if not isinstance(section, dict):
+                raise ValueError(f"configuration {path}: expected options below {name}, got {section!r}")
             if section.get(part.name) is not None:
                 found[part.name] = section[part.name]
         return found

@@ -31,6 +31,13 @@ class ImagePGDemo(Demo):
             "--rerun", action="store_true", help="also write 3D recordings (needs rerun-sdk)"
         )
 
+    def check(self, chosen: argparse.Namespace) -> None:
+        """Refuse recordings that cannot be written."""
+        if chosen.rerun:
+            from fusion3d_appkit.recording import require_recorder
+
+            require_recorder()
+
     def make_data(self, root: Path, chosen: argparse.Namespace) -> None:
         """Write a KITTI tree of synthetic streets."""
         from datasets3d.synth import write_kitti

@@ -120,6 +120,10 @@ def _check_size(camera: PinholeCamera, image: Path, calib: Path) -> None:
 def main(arguments: Sequence[str]) -> int:
     """Run the command; return the exit status."""
     chosen = parser().parse_args(arguments)
+    if chosen.rerun:
+        from fusion3d_appkit.recording import require_recorder
+
+        require_recorder()
     require_weights(chosen.ckpt, config=chosen.config)
     frame = read_input(chosen.points, chosen.image, chosen.calib, columns=chosen.columns)
 

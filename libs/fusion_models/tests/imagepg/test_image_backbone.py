@@ -102,13 +102,14 @@ def test_timm_weights_load_by_name_and_differing_ones_are_refused(monkeypatch):
         window_size=4,
         img_size=32,
     )
+    name = "swin_tiny_patch4_window7_224"
     monkeypatch.setattr(timm, "create_model", lambda name, pretrained: reference)
-    config = SwinConfig(embed_dim=8, depths=(1, 2), heads=(1, 2), window=4, frozen_stages=1, pretrained="any")
+    config = SwinConfig(embed_dim=8, depths=(1, 2), heads=(1, 2), window=4, frozen_stages=1, pretrained=name)
     loaded = SwinBackbone(config)
     torch.testing.assert_close(
         loaded.layers[1].blocks[0].mlp.fc1.weight, reference.layers[1].blocks[0].mlp.fc1.weight
     )
-    with pytest.raises(ValueError, match="any does not fit this configuration"):
+    with pytest.raises(ValueError, match=f"{name} does not fit this configuration"):
         SwinBackbone(dataclasses.replace(config, embed_dim=16))
 
 

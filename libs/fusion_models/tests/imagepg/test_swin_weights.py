@@ -115,6 +115,22 @@ def test_other_files_are_named(tmp_path):
         read_swin_weights(str(tmp_path / "resnet.pth"))
 
 
+def test_a_name_that_timm_does_not_have_is_told_with_the_nearest():
+    with pytest.raises(ValueError, match=r"swin_tinny.*no Swin of timm.*nearest: swin_tiny_patch4"):
+        read_swin_weights("swin_tinny_patch4_window7_224")
+
+
+def test_weights_that_cannot_be_fetched_are_told_with_the_way_without_a_network(monkeypatch):
+    import timm
+
+    def unreachable(name, *, pretrained):
+        raise RuntimeError("Name or service not known\nmore")
+
+    monkeypatch.setattr(timm, "create_model", unreachable)
+    with pytest.raises(OSError, match=r"not known\); without a network, fetch .* image\.swin\.pretrained"):
+        read_swin_weights("swin_tiny_patch4_window7_224.ms_in1k")
+
+
 def test_another_size_is_refused_with_both_shapes(reference, tmp_path):
     torch.save(reference.state_dict(), tmp_path / "small.pth")
     wider = dataclasses.replace(CONFIG, embed_dim=16, pretrained=str(tmp_path / "small.pth"))

@@ -5,6 +5,7 @@ but puts the patch merging at the end of a stage, timm at the start of the next.
 order of the merged patches of its own. Facts: the released code of each, and timm's `checkpoint_filter_fn`.
 """
 
+import difflib
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -35,13 +36,12 @@ def read_swin_weights(source: str) -> dict[str, Tensor]:
 
     Raises:
         FileNotFoundError: There is no such file.
-        ValueError: The file cannot be read, or holds no Swin.
+        OSError: The download failed.
+        ValueError: The file cannot be read, or holds no Swin; or timm has no such Swin.
     """
     path = Path(source)
     if path.suffix not in _FILES:
-        import timm  # seconds, for those who name one of its models
-
-        return timm.create_model(source, pretrained=True).state_dict()
+        return _fetched(source)
     if not path.is_file():
         raise FileNotFoundError(
             f"Swin weights {path}: no such file; expected swin_tiny_patch4_window7_224.pth of "
@@ -56,6 +56,26 @@ def read_swin_weights(source: str) -> dict[str, Tensor]:
     return timm_layout(
         {name.removeprefix(starts[0]): value for name, value in content.items() if name.startswith(starts[0])}
     )
+
+
+def _fetched(name: str) -> dict[str, Tensor]:
+    import timm  # seconds, for those who name one of its models
+
+    known = timm.list_models("swin*", pretrained=True)
+    if not any(name in (other, other.partition(".")[0]) for other in known):
+        nearest = difflib.get_close_matches(name, known, n=3)
+        raise ValueError(
+            f"Swin weights {name}: no file ({', '.join(_FILES)}), and no Swin of timm with weights; "
+            f"nearest: {', '.join(nearest) or 'none'}"
+        )
+    try:
+        return timm.create_model(name, pretrained=True).state_dict()
+    except Exception as error:  # whatever the library below timm that fetches files raises
+        raise OSError(
+            f"Swin weights {name}: timm could not fetch them ({str(error).splitlines()[0][:200]}); without "
+            "a network, fetch swin_tiny_patch4_window7_224.pth of microsoft/Swin-Transformer elsewhere and "
+            "give its path as image.swin.pretrained, or give null there to start from random weights"
+        ) from error
 
 
 def timm_layout(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
