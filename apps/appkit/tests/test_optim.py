@@ -2,7 +2,7 @@ import math
 
 import pytest
 import torch
-from fusion3d_appkit.optim import CosineConfig, OneCycleConfig
+from fusion3d_appkit.optim import CosineConfig, OneCycleConfig, SgdCosineConfig
 
 
 def rates(steps: int) -> tuple[list[float], list[float]]:
@@ -83,3 +83,62 @@ def test_a_cosine_without_steps_is_an_error():
 def test_a_cosine_that_rises_is_an_error(rates):
     with pytest.raises(ValueError, match="must be positive and not below final_lr"):
         CosineConfig(lr=rates[0], final_lr=rates[1])
+
+
+# Factors on the rate that the released code gives, by step: a process of 4 scans, and 8 processes of 2.
+RELEASED_FACTORS = {
+    (0, 15 * 5801): {
+        0: 1.0,
+        1: 0.9999999996741247,
+        123: 0.9999950698399958,
+        124: 0.9999949893490521,
+        125: 0.9999949082063642,
+        126: 0.9999948264119323,
+        500: 0.9999185333759184,
+        1000: 0.9996741600509171,
+        5800: 0.9890775532736864,
+        5801: 0.9890738003669028,
+        10000: 0.9677649134102648,
+        17939: 0.898745771713588,
+        40000: 0.5631483573348365,
+        87014: 3.2587532672323505e-10,
+    },
+    (125, 15 * 1196): {
+        0: 0.008,
+        1: 0.016,
+        123: 0.992,
+        124: 1.0,
+        125: 1.0,
+        126: 0.99999999233354,
+        500: 0.9989222914307143,
+        1000: 0.9941418417427912,
+        5800: 0.772759962644425,
+        5801: 0.7726865760195107,
+        10000: 0.42109100177792863,
+        17939: 0.00012170778176573416,
+    },
+}
+
+
+@pytest.mark.parametrize(("setting", "expected"), RELEASED_FACTORS.items())
+def test_descent_runs_on_the_released_schedule(setting, expected):
+    warmup_steps, steps = setting
+    _, schedule = SgdCosineConfig(warmup_steps=warmup_steps).build(
+        [torch.nn.Parameter(torch.ones(1))], steps=steps
+    )
+    (factor,) = schedule.lr_lambdas
+    assert [factor(step) for step in expected] == pytest.approx(list(expected.values()), abs=1e-12)
+
+
+def test_descent_has_nesterovs_momentum_and_decay_in_the_gradient():
+    optimizer, _ = SgdCosineConfig(lr=0.1).build([torch.nn.Parameter(torch.ones(1))], steps=2)
+    group = optimizer.param_groups[0]
+    assert (group["nesterov"], group["momentum"], group["weight_decay"]) == (True, 0.9, 1e-4)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"), [("lr", 0), ("momentum", 1), ("weight_decay", -1), ("warmup_steps", -1)]
+)
+def test_a_descent_out_of_range_is_an_error(field, value):
+    with pytest.raises(ValueError, match="SgdCosineConfig"):
+        SgdCosineConfig(**{field: value})
