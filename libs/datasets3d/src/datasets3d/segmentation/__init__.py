@@ -1,6 +1,8 @@
-"""Scans with a class for every point, of any data set: the typed scan, and what is done with it."""
+"""Scans with a class for every point, of any data set: typed scan, label tables, own scans, samples, mixing."""
 
 from datasets3d.segmentation.augment import SegmentationAugmentation, augment
+from datasets3d.segmentation.label_file import read_label_table
+from datasets3d.segmentation.labels import LabelTable
 from datasets3d.segmentation.laser_mix import LaserMixConfig, laser_mix
 from datasets3d.segmentation.mix import MixConfig, mix
 from datasets3d.segmentation.polar_mix import PolarMixConfig, polar_mix
@@ -11,6 +13,7 @@ from datasets3d.segmentation.votes import VIEWS, View, apply_view
 __all__ = [
     "IGNORED",
     "VIEWS",
+    "LabelTable",
     "LabelledScan",
     "LaserMixConfig",
     "MixConfig",
@@ -25,4 +28,5 @@ __all__ = [
     "make_sample",
     "mix",
     "polar_mix",
+    "read_label_table",
 ]
