@@ -8,11 +8,15 @@ from __future__ import annotations
 import io
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal, TypeAlias
 
 import numpy as np
 from jaxtyping import Float32, UInt8
 
 from datasets3d import _pcd, _recognise
+
+InvalidPoints: TypeAlias = Literal["error", "drop"]
+"""What to do with points that are not finite."""
 
 _HEAD = 4096
 

@@ -2,17 +2,14 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 from geom3d.text import read_text
 from jaxtyping import Float32, Float64
 
 from datasets3d import _point_files
+from datasets3d._point_files import InvalidPoints
 from datasets3d.frame import POINT_COLUMNS
-
-InvalidPoints = Literal["error", "drop"]
-"""What to do with points that are not finite."""
 
 
 def read_points(

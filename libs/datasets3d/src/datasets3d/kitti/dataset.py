@@ -13,9 +13,10 @@ from jaxtyping import Bool, Float32
 
 from datasets3d import _sources
 from datasets3d._files import read_image, read_image_size
+from datasets3d._point_files import InvalidPoints
 from datasets3d._validate import nearest_names
 from datasets3d.frame import Frame, KittiColumns, KittiFrame, Objects
-from datasets3d.kitti._files import InvalidPoints, read_points, read_road_plane
+from datasets3d.kitti._files import read_points, read_road_plane
 from datasets3d.kitti._tree import open_tree, require_files
 from datasets3d.kitti.labels import KittiLabel, read_labels
 
