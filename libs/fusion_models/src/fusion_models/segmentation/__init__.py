@@ -1,0 +1,40 @@
+"""LiDAR semantic segmentation: MinkUNet, SPVCNN and SPVNAS (arXiv 2007.16100), Cluster3DSeg (2307.14605)."""
+
+from fusion_models.segmentation.batch import SegmentationBatch, collate_segmentation
+from fusion_models.segmentation.config import (
+    SEMANTICKITTI_CLASSES,
+    SPVNAS_10M8,
+    BlockWidths,
+    SegmentationNetConfig,
+    StageWidths,
+    minkunet,
+    spvcnn,
+    spvnas_from_net_config,
+)
+from fusion_models.segmentation.network import (
+    PointClasses,
+    SegmentationNet,
+    SegmentationOutputs,
+    point_classes,
+)
+from fusion_models.segmentation.weights import RELEASED_ENTRY, load_released, slice_supernet
+
+__all__ = [
+    "RELEASED_ENTRY",
+    "SEMANTICKITTI_CLASSES",
+    "SPVNAS_10M8",
+    "BlockWidths",
+    "PointClasses",
+    "SegmentationBatch",
+    "SegmentationNet",
+    "SegmentationNetConfig",
+    "SegmentationOutputs",
+    "StageWidths",
+    "collate_segmentation",
+    "load_released",
+    "minkunet",
+    "point_classes",
+    "slice_supernet",
+    "spvcnn",
+    "spvnas_from_net_config",
+]
