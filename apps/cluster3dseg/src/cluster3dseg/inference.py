@@ -29,7 +29,7 @@ def class_probabilities(
     total = torch.zeros(len(scan), len(network.config.class_names), device=device)
     for view in views:
         batch = collate_segmentation([make_sample(apply_view(scan, view), whole)]).to(device)
-        total += network.probabilities(batch).float()
+        total += network.predict(batch)[0].probabilities
     return total / len(views)
 
 

@@ -6,10 +6,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from datasets3d.segmentation import SamplingConfig
-from datasets3d.segmentation.labels import LabelTable, read_label_table
-from datasets3d.semantickitti import MOVING, MULTI_SCAN, SINGLE_SCAN, SPVNAS, SemanticKittiDataset
-
-TABLES = {table.name: table for table in (SINGLE_SCAN, MULTI_SCAN, MOVING, SPVNAS)}
+from datasets3d.segmentation.label_file import read_label_table
+from datasets3d.segmentation.labels import LabelTable
+from datasets3d.semantickitti import TABLES, SemanticKittiDataset
 
 
 @dataclass(frozen=True, kw_only=True)

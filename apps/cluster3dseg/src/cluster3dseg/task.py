@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
 import torch
-from datasets3d.segmentation import VIEWS
-from evaluators.semantickitti import write_prediction
+from datasets3d.segmentation import VIEWS, LabelledScan
+from datasets3d.semantickitti import SemanticKittiDataset, label_path, write_labels
 from fusion3d_appkit.optim import SgdCosineConfig
 from fusion3d_appkit.task import Evaluation, StepLosses, TrainingTask
 from fusion_models.segmentation import (
@@ -19,6 +20,7 @@ from fusion_models.segmentation import (
     WithinClassClusterLoss,
     segmentation_loss,
 )
+from jaxtyping import UInt8
 
 from cluster3dseg import evaluation
 from cluster3dseg.data import SegmentationData
@@ -81,19 +83,17 @@ class SegmentationTask(TrainingTask[SegmentationBatch, SegmentationData]):
         split = self.data.test_split if self.trainer.testing else self.data.val_split
         scans = self.data.source(split)
         if len(self.views) == 1:
-            found = self.network.predict(batch).split(batch.point_counts)
-            labels = [classes.to(torch.uint8).cpu().numpy() for classes in found]
+            found = [scan.classes.to(torch.uint8).cpu().numpy() for scan in self.network.predict(batch)]
         else:
-            labels = [
-                classes_of_points(
-                    self.network, scans.by_id(frame_id), self.data.reading.sampling, views=self.views
-                )
-                for frame_id in batch.frame_ids
-            ]
-        for frame_id, classes in zip(batch.frame_ids, labels, strict=True):
+            found = [self._voted(scans[scans.frame_ids.index(frame_id)]) for frame_id in batch.frame_ids]
+        for frame_id, classes in zip(batch.frame_ids, found, strict=True):
             self._keep(scans, frame_id, classes)
 
-    def _keep(self, scans, frame_id: str, classes) -> None:
+    def _voted(self, scan: LabelledScan) -> UInt8[np.ndarray, " n"]:
+        return classes_of_points(self.network, scan, self.data.reading.sampling, views=self.views)
+
+    def _keep(self, scans: SemanticKittiDataset, frame_id: str, classes: UInt8[np.ndarray, " n"]) -> None:
+        """Count and write the classes of a scan's own points, which come before those of other sweeps."""
         points, truth = scans.points(frame_id), scans.raw_labels(frame_id)
         raw = scans.table.raw_ids(classes[: len(points)])
         if truth is not None:
