@@ -114,6 +114,20 @@ def test_bands_alternate_from_the_highest_downwards() -> None:
     )
 
 
+def test_a_point_on_an_edge_belongs_to_the_lower_band() -> None:
+    a, b = (
+        LabelledScan(
+            frame_id=name, points=np.array([[9, 0, 0, 1]], np.float32), classes=np.zeros(1, np.uint8)
+        )
+        for name in "ab"
+    )
+    assert len(mix_bands(a, b, bands=2, inclination_deg=(-10.0, 10.0))) == 1
+    assert (
+        len(mix_bands(a, replace(b, points=b.points + np.float32(1)), bands=2, inclination_deg=(-9.0, 9.0)))
+        == 0
+    )
+
+
 def test_a_sector_begins_at_its_start_and_turns_counter_clockwise() -> None:
     azimuths = np.radians([-170, -100, -10, 10, 100, 170])
     xyz = np.column_stack([10 * np.cos(azimuths), 10 * np.sin(azimuths), 0 * azimuths]).astype(np.float32)

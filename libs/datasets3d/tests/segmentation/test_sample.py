@@ -134,7 +134,7 @@ def test_after_the_limit_points_find_their_voxel_or_none() -> None:
     found = sample.inverse >= 0
     assert np.count_nonzero(found) == 40
     np.testing.assert_array_equal(sample.features[sample.inverse[found], 0], scan.points[found, 0])
-    twice = keep(sample, np.array([5, 0]))
+    twice = keep(sample, np.array([19, 0]))
     assert np.count_nonzero(twice.inverse >= 0) == 4
 
 

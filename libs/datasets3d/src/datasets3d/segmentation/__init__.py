@@ -1,4 +1,4 @@
-"""Scans with a class for every point, of any data set: typed scan, label tables, own scans, samples, mixing."""
+"""Scans with a class for every point, of any data set: typed scan, label tables, samples, mixing."""
 
 from datasets3d.segmentation.augment import SegmentationAugmentation, augment
 from datasets3d.segmentation.label_file import read_label_table

@@ -11,22 +11,18 @@ from datasets3d.segmentation.scan import LabelledScan
 _INT32_MAX = 2**31 - 1
 
 
-def check_pair(function: str, scan: LabelledScan, other: LabelledScan) -> None:
-    """Raise unless both scans have labels and the same columns.
+def check_pair(function: str, scan: LabelledScan, other: LabelledScan) -> tuple[np.ndarray, np.ndarray]:
+    """Return the classes of both scans if these have labels and the same columns.
 
     Raises:
         ValueError: Naming the scan without labels, or the columns of both.
     """
-    for one in (scan, other):
-        if one.classes is None:
-            raise ValueError(
-                f"{function}: scan {one.frame_id} has no classes; only labelled scans can be mixed, "
-                "leave out unlabelled ones"
-            )
+    classes = _classes_of(function, scan), _classes_of(function, other)
     check_same_columns(
         function,
         {f"scan {scan.frame_id}": scan.point_columns, f"other scan {other.frame_id}": other.point_columns},
     )
+    return classes
 
 
 def select(scan: LabelledScan, rows: np.ndarray) -> LabelledScan:
@@ -70,3 +66,12 @@ def _numbered_apart(parts: list[np.ndarray]) -> np.ndarray:
             f"instances up to {used} do not fit into int32; number the instances of each scan from 1"
         )
     return np.concatenate(apart).astype(np.int32)
+
+
+def _classes_of(function: str, scan: LabelledScan) -> np.ndarray:
+    if scan.classes is None:
+        raise ValueError(
+            f"{function}: scan {scan.frame_id} has no classes; only labelled scans can be mixed, leave out "
+            "unlabelled ones"
+        )
+    return scan.classes

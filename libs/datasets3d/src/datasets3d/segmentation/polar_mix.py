@@ -135,9 +135,9 @@ def paste_copies(
         >>> mixed.points[:, :2].round().tolist()
         [[5.0, 0.0], [0.0, 5.0]]
     """
-    check_pair("paste_copies", scan, other)
+    _, classes_other = check_pair("paste_copies", scan, other)
     _check_classes("paste_copies: classes", classes)
-    things = select(other, np.isin(other.classes, np.array(classes, np.uint8)))
+    things = select(other, np.isin(classes_other, np.array(classes, np.uint8)))
     copies = [rotate_scale(things, turn_rad, 1.0) for turn_rad in turns_rad]
     return join(f"{scan.frame_id}+{other.frame_id}", [scan, *copies])
 
