@@ -31,9 +31,11 @@ class ClusterConfig:
 
     compat: Literal["official", "corrected"] = "corrected"
     """official: as released. The memory of a cluster gets numbers of several anchors mixed up, since a matrix is
-    reshaped where it ought to be transposed; the clusters 0 and 255 get none; and an anchor is a negative of its
-    own. corrected: anchors go into the memory of their own cluster, of all clusters, and no anchor is compared
-    with itself. Where the released code would fail or give NaN, both give 0."""
+    reshaped where it ought to be transposed; the clusters 0 and 255 get none; an anchor is a negative of its own;
+    and in classes with fewer clusters all anchors fall into the first, since the balanced assignment counts with
+    `clusters` there, too, and runs into NaN. corrected: anchors go into the memory of their own cluster, of all
+    clusters; none is compared with itself; and classes with fewer clusters are shared out like the others. Where
+    the released code would fail or give a loss of NaN, both give 0."""
     clusters: int = 40
     """Of every class."""
     fewer_clusters: Mapping[int, int] = field(default_factory=dict)
@@ -221,11 +223,9 @@ class WithinClassClusterLoss(nn.Module):
         ids = torch.empty_like(anchors.classes)
         for index in anchors.classes.unique().tolist():
             own = anchors.classes == index
-            centres = self.centres[index, : self.clusters_of(index)]
-            found = balanced_assignment(
-                anchors.features[own], centres, power=self.config.power, tolerance=self.config.tolerance
+            ids[own] = index * self.config.clusters + self._rules.assigned(
+                anchors.features[own], self.centres[index, : self.clusters_of(index)], self.config
             )
-            ids[own] = index * self.config.clusters + found
         return ids
 
     def clusters_of(self, index: int) -> int:
@@ -277,12 +277,21 @@ class _Rules(NamedTuple):
     self_pairs: SelfPairs
     without_memory: frozenset[int]
 
+    def assigned(self, points: Tensor, centres: Tensor, config: ClusterConfig) -> Tensor:
+        """Return the cluster of every point of a class, counted from 0."""
+        return balanced_assignment(points, centres, power=config.power, tolerance=config.tolerance)
+
     def to_remember(self, features: Tensor, rows: Tensor, chosen: Tensor) -> Tensor:
         """Return what of the anchors [a, d] enters the memory of a cluster, to which `rows` belong."""
         return features[rows[chosen]]
 
 
 class _ReleasedRules(_Rules):
+    def assigned(self, points: Tensor, centres: Tensor, config: ClusterConfig) -> Tensor:
+        if len(centres) < config.clusters:
+            return torch.zeros(len(points), dtype=torch.int64, device=points.device)
+        return super().assigned(points, centres, config)
+
     def to_remember(self, features: Tensor, rows: Tensor, chosen: Tensor) -> Tensor:
         # [a, d] read as [d, a], of whose columns the first few are taken, whoever the anchors of the cluster are.
         return features.reshape(features.shape[1], -1)[:, chosen].T
