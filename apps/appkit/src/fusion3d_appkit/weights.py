@@ -156,7 +156,9 @@ class WeightFiles(Generic[Model, Config, Inputs]):
     def _load_own(self, model: nn.Module, state: Mapping[str, Any], *, source: Path) -> None:
         prefix = f"{self.model.name}."
         try:
-            model.load_state_dict({name.removeprefix(prefix): value for name, value in state.items()})
+            # A task may hold other modules: losses with a state of their own.
+            own = {name: value for name, value in state.items() if name.startswith(prefix)}
+            model.load_state_dict({name.removeprefix(prefix): value for name, value in own.items()})
         except RuntimeError as error:
             first = str(error).splitlines()[1].strip()[:160]
             raise ValueError(

@@ -1,3 +1,3 @@
-"""Cluster3DSeg: a class for every LiDAR point, from networks trained with a loss on clusters within classes."""
+"""Cluster3DSeg: a class for every LiDAR point, by networks trained with clusters within the classes."""
 
 __version__ = "0.1.0"

@@ -25,7 +25,7 @@ class HeightHistogram:
     counts: Int64[np.ndarray, "bins classes"]
 
     def classes(self, points: Float[np.ndarray, "n c"]) -> UInt8[np.ndarray, " n"]:
-        """Return the most frequent class at the height of every point; over all heights where none was met."""
+        """Return the most frequent class at the height of every point, or of all where none was met."""
         overall = int(self.counts.sum(axis=0).argmax())
         best = np.where(self.counts.any(axis=1), self.counts.argmax(axis=1), overall)
         return best[_bins(points)].astype(np.uint8)

@@ -114,9 +114,15 @@ class SegmentationData(TrainingData[SegmentationNetConfig, SegmentationBatch]):
         """Return the scans of a split as they are on disk.
 
         Raises:
-            ValueError: The classes of the labels are not those of the model.
+            ValueError: The classes of the labels, or the voxels, are not those of the model.
         """
-        self.reading.require_classes(self.model_config.class_names)
+        config, voxel_m = self.model_config, self.reading.sampling.voxel_m
+        self.reading.require_classes(config.class_names)
+        if config.voxel_m != voxel_m:
+            raise ValueError(
+                f"data.reading.sampling.voxel_m is {voxel_m}, the network is for voxels of {config.voxel_m} m "
+                "(model.network.voxel_m); give both the same"
+            )
         return self.reading.scans(self.root, split)
 
     def training_frames(self) -> SegmentationFrames:

@@ -19,7 +19,7 @@ SEED = 0
 
 
 class Cluster3DSegDemo(Demo):
-    """The network of `configs/demo.yaml` on synthetic streets, beside itself before the training and a histogram."""
+    """The network of `configs/demo.yaml` on synthetic streets, beside itself untrained and a histogram."""
 
     app = "cluster3dseg"
     folder = "cluster3dseg_demo"
@@ -29,7 +29,10 @@ class Cluster3DSegDemo(Demo):
     def add_options(self, options: argparse.ArgumentParser) -> None:
         """Add the number of sequences."""
         options.add_argument(
-            "--sequences", type=int, default=SEQUENCES, help=f"drives to make, the ninth to evaluate (default {SEQUENCES})"
+            "--sequences",
+            type=int,
+            default=SEQUENCES,
+            help=f"drives to make, the ninth to evaluate (default {SEQUENCES})",
         )
 
     def make_data(self, root: Path, chosen: argparse.Namespace) -> None:

@@ -4,15 +4,26 @@ from __future__ import annotations
 
 from datasets3d.segmentation import IGNORED
 from datasets3d.segmentation.labels import LabelTable
-from evaluators.semantickitti import LABEL_MAPS, RANGES_M, LabelMap, SemanticKittiEvaluator, SemanticKittiResult
+from evaluators.semantickitti import (
+    LABEL_MAPS,
+    RANGES_M,
+    LabelMap,
+    SemanticKittiEvaluator,
+    SemanticKittiResult,
+)
 
-OFFICIAL = {"single-scan": "single-scan", "spvnas": "single-scan", "multi-scan": "multi-scan", "moving": "moving"}
+OFFICIAL = {
+    "single-scan": "single-scan",
+    "spvnas": "single-scan",
+    "multi-scan": "multi-scan",
+    "moving": "moving",
+}
 """The official task that a label table is for. The released code trains with a table of its own and is scored
 by the official one."""
 
 
 def map_of(table: LabelTable) -> LabelMap:
-    """Return the official map of a task, or that of a table of one's own, with `unlabeled` in the first place.
+    """Return the official map of a task, or that of a table of one's own, `unlabeled` in the first place.
 
     Example:
         >>> from datasets3d.semantickitti import SPVNAS

@@ -16,7 +16,7 @@ from jaxtyping import Float, UInt8
 def class_probabilities(
     network: SegmentationNet, scan: LabelledScan, sampling: SamplingConfig, *, views: Sequence[View]
 ) -> Float[torch.Tensor, "n classes"]:
-    """Return the probability of every class for every point, averaged over the views, on the network's device.
+    """Return the probability of every class for every point, averaged over views, on the network's device.
 
     Args:
         network: In eval mode.

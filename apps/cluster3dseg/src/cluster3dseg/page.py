@@ -1,4 +1,4 @@
-"""The app's own part of a report: networks side by side, scans in the colours of their classes, their errors."""
+"""The app's own part of a report: networks side by side, scans in the colours of their classes, errors."""
 
 from __future__ import annotations
 
@@ -31,7 +31,9 @@ def compare(results: Mapping[str, SemanticKittiResult]) -> Table:
     return Table(title="IoU in percent", header=["network", "mean", "accuracy", *names], rows=rows)
 
 
-def scan_chapter(task: SegmentationTask, shown: list[tuple[LabelledScan, UInt8[np.ndarray, " n"]]]) -> Chapter:
+def scan_chapter(
+    task: SegmentationTask, shown: list[tuple[LabelledScan, UInt8[np.ndarray, " n"]]]
+) -> Chapter:
     """Return labels, predictions and errors of some scans, from above and around the sensor."""
     table, rows = task.data.reading.table, []
     for scan, found in shown:

@@ -56,9 +56,7 @@ def around(
     return picture.resize((width, height * stretch), Image.Resampling.NEAREST)
 
 
-def error_colours(
-    found: UInt8[np.ndarray, " n"], truth: UInt8[np.ndarray, " n"]
-) -> UInt8[np.ndarray, "n 3"]:
+def error_colours(found: UInt8[np.ndarray, " n"], truth: UInt8[np.ndarray, " n"]) -> UInt8[np.ndarray, "n 3"]:
     """Return red where a class is wrong, grey where it is right, nearly white where none is labelled.
 
     Example:

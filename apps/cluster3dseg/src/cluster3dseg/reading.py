@@ -16,8 +16,8 @@ class Reading:
     """How scans are read; kept in checkpoints."""
 
     labels: str = "single-scan"
-    """Which raw ids are which class: `single-scan`, `multi-scan`, `moving`, `spvnas` (the table of the released
-    code), or a YAML file with a table of your own."""
+    """Which raw ids are which class: `single-scan`, `multi-scan`, `moving`, `spvnas` (the table of the
+    released code), or a YAML file with a table of your own."""
     sweeps: int = 1
     """Scans put together by their poses, the newest included."""
     sampling: SamplingConfig = field(default_factory=SamplingConfig)
@@ -34,7 +34,8 @@ class Reading:
             return TABLES[self.labels]
         if Path(self.labels).suffix not in (".yaml", ".yml"):
             raise ValueError(
-                f"data.reading.labels: expected one of {', '.join(TABLES)}, or a .yaml file, got {self.labels!r}"
+                f"data.reading.labels: expected one of {', '.join(TABLES)}, or a .yaml file, got "
+                f"{self.labels!r}"
             )
         return read_label_table(self.labels)
 

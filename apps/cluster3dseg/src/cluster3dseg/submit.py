@@ -1,4 +1,4 @@
-"""`cluster3dseg submit`: label the test sequences, pack the labels, check the archive; one command, resumable."""
+"""`cluster3dseg submit`: label the test sequences, pack the labels, check the archive; resumable."""
 
 from __future__ import annotations
 
@@ -19,15 +19,19 @@ def parser() -> argparse.ArgumentParser:
     """Return the options of the command."""
     options = argparse.ArgumentParser(
         prog="cluster3dseg submit",
-        description="Label the scans of sequences 11 to 21, one file each in the layout of the benchmark, pack them "
-        "into an archive for its server, and check that. Labels that are there are kept, so an interrupted run goes "
-        "on when it is repeated, and ends with the same archive.",
+        description="Label the scans of sequences 11 to 21, one file each in the layout of the benchmark, "
+        "pack them into an archive for its server, and check that. Labels that are there are kept, so an "
+        "interrupted run goes on when it is repeated, and ends with the same archive.",
     )
     add_weights_options(options, app="cluster3dseg")
     options.add_argument("--root", type=Path, required=True, help="folder that holds sequences/11 to 21")
-    options.add_argument("--out", type=Path, default=Path("runs/submit/submission.zip"), help="archive (.zip)")
+    options.add_argument(
+        "--out", type=Path, default=Path("runs/submit/submission.zip"), help="archive (.zip)"
+    )
     options.add_argument("--labels", type=Path, help="folder of the labels (default: beside the archive)")
-    options.add_argument("--votes", type=int, default=1, choices=(1, 4, 12), help="views of a scan (default 1)")
+    options.add_argument(
+        "--votes", type=int, default=1, choices=(1, 4, 12), help="views of a scan (default 1)"
+    )
     options.add_argument("--device", default="cpu", help="of torch, such as cuda (default %(default)s)")
     return options
 
@@ -75,8 +79,8 @@ def require_same_maker(labels: Path, ckpt: Path, config: Path | None, votes: int
         write_text(note, json.dumps(maker))
     elif json.loads(note.read_text()) != maker:
         raise ValueError(
-            f"{labels}: holds labels made by other weights, another configuration or other --votes; name another "
-            "folder as --labels, or delete it"
+            f"{labels}: holds labels made by other weights, another configuration or other --votes; name "
+            "another folder as --labels, or delete it"
         )
 
 

@@ -60,7 +60,9 @@ class SegmentationTask(TrainingTask[SegmentationBatch, SegmentationData]):
         weights: str | None = None,
     ) -> None:
         super().__init__(network, optim=optim, seed=seed)
-        self.network = SegmentationNet(network) if weights is None else WEIGHTS.restore(network, Path(weights))
+        self.network = (
+            SegmentationNet(network) if weights is None else WEIGHTS.restore(network, Path(weights))
+        )
         self.loss = loss
         self.cluster = None if cluster is None else _cluster_loss(network, cluster, seed)
         self.views = VIEWS[votes]
@@ -73,10 +75,16 @@ class SegmentationTask(TrainingTask[SegmentationBatch, SegmentationData]):
         """Return cross-entropy, Lovasz and the parts of the clustering loss."""
         outputs = self.network(batch)
         found = segmentation_loss(
-            outputs.logits, batch.classes, weights=self.loss, embedding=outputs.embedding, cluster=self.cluster
+            outputs.logits,
+            batch.classes,
+            weights=self.loss,
+            embedding=outputs.embedding,
+            cluster=self.cluster,
         )
         parts = found._asdict()
-        return StepLosses(parts.pop("total"), {name: value for name, value in parts.items() if value is not None})
+        return StepLosses(
+            parts.pop("total"), {name: value for name, value in parts.items() if value is not None}
+        )
 
     def write_predictions(self, batch: SegmentationBatch) -> None:
         """Give every point its class; count it, and in `test` write it as the benchmark wants it."""
@@ -109,3 +117,14 @@ class SegmentationTask(TrainingTask[SegmentationBatch, SegmentationData]):
         result = evaluator.compute()
         figures = {f"val/{name}": value for name, value in evaluation.headline(result).items()}
         return Evaluation({"points": result}, figures)
+
+
+def _cluster_loss(network: SegmentationNetConfig, config: ClusterConfig, seed: int) -> WithinClassClusterLoss:
+    if network.projection is None:
+        raise ValueError(
+            "model.cluster: the clustering loss needs model.network.projection; give one, or train without the "
+            "loss (model.cluster: null)"
+        )
+    return WithinClassClusterLoss(
+        config, num_classes=network.num_classes, channels=network.projection[-1], seed=seed
+    )

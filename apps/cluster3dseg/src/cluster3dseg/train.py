@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fusion3d_appkit.cli import plain_defaults
 from fusion3d_appkit.training import TrainingApp
-from fusion_models.segmentation import ClusterConfig, SegmentationNetConfig
+from fusion_models.segmentation import SegmentationNetConfig
 
 from cluster3dseg.data import SegmentationData
 from cluster3dseg.page import chapters, compare

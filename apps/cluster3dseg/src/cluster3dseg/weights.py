@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from fusion3d_appkit.weights import Kept, WeightFiles
-from fusion_models.segmentation import RELEASED_ENTRY, SegmentationNetConfig, SegmentationNet, load_released
+from fusion_models.segmentation import RELEASED_ENTRY, SegmentationNet, SegmentationNetConfig, load_released
 
 from cluster3dseg.reading import Reading
 

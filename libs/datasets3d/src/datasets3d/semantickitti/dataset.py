@@ -86,6 +86,11 @@ class SemanticKittiDataset:
         return tuple(self._sequences)
 
     @property
+    def is_labelled(self) -> bool:
+        """Whether all scans have labels: no sequence is one of the test sequences."""
+        return all(sequence.tree.is_labelled for sequence in self._sequences.values())
+
+    @property
     def point_columns(self) -> tuple[str, ...]:
         """Columns of the points of every scan."""
         return POINT_COLUMNS if self.sweeps == 1 else SWEEP_COLUMNS

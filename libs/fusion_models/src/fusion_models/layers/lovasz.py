@@ -17,26 +17,26 @@ def lovasz_softmax(
     ignored: int = IGNORED,
     classes: Literal["present", "all"] = "present",
 ) -> Float[Tensor, ""]:
-    """Return the mean over the classes of the Lovasz extension of their Jaccard loss, in single precision or wider.
+    """Return the mean over the classes of the Lovasz extension of their Jaccard loss.
 
     For one class the errors |1[label = c] - p_c| of all rows are sorted, largest first; each weighs what the
-    Jaccard loss grows by when its row becomes wrong, too. Of equal errors the earlier row comes first. The cost
-    is one sort of n rows for every class.
+    Jaccard loss grows by when its row becomes wrong, too. Of equal errors the earlier row comes first. Half
+    precision is computed in single. The cost is one sort of n rows for every class.
 
     Args:
         probabilities: Softmax over c classes.
         labels: Class of every row, or `ignored`.
-        classes: Which classes the mean goes over: those that occur among the labels, or all. A class that does
-            not occur costs its largest probability.
+        classes: Which classes the mean goes over: those that occur among the labels, or all. A class that
+            does not occur costs its largest probability.
 
     Returns:
-        0, with a gradient of 0, where no row counts. The reference code returns an empty tensor then, and fails
-        for a single row.
+        0, with a gradient of 0, where no row counts. The reference code returns an empty tensor then, and
+        fails for a single row.
 
     Example:
         >>> sure = torch.tensor([[1.0, 0.0], [0.0, 1.0]])
-        >>> lovasz_softmax(sure, torch.tensor([0, 1])).item(), lovasz_softmax(sure, torch.tensor([1, 0])).item()
-        (0.0, 1.0)
+        >>> [lovasz_softmax(sure, torch.tensor(labels)).item() for labels in ([0, 1], [1, 0])]
+        [0.0, 1.0]
     """
     if probabilities.dtype not in (torch.float32, torch.float64):
         probabilities = probabilities.float()
@@ -44,7 +44,11 @@ def lovasz_softmax(
     probabilities, labels = probabilities[counts], labels[counts]
     if not len(labels):
         return probabilities.sum()
-    wanted = labels.unique() if classes == "present" else torch.arange(probabilities.shape[1], device=labels.device)
+    wanted = (
+        labels.unique()
+        if classes == "present"
+        else torch.arange(probabilities.shape[1], device=labels.device)
+    )
     truth = (labels[:, None] == wanted).to(probabilities.dtype)
     errors, order = (truth - probabilities[:, wanted]).abs().sort(dim=0, descending=True, stable=True)
     return (errors * jaccard_steps(truth.gather(0, order))).sum(dim=0).mean()

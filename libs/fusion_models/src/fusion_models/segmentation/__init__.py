@@ -1,6 +1,7 @@
 """LiDAR semantic segmentation: MinkUNet, SPVCNN and SPVNAS (arXiv 2007.16100), Cluster3DSeg (2307.14605)."""
 
 from fusion_models.segmentation.batch import SegmentationBatch, collate_segmentation
+from fusion_models.segmentation.cluster_loss import ClusterConfig, ClusterLosses, WithinClassClusterLoss
 from fusion_models.segmentation.config import (
     SEMANTICKITTI_CLASSES,
     SPVNAS_10M8,
@@ -11,6 +12,7 @@ from fusion_models.segmentation.config import (
     spvcnn,
     spvnas_from_net_config,
 )
+from fusion_models.segmentation.losses import LossWeights, SegmentationLosses, segmentation_loss
 from fusion_models.segmentation.network import (
     PointClasses,
     SegmentationNet,
@@ -24,16 +26,22 @@ __all__ = [
     "SEMANTICKITTI_CLASSES",
     "SPVNAS_10M8",
     "BlockWidths",
+    "ClusterConfig",
+    "ClusterLosses",
+    "LossWeights",
     "PointClasses",
     "SegmentationBatch",
+    "SegmentationLosses",
     "SegmentationNet",
     "SegmentationNetConfig",
     "SegmentationOutputs",
     "StageWidths",
+    "WithinClassClusterLoss",
     "collate_segmentation",
     "load_released",
     "minkunet",
     "point_classes",
+    "segmentation_loss",
     "slice_supernet",
     "spvcnn",
     "spvnas_from_net_config",

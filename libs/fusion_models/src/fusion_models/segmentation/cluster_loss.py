@@ -1,9 +1,9 @@
 """The clustering loss of Cluster3DSeg (arXiv 2307.14605, ICCV 2023): clusters within the classes, contrasted.
 
-In training every class keeps a few dozen centres. Points sampled from a batch, the anchors, are shared out among
-the centres of their class; the clusters, not the classes, then say which points belong together. An anchor is
-drawn to its own cluster and pushed off all others in three terms: against a memory of points of earlier batches,
-against the other anchors, and against the centres. At test time nothing of this is left.
+In training every class keeps a few dozen centres. Points sampled from a batch, the anchors, are shared out
+among the centres of their class; the clusters, not the classes, then say which points belong together. An
+anchor is drawn to its own cluster and pushed off all others in three terms: against a memory of points of
+earlier batches, against the other anchors, and against the centres. At test time nothing of this is left.
 
 The released code differs from what the paper describes; `ClusterConfig.compat` says which of both is done.
 """
@@ -30,17 +30,18 @@ class ClusterConfig:
     """Numbers of the clustering loss. Source of all: the released code, `contrast` part of the trainer."""
 
     compat: Literal["official", "corrected"] = "corrected"
-    """official: as released. The memory of a cluster gets numbers of several anchors mixed up, since a matrix is
-    reshaped where it ought to be transposed; the clusters 0 and 255 get none; an anchor is a negative of its own;
-    and in classes with fewer clusters all anchors fall into the first, since the balanced assignment counts with
-    `clusters` there, too, and runs into NaN. corrected: anchors go into the memory of their own cluster, of all
-    clusters; none is compared with itself; and classes with fewer clusters are shared out like the others. Where
-    the released code would fail or give a loss of NaN, both give 0."""
+    """official: as released. The memory of a cluster gets numbers of several anchors mixed up, since a matrix
+    is reshaped where it ought to be transposed; the clusters 0 and 255 get none; an anchor is a negative of
+    its own; and in classes with fewer clusters all anchors fall into the first, since the balanced assignment
+    counts with `clusters` there, too, and runs into NaN. corrected: anchors go into the memory of their own
+    cluster, of all clusters; none is compared with itself; and classes with fewer clusters are shared out
+    like the others. Where the released code would fail or give a loss of NaN, both give 0."""
     clusters: int = 40
     """Of every class."""
     fewer_clusters: Mapping[int, int] = field(default_factory=dict)
-    """Clusters of the classes, by index, that have fewer. Released: `{7: 10, 8: 10}`, motorcyclist and road; very
-    probably bicyclist and motorcyclist were meant, the rarest ones, which are 7 and 8 when counted from 1."""
+    """Clusters of the classes, by index, that have fewer. Released: `{7: 10, 8: 10}`, motorcyclist and road;
+    very probably bicyclist and motorcyclist were meant, the rarest ones, which are 7 and 8 when counted from
+    1."""
     memory: int = 50
     """Points that are remembered of every cluster."""
     most_remembered: int = 10
@@ -66,12 +67,13 @@ class ClusterConfig:
         numbers = (self.clusters, self.memory, self.most_remembered, self.anchors, self.anchors_per_class)
         if min(numbers) < 1 or self.most_remembered > self.memory:
             raise ValueError(
-                "ClusterConfig: clusters, memory, most_remembered, anchors and anchors_per_class must be at least "
-                f"1, and most_remembered at most memory, got {self}"
+                "ClusterConfig: clusters, memory, most_remembered, anchors and anchors_per_class must be at "
+                f"least 1, and most_remembered at most memory, got {self}"
             )
         if not all(1 <= count <= self.clusters for count in self.fewer_clusters.values()):
             raise ValueError(
-                f"ClusterConfig.fewer_clusters must hold 1 to {self.clusters} clusters, got {self.fewer_clusters}"
+                f"ClusterConfig.fewer_clusters must hold 1 to {self.clusters} clusters, got "
+                f"{self.fewer_clusters}"
             )
         if not 0 <= self.momentum <= 1 or self.temperature <= 0 or self.base_temperature <= 0:
             raise ValueError(
@@ -104,9 +106,9 @@ class WithinClassClusterLoss(nn.Module):
     """The loss, with its centres and its memory, which are kept in checkpoints.
 
     With several processes anchors are drawn from the joined batch, and all processes see all of them: loss,
-    centres and memory are those of one process on the joined batch, and gradients are, once they are averaged.
-    Random numbers depend on the seed and the number of calls alone, so that a resumed training repeats them.
-    Centres and memory change in training mode only.
+    centres and memory are those of one process on the joined batch, and gradients are, once they are
+    averaged. Random numbers depend on the seed and the number of calls alone, so that a resumed training
+    repeats them. Centres and memory change in training mode only.
 
     Args:
         config: Its numbers.
@@ -134,7 +136,8 @@ class WithinClassClusterLoss(nn.Module):
         strangers = [index for index in config.fewer_clusters if not 0 <= index < num_classes]
         if strangers:
             raise ValueError(
-                f"ClusterConfig.fewer_clusters: class {strangers[0]} is not among the {num_classes} of the network"
+                f"ClusterConfig.fewer_clusters: class {strangers[0]} is not among the {num_classes} of the "
+                "network"
             )
         self.config = config
         self.num_classes = num_classes
@@ -219,7 +222,7 @@ class WithinClassClusterLoss(nn.Module):
 
     @torch.no_grad()
     def assign(self, anchors: Anchors) -> Int64[Tensor, " a"]:
-        """Return the cluster of every anchor, counted through all classes: class times `clusters` plus cluster."""
+        """Return the cluster of every anchor, counted through all classes: class * `clusters` + cluster."""
         ids = torch.empty_like(anchors.classes)
         for index in anchors.classes.unique().tolist():
             own = anchors.classes == index
@@ -239,7 +242,9 @@ class WithinClassClusterLoss(nn.Module):
     @property
     def _is_cluster(self) -> Bool[Tensor, "c k"]:
         """Which of the centres are used."""
-        counts = torch.tensor([self.clusters_of(i) for i in range(self.num_classes)], device=self.centres.device)
+        counts = torch.tensor(
+            [self.clusters_of(i) for i in range(self.num_classes)], device=self.centres.device
+        )
         return self._numbers < counts[:, None]
 
     @torch.no_grad()
@@ -250,7 +255,9 @@ class WithinClassClusterLoss(nn.Module):
             if cluster in self._rules.without_memory:
                 continue
             rows = (ids == cluster).nonzero().squeeze(1)
-            chosen = torch.randperm(len(rows), generator=random)[: self.config.most_remembered].to(rows.device)
+            chosen = torch.randperm(len(rows), generator=random)[: self.config.most_remembered].to(
+                rows.device
+            )
             self._enqueue(cluster, F.normalize(self._rules.to_remember(features, rows, chosen), dim=1))
         count = self.num_classes * self.config.clusters
         sums = features.new_zeros(count, features.shape[1]).index_add_(0, ids, features)
@@ -293,7 +300,7 @@ class _ReleasedRules(_Rules):
         return super().assigned(points, centres, config)
 
     def to_remember(self, features: Tensor, rows: Tensor, chosen: Tensor) -> Tensor:
-        # [a, d] read as [d, a], of whose columns the first few are taken, whoever the anchors of the cluster are.
+        # [a, d] read as [d, a], of whose columns the first few are taken, whoever is of the cluster.
         return features.reshape(features.shape[1], -1)[:, chosen].T
 
 
@@ -312,10 +319,11 @@ def contrast(
 ) -> Float[Tensor, ""]:
     """Return how badly anchors tell points of their own cluster from all others, averaged over the anchors.
 
-    With s the product of anchor i and another point over the temperature, P its own cluster's points and N the
-    others: `l_i = -mean over p in P of log(e^s_ip / (e^s_ip + sum over n in N of e^s_in))`. Anchors without
-    points of their cluster are left out of the mean; without any other anchor the result is 0. Source: ProtoSeg
-    and Cluster3DSeg; the denominator has all negatives, but of the positives only the one at hand.
+    With s the product of anchor i and another point over the temperature, P its own cluster's points and N
+    the others: `l_i = -mean over p in P of log(e^s_ip / (e^s_ip + sum over n in N of e^s_in))`. Anchors
+    without points of their cluster are left out of the mean; without any other anchor the result is 0.
+    Source: ProtoSeg and Cluster3DSeg; the denominator has all negatives, but of the positives only the one at
+    hand.
 
     Args:
         anchors: Of unit length.
@@ -371,8 +379,8 @@ def draw_anchors(
     """Choose the anchors of a batch: for every class that occurs equally many, half of them hard.
 
     With k anchors for a class, k // 2 are hard and the others easy; where one kind has fewer, all of it are
-    taken and the other kind makes up for it. Hard ones come first. With several processes the points of all are
-    drawn from, in the order of the processes; `random` must be in the same state on all.
+    taken and the other kind makes up for it. Hard ones come first. With several processes the points of all
+    are drawn from, in the order of the processes; `random` must be in the same state on all.
 
     Args:
         labels: Class of every point of this process, or 255.
@@ -411,8 +419,8 @@ def anchors_of_kinds(wanted: int, hard: int, easy: int) -> tuple[int, int]:
     """Return how many hard and easy anchors a class gets of so many points.
 
     Example:
-        >>> anchors_of_kinds(5, 9, 9), anchors_of_kinds(5, 1, 9), anchors_of_kinds(5, 9, 1), anchors_of_kinds(5, 1, 1)
-        ((2, 3), (1, 4), (4, 1), (1, 1))
+        >>> [anchors_of_kinds(5, hard, easy) for hard, easy in ((9, 9), (1, 9), (9, 1), (1, 1))]
+        [(2, 3), (1, 4), (4, 1), (1, 1)]
     """
     if hard >= wanted / 2 and easy >= wanted / 2:
         return wanted // 2, wanted - wanted // 2
@@ -424,10 +432,10 @@ def anchors_of_kinds(wanted: int, hard: int, easy: int) -> tuple[int, int]:
 
 
 def gather_anchors(features: Float[Tensor, "n d"], anchors: AnchorRows) -> Anchors:
-    """Return the features of all anchors, of whichever process they are, in single precision and of unit length.
+    """Return the features of all anchors, of whichever process, in single precision and of unit length.
 
-    Gradients flow to those of this process, times the number of processes: their average over the processes then
-    is the gradient of one process on the joined batch.
+    Gradients flow to those of this process, times the number of processes: their average over the processes
+    then is the gradient of one process on the joined batch.
     """
     own = F.normalize(features[anchors.rows].float(), dim=1)
     zeros = own.new_zeros(len(anchors.classes), own.shape[1])

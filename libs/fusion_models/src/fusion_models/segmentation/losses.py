@@ -76,8 +76,8 @@ def segmentation_loss(
     if cluster is not None and weights.cluster:
         if embedding is None:
             raise ValueError(
-                "segmentation_loss: the clustering loss needs embeddings; give the network a projection and put "
-                "it into training mode, or leave the clustering loss out"
+                "segmentation_loss: the clustering loss needs embeddings; give the network a projection and "
+                "put it into training mode, or leave the clustering loss out"
             )
         found = cluster(embedding, labels, predictions=logits.argmax(dim=1))
         total = total + weights.cluster * found.total

@@ -1,4 +1,4 @@
-"""Balanced assignment of points to clusters by optimal transport (Sinkhorn and Knopp; self-labelling, 1911.05371)."""
+"""Balanced assignment of points to clusters by optimal transport (self-labelling, arXiv 1911.05371)."""
 
 import torch
 from jaxtyping import Float, Int64
@@ -20,15 +20,14 @@ def balanced_assignment(
 ) -> Int64[Tensor, " n"]:
     """Return the cluster of every point, such that all clusters get about as much of the points.
 
-    The softmax over the clusters of the products with their centres is raised to `power` and then scaled row by
-    row and column by column, until all clusters have the same sum and all points have; a point belongs to the
-    cluster that has most of it, of equal ones the first. Computed in double precision; no gradient flows.
+    The softmax over the clusters of the products with their centres is raised to `power` and then scaled row
+    by row and column by column, until all clusters have the same sum and all points have; a point belongs to
+    the cluster that has most of it, of equal ones the first. Computed in double precision; no gradient flows.
 
     Args:
-        features: Points, usually of unit length; none is fine.
-        centres: Clusters, usually of unit length.
-        power: How hard the assignment is. Source: released code, 25.
-        tolerance: Scaling ends when the relative changes of the points' factors in a round add up to less; looked
+        features: Points, usually of unit length; none is fine. centres: Clusters, usually of unit length.
+        power: How hard the assignment is. Source: released code, 25. tolerance: Scaling ends when the
+        relative changes of the points' factors in a round add up to less; looked
             at in the first round and every tenth. Source: released code, 0.1.
 
     Example:
