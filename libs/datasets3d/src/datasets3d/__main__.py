@@ -10,6 +10,7 @@ from pathlib import Path
 EXAMPLES = """examples:
   python -m datasets3d synth kitti --out data/synth --frames 200 --seed 0
   python -m datasets3d synth nuscenes --out data/nuscenes --scenes 4 --key-frames 20 --width 800
+  python -m datasets3d synth semantickitti --out data/semantickitti --sequences 2 --scans 20 --seed 0
   python -m datasets3d check data/kitti
   python -m datasets3d prepare kitti --root data/kitti
   python -m datasets3d prepare nuscenes --root data/nuscenes --split train --out data/nuscenes/train.json
@@ -64,6 +65,7 @@ def _parser() -> argparse.ArgumentParser:
     synth_kitti.add_argument("--frames", type=int, default=100, help="default: 100")
     _add_writing(synth_kitti, _synth_kitti)
     _add_synth_nuscenes(worlds)
+    _add_synth_semantickitti(worlds)
     return parser
 
 
@@ -97,6 +99,36 @@ def _add_synth_nuscenes(worlds: "argparse._SubParsersAction[argparse.ArgumentPar
     parser.add_argument("--width", type=int, default=1600, help="of the pictures, 16:9; default: 1600")
     parser.add_argument("--cameras", nargs="+", metavar="CHANNEL", help="default: all six")
     _add_writing(parser, _synth_nuscenes)
+
+
+def _add_synth_semantickitti(worlds: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    parser = worlds.add_parser(
+        "semantickitti",
+        help="drives in SemanticKITTI's layout: a class and an instance for every LiDAR point",
+        description="Write sequences/SS/{velodyne,labels,calib.txt,poses.txt,times.txt}. Scans follow each "
+        "other at 10 Hz. Rare classes need several sequences to occur.",
+    )
+    parser.add_argument(
+        "--sequences",
+        type=int,
+        default=2,
+        help="with labels, in the order 00, 08 (validation), 01, 02 ...: 2 are one for training and one for "
+        "validation; at most 11; default: 2",
+    )
+    parser.add_argument("--scans", type=int, default=100, help="per sequence, at most 600; default: 100")
+    parser.add_argument(
+        "--test-sequences",
+        type=int,
+        default=0,
+        help="11, 12, ..., without labels, which are in test_truth/ instead; default: 0",
+    )
+    parser.add_argument(
+        "--azimuth-step",
+        type=float,
+        metavar="DEGREES",
+        help="between shots of a beam; larger is faster and sparser; default: 0.1728, as KITTI's scanner",
+    )
+    _add_writing(parser, _synth_semantickitti)
 
 
 def _add_prepare_nuscenes(kinds: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -189,6 +221,27 @@ def _synth_nuscenes(options: argparse.Namespace) -> int:
     )
     scenes = f"{options.scenes} scene" + "s" * (options.scenes > 1)
     print(f"wrote {scenes} of {options.key_frames} key frames to {options.out}")
+    return 0
+
+
+def _synth_semantickitti(options: argparse.Namespace) -> int:
+    from datasets3d.synth import LidarConfig, SemanticKittiSynthConfig, write_semantickitti
+
+    config = SemanticKittiSynthConfig()
+    if options.azimuth_step is not None:
+        config = replace(config, lidar=LidarConfig(azimuth_step_deg=options.azimuth_step))
+    write_semantickitti(
+        options.out,
+        sequences=options.sequences,
+        scans_per_sequence=options.scans,
+        seed=options.seed,
+        config=config,
+        test_sequences=options.test_sequences,
+        workers=options.workers,
+    )
+    total = options.sequences + options.test_sequences
+    sequences = f"{total} sequence" + "s" * (total > 1)
+    print(f"wrote {sequences} of {options.scans} scans to {options.out}")
     return 0
 
 

@@ -1,4 +1,4 @@
-"""Synthetic streets with LiDAR, cameras and radars, written as data sets of KITTI or nuScenes.
+"""Synthetic streets with LiDAR, cameras and radars, written as KITTI, nuScenes or SemanticKITTI.
 
 Needs the extra `synth`: pip install 'fusion3d-datasets3d[synth]'.
 """
@@ -8,7 +8,9 @@ from datasets3d.synth.layouts.ade20k import ade20k_ids
 from datasets3d.synth.layouts.kitti import SynthFrame, observe, simulate_frame, write_kitti
 from datasets3d.synth.layouts.labels import Visibility, measure_visibility
 from datasets3d.synth.layouts.nuscenes import write_nuscenes
+from datasets3d.synth.layouts.semantickitti import write_semantickitti
 from datasets3d.synth.nuscenes_config import NuscenesSynthConfig
+from datasets3d.synth.semantickitti_config import RareThingsConfig, SemanticKittiSynthConfig
 from datasets3d.synth.sensors.camera import CameraView, render
 from datasets3d.synth.sensors.lidar import LidarScan, scan
 from datasets3d.synth.sensors.radar import RadarConfig, RadarScanConfig, RadarSweep, simulate_radar
@@ -28,8 +30,10 @@ __all__ = [
     "RadarConfig",
     "RadarScanConfig",
     "RadarSweep",
+    "RareThingsConfig",
     "RigSensor",
     "Scene",
+    "SemanticKittiSynthConfig",
     "StreetConfig",
     "Sun",
     "SynthConfig",
@@ -47,4 +51,5 @@ __all__ = [
     "simulate_radar",
     "write_kitti",
     "write_nuscenes",
+    "write_semantickitti",
 ]

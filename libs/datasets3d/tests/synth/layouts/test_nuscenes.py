@@ -10,7 +10,8 @@ from datasets3d.nuscenes import (
     CAMERAS,
     LIDAR,
 )
-from datasets3d.synth.layouts.nuscenes import VERSION, _jobs, scene_names, write_nuscenes
+from datasets3d.synth.layouts._writing import divide
+from datasets3d.synth.layouts.nuscenes import VERSION, scene_names, write_nuscenes
 from PIL import Image
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("nuscenes_tree")]
@@ -45,7 +46,7 @@ def test_any_number_of_workers_writes_the_beginning_of_a_longer_set(
 
 @pytest.mark.parametrize("workers", [1, 2, 3, 7, 12])
 def test_jobs_hold_every_key_frame_once_and_in_order(workers):
-    jobs = _jobs(scenes=3, key_frames=4, workers=workers)
+    jobs = divide(3, frames=4, workers=workers)
     assert len(jobs) >= min(workers, 12)
     assert [(scene, index) for scene, indices in jobs for index in indices] == [
         (scene, index) for scene in range(3) for index in range(4)

@@ -6,7 +6,7 @@ from datasets3d.synth.sensors._textures import surface_at
 from datasets3d.synth.sensors.rays import Hits, RayCaster
 from datasets3d.synth.world._motion import draw_ego_motion, slope_velocity
 from datasets3d.synth.world._moving_traffic import EGO_CENTRE_M, EGO_SIZE_M, ego_corridor
-from datasets3d.synth.world.drive import Drive, _in_the_way, build_drive
+from datasets3d.synth.world.drive import Drive, in_the_way, build_drive
 from datasets3d.synth.world.materials import Material
 from datasets3d.synth.world.mesh import Mesh, box
 from geom3d.overlap import iou_bev
@@ -149,13 +149,13 @@ def test_things_that_reach_over_the_kerb_or_into_people_are_left_out(drives):
         return box((0.3, 0.3, 0.3), (x, y, foot + height_m), material=Material.METAL)
 
     nobody = np.zeros((0, 3))
-    assert _in_the_way(post(-edge + 0.1, 0.5), plan, nobody)
-    assert not _in_the_way(post(-edge - 0.5, 0.5), plan, nobody)
-    assert not _in_the_way(post(-edge + 0.1, 4.0), plan, nobody)
+    assert in_the_way(post(-edge + 0.1, 0.5), plan, nobody)
+    assert not in_the_way(post(-edge - 0.5, 0.5), plan, nobody)
+    assert not in_the_way(post(-edge + 0.1, 4.0), plan, nobody)
     x, y, _ = plan.point(5.0, -edge - 1.0)
     walker = np.array([[x, y, 0.5]])
-    assert _in_the_way(post(-edge - 0.8, 0.5), plan, walker)
-    assert not _in_the_way(post(-edge - 2.0, 0.5), plan, walker)
+    assert in_the_way(post(-edge - 0.8, 0.5), plan, walker)
+    assert not in_the_way(post(-edge - 2.0, 0.5), plan, walker)
 
 
 def test_actors_stand_on_the_ground_upright_and_keep_their_size(drives):

@@ -5,6 +5,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
+from itertools import pairwise
 from multiprocessing import get_context
 from pathlib import Path
 from typing import TypeVar
@@ -43,6 +44,19 @@ def new_folder(out_dir: Path, *, seed: int, workers: int | None, writer: str) ->
 def worker_count(workers: int | None, *, frames: int) -> int:
     """Return how many processes to use: all available cores if not told, never more than frames."""
     return min(workers or len(os.sched_getaffinity(0)), frames)
+
+
+def divide(drives: int, *, frames: int, workers: int) -> list[tuple[int, range]]:
+    """Numbers of drives with some consecutive frames of each, in order."""
+    # A drive costs seconds before its first frame: it is divided only if workers would be idle.
+    parts = -(-workers // drives)
+    bounds = np.linspace(0, frames, parts + 1).astype(int).tolist()
+    return [
+        (drive, range(start, end))
+        for drive in range(drives)
+        for start, end in pairwise(bounds)
+        if end > start
+    ]
 
 
 def run(record: Callable[[_Job], Iterable[_Done]], jobs: Sequence[_Job], *, workers: int) -> Iterator[_Done]:

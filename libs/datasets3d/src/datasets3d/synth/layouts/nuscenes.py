@@ -4,7 +4,6 @@ import functools
 import io
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +21,7 @@ from datasets3d.synth.layouts._nuscenes_tables import (
     SceneEntry,
     build_tables,
 )
-from datasets3d.synth.layouts._writing import new_folder, run, worker_count
+from datasets3d.synth.layouts._writing import divide, new_folder, run, worker_count
 from datasets3d.synth.nuscenes_config import NuscenesSynthConfig
 from datasets3d.synth.sensors.rig import RADAR_CHANNELS, nuscenes_rig
 
@@ -80,7 +79,7 @@ def write_nuscenes(
         _make_folders(partial, config)
         done: dict[tuple[int, int], KeyFrameEntry] = {}
         count = worker_count(workers, frames=frames)
-        jobs = _jobs(scenes=scenes, key_frames=config.key_frames, workers=count)
+        jobs = divide(scenes, frames=config.key_frames, workers=count)
         recorded = run(functools.partial(_record, partial, config, seed), jobs, workers=count)
         for scene, index, entry in tqdm(
             recorded, total=frames, desc=f"synth {out_dir.name}", unit="key frame", disable=not progress
@@ -137,19 +136,6 @@ def _make_folders(root: Path, config: NuscenesSynthConfig) -> None:
     buffer = io.BytesIO()
     Image.fromarray(np.zeros((16, 16), dtype=np.uint8)).save(buffer, format="PNG")
     (root / MAP_FILE).write_bytes(buffer.getvalue())
-
-
-def _jobs(*, scenes: int, key_frames: int, workers: int) -> list[tuple[int, range]]:
-    """Scenes with some consecutive key frames of each."""
-    # A scene costs seconds before its first key frame: it is divided only if workers would be idle.
-    parts = -(-workers // scenes)
-    bounds = np.linspace(0, key_frames, parts + 1).astype(int).tolist()
-    return [
-        (scene, range(start, end))
-        for scene in range(scenes)
-        for start, end in pairwise(bounds)
-        if end > start
-    ]
 
 
 def _record(

@@ -20,6 +20,8 @@ class LidarScan:
     instances: Int32[np.ndarray, " n"]
     """Actor behind each return (1-based), 0 for the background."""
     semantics: UInt8[np.ndarray, " n"]
+    faces: Int32[np.ndarray, " n"]
+    """Triangle of the scene's mesh behind each return."""
     rings: UInt8[np.ndarray, " n"]
     """Rank of the beam by elevation, 0 the lowest, as nuScenes counts rings."""
 
@@ -89,5 +91,6 @@ def scan(
         points=points[kept],
         instances=scene.face_instance[hits.face[kept]].astype(np.int32),
         semantics=surface.semantic[kept],
+        faces=hits.face[kept].astype(np.int32),
         rings=np.repeat(rank, config.azimuth_count)[near][kept],
     )

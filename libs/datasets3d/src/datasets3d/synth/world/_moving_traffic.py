@@ -40,7 +40,7 @@ _EGO_CLEAR_RADIUS_M = 1.35
 
 
 @dataclass(slots=True)
-class _SpaceTime:
+class SpaceTime:
     """What is taken where and when; grows while actors are placed."""
 
     plan: Plan
@@ -68,6 +68,16 @@ class _SpaceTime:
         self.moving = np.concatenate([self.moving, discs], axis=1)
         self._add(name, mesh, track)
         return True
+
+    def join(self, actor: Actor, track: Track) -> None:
+        """Add an actor that has its place already."""
+        discs = _sweep(self.plan, track, actor.mesh, time_s=self.time_s)
+        if track.speed_mps > 0:
+            self.moving = np.concatenate([self.moving, discs], axis=1)
+        else:
+            self.standing.discs.extend((float(x), float(y), float(r)) for x, y, r in discs[0])
+        self.actors.append(actor)
+        self.tracks.append(track)
 
     def _free(self, discs: Float[np.ndarray, "time n 3"]) -> bool:
         standing = np.array(self.standing.discs)
@@ -143,38 +153,48 @@ def ego_corridor(plan: Plan, ego: EgoMotion) -> Occupancy:
     return Occupancy([(float(a), float(b), _EGO_CLEAR_RADIUS_M) for a, b in zip(x, y, strict=True)])
 
 
-def draw_moving_actors(
-    plan: Plan, config: StreetConfig, *, ego: EgoMotion, duration_s: float, rng: np.random.Generator
-) -> tuple[tuple[Actor, ...], tuple[Track, ...], Occupancy]:
-    """Place everyone; return them at time 0, how they move, and the ground that they take for themselves."""
+def empty_road(plan: Plan, *, ego: EgoMotion, duration_s: float) -> SpaceTime:
+    """Nobody but the recording car."""
     time_s = np.arange(int(np.ceil(duration_s / _CHECK_S)) + 1) * _CHECK_S
     _, ego_speed = ego.at(time_s)
     length = EGO_SIZE_M[0] + 2 * _HEADWAY_S * float(ego_speed.max())
     ego_discs = _discs(
         ego.poses(plan, time_s), length=length, width=EGO_SIZE_M[1] + 2 * _CLEAR_M, centre_m=EGO_CENTRE_M
     )
-    taken = _SpaceTime(plan, time_s, ego_corridor(plan, ego), ego_discs)
-    flow = _lane_speeds(plan, ego, rng=rng)
+    return SpaceTime(plan, time_s, ego_corridor(plan, ego), ego_discs)
+
+
+def draw_moving_actors(
+    plan: Plan, config: StreetConfig, *, ego: EgoMotion, duration_s: float, rng: np.random.Generator
+) -> tuple[tuple[Actor, ...], tuple[Track, ...], Occupancy]:
+    """Place everyone; return them at time 0, how they move, and the ground that they take for themselves."""
+    taken = empty_road(plan, ego=ego, duration_s=duration_s)
+    flow = lane_speeds(plan, ego, rng=rng)
     crowd = draw_crowd(config, rng)
-    furnished, driven = _FRAME_ROAD_M + 2 * plan.stretch_m, 2 * (plan.length_m - ROAD_END_M)
+    furnished, driven = furnished_m(plan), 2 * (plan.length_m - ROAD_END_M)
     for name, aim in vehicles_per_frame(config).items():
         rate = aim * SPAWN_FACTOR[name] * crowd["wheels"] / _FRAME_ROAD_M
         share = PARKED_SHARE[plan.layout] if name != "Truck" else 0.1
         share = share if max(plan.parking_m) > 0 else 0.0
         for _ in range(int(rng.poisson(rate * share * furnished))):
-            _park(taken, name, rng=rng)
+            park(taken, name, draw_mesh(name, rng), rng=rng)
         for _ in range(int(rng.poisson(rate * (1 - share) * driven))):
-            _drive(taken, name, flow=flow, rng=rng)
+            join_traffic(taken, name, draw_mesh(name, rng), flow=flow, rng=rng)
     if plan.layout != "highway":
         people = people_per_frame(config)
         for name, add in (("Cyclist", _ride), ("Pedestrian", _walk)):
             rate = people[name] * SPAWN_FACTOR[name] * crowd["feet"] / _FRAME_ROAD_M
             for _ in range(int(rng.poisson(rate * furnished))):
                 add(taken, rng=rng)
-    return tuple(taken.actors), tuple(taken.tracks), _ground_used(taken)
+    return tuple(taken.actors), tuple(taken.tracks), ground_used(taken)
 
 
-def _lane_speeds(plan: Plan, ego: EgoMotion, *, rng: np.random.Generator) -> dict[tuple[int, int], float]:
+def furnished_m(plan: Plan) -> float:
+    """Length of the road beside which things stand and people walk."""
+    return _FRAME_ROAD_M + 2 * plan.stretch_m
+
+
+def lane_speeds(plan: Plan, ego: EgoMotion, *, rng: np.random.Generator) -> dict[tuple[int, int], float]:
     """The speed of the traffic by side (-1 right) and lane; the recording car swims along in its own."""
     low, high = (8.0, 16.0) if plan.layout == "highway" else (5.0, 12.0)
     speeds = {(side, lane): float(rng.uniform(low, high)) for side in (-1, 1) for lane in range(plan.lanes)}
@@ -182,9 +202,9 @@ def _lane_speeds(plan: Plan, ego: EgoMotion, *, rng: np.random.Generator) -> dic
     return speeds
 
 
-def _park(taken: _SpaceTime, name: str, *, rng: np.random.Generator) -> None:
+def park(taken: SpaceTime, name: str, mesh: Mesh, *, rng: np.random.Generator) -> None:
+    """Add a vehicle on a parking lane, if a place is found; the plan must have such a lane."""
     plan = taken.plan
-    mesh = draw_mesh(name, rng)
     sides = [side for side in (-1, 1) if plan.parking_m[(side + 1) // 2] > 0]
     for _ in range(8):
         near = float(rng.uniform(-45 - plan.stretch_m, 85 + plan.stretch_m))
@@ -196,10 +216,14 @@ def _park(taken: _SpaceTime, name: str, *, rng: np.random.Generator) -> None:
             return
 
 
-def _drive(
-    taken: _SpaceTime, name: str, *, flow: dict[tuple[int, int], float], rng: np.random.Generator
+def join_traffic(
+    taken: SpaceTime, name: str, mesh: Mesh, *, flow: dict[tuple[int, int], float], rng: np.random.Generator
 ) -> None:
-    mesh = draw_mesh(name, rng)
+    """Add a vehicle that drives, if a way is found.
+
+    Args:
+        flow: The speed of the traffic by side (-1 right) and lane.
+    """
     length = float(np.ptp(mesh.extent[:, 0]))
     for attempt in range(8):
         if taken.plan.crossing_s is not None and rng.random() < 0.3:
@@ -241,7 +265,7 @@ def _to_the_crossing(plan: Plan, crossing_s: float, length_m: float, *, rng: np.
     )
 
 
-def _ride(taken: _SpaceTime, *, rng: np.random.Generator) -> None:
+def _ride(taken: SpaceTime, *, rng: np.random.Generator) -> None:
     """A cyclist at the right edge of the carriageway or on the sidewalk."""
     plan = taken.plan
     mesh = draw_mesh("Cyclist", rng)
@@ -263,7 +287,7 @@ def _ride(taken: _SpaceTime, *, rng: np.random.Generator) -> None:
             return
 
 
-def _walk(taken: _SpaceTime, *, rng: np.random.Generator) -> None:
+def _walk(taken: SpaceTime, *, rng: np.random.Generator) -> None:
     """A pedestrian: walking along a sidewalk, standing there, or crossing the carriageway."""
     plan = taken.plan
     mesh = draw_mesh("Pedestrian", rng)
@@ -290,7 +314,7 @@ def _walk(taken: _SpaceTime, *, rng: np.random.Generator) -> None:
             return
 
 
-def _ground_used(taken: _SpaceTime) -> Occupancy:
+def ground_used(taken: SpaceTime) -> Occupancy:
     """Standing discs and the strips over which people walk and ride (vehicles keep to the carriageway)."""
     discs = list(taken.standing.discs)
     for actor, track in zip(taken.actors, taken.tracks, strict=True):

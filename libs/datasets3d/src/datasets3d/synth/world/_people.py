@@ -19,8 +19,8 @@ from datasets3d.synth.world.mesh import (
     tube,
 )
 
-_SKIN = ((0.62, 0.43, 0.33), (0.70, 0.52, 0.42), (0.40, 0.25, 0.17), (0.22, 0.13, 0.09))
-_CLOTHES = np.array(
+SKIN = ((0.62, 0.43, 0.33), (0.70, 0.52, 0.42), (0.40, 0.25, 0.17), (0.22, 0.13, 0.09))
+CLOTHES = np.array(
     [
         [0.03, 0.03, 0.035], [0.08, 0.10, 0.16], [0.05, 0.09, 0.25], [0.45, 0.45, 0.46], [0.78, 0.78, 0.76],
         [0.45, 0.05, 0.06], [0.12, 0.28, 0.12], [0.55, 0.42, 0.12], [0.25, 0.16, 0.10], [0.10, 0.30, 0.38],
@@ -28,13 +28,14 @@ _CLOTHES = np.array(
 )  # fmt: skip
 
 
-def _limb(
+def limb(
     points: list[tuple[float | int, ...]], radii: tuple[float, ...], material: Material, color: Vector
 ) -> Mesh:
+    """A round limb along points, with a radius at each."""
     return tube(np.array(points), np.array(radii), sides=7, material=material, color=color)
 
 
-def _torso(hip: tuple[float, float], chest: tuple[float, float], color) -> Mesh:
+def torso(hip: tuple[float, float], chest: tuple[float, float], color) -> Mesh:
     """From the hip to the shoulders; both points given as (x, z), the spine straight between them."""
     share = np.array([-0.12, 0.0, 0.3, 0.75, 0.95, 1.03])
     depth = np.array([0.08, 0.12, 0.10, 0.13, 0.11, 0.05])
@@ -53,9 +54,10 @@ def _torso(hip: tuple[float, float], chest: tuple[float, float], color) -> Mesh:
     return smooth(loft(rings, material=Material.CLOTH, color=color), crease_deg=70.0)
 
 
-def _head(x: float, z: float, skin, hair, helmet: bool) -> list[Mesh]:
+def head(x: float, z: float, skin, hair, helmet: bool) -> list[Mesh]:
+    """Neck, face and hair, or a helmet of the hair's colour."""
     parts = [
-        _limb([(x - 0.02, 0, z - 0.22), (x, 0, z - 0.05)], (0.055, 0.055), Material.SKIN, skin),
+        limb([(x - 0.02, 0, z - 0.22), (x, 0, z - 0.05)], (0.055, 0.055), Material.SKIN, skin),
         ellipsoid((0.095, 0.078, 0.12), (x, 0.0, z), material=Material.SKIN, color=skin),
         ellipsoid((0.10, 0.084, 0.095), (x - 0.018, 0.0, z + 0.04), material=Material.HAIR, color=hair),
     ]
@@ -70,12 +72,12 @@ def pedestrian(rng: np.random.Generator) -> Mesh:
     """A walking or standing person of random build, clothes and phase; height 1.5 to 1.95 m."""
     stride = rng.choice([0.0, 1.0], p=[0.3, 0.7]) * rng.uniform(0.5, 1.0)
     phase = np.sin(rng.uniform(0, 2 * np.pi)) * stride
-    shirt, trousers, hair = (_CLOTHES[i] * rng.uniform(0.7, 1.2) for i in rng.integers(len(_CLOTHES), size=3))
-    skin = _SKIN[int(rng.integers(len(_SKIN)))]
+    shirt, trousers, hair = (CLOTHES[i] * rng.uniform(0.7, 1.2) for i in rng.integers(len(CLOTHES), size=3))
+    skin = SKIN[int(rng.integers(len(SKIN)))]
     skirt = rng.random() < 0.15
     parts = [
-        _torso((0.0, 0.92), (0.03, 1.48), shirt),
-        *_head(0.06, 1.66, skin, np.clip(hair, 0.02, 0.35), False),
+        torso((0.0, 0.92), (0.03, 1.48), shirt),
+        *head(0.06, 1.66, skin, np.clip(hair, 0.02, 0.35), False),
     ]
     for side, swing in ((1.0, phase), (-1.0, -phase)):
         knee = (0.22 * swing + 0.05 * abs(swing), side * 0.095, 0.50)
@@ -83,14 +85,14 @@ def pedestrian(rng: np.random.Generator) -> Mesh:
         ankle = (foot_x, side * 0.095, 0.09 + (0.06 if swing < -0.3 else 0.0))
         leg_material, leg_color = (Material.SKIN, skin) if skirt else (Material.CLOTH, trousers)
         parts.append(
-            _limb([(0.0, side * 0.09, 0.95), knee, ankle], (0.088, 0.062, 0.045), leg_material, leg_color)
+            limb([(0.0, side * 0.09, 0.95), knee, ankle], (0.088, 0.062, 0.045), leg_material, leg_color)
         )
         shoe = (foot_x + 0.06, side * 0.1, ankle[2] - 0.045)
         parts.append(box((0.26, 0.09, 0.09), shoe, material=Material.CLOTH, color=(0.04, 0.035, 0.03)))
         elbow = (-0.16 * swing, side * 0.25, 1.15)
         hand = (-0.30 * swing + 0.08, side * 0.25, 0.90 + 0.06 * abs(swing))
         parts.append(
-            _limb([(0.02, side * 0.19, 1.44), elbow, hand], (0.055, 0.045, 0.035), Material.CLOTH, shirt)
+            limb([(0.02, side * 0.19, 1.44), elbow, hand], (0.055, 0.045, 0.035), Material.CLOTH, shirt)
         )
         parts.append(
             ellipsoid((0.045, 0.03, 0.06), hand, material=Material.SKIN, color=skin, rings=4, sides=6)
@@ -100,9 +102,7 @@ def pedestrian(rng: np.random.Generator) -> Mesh:
         parts.append(tube(path, np.array([0.14, 0.23]), sides=10, material=Material.CLOTH, color=trousers))
     if rng.random() < 0.3:
         parts.append(
-            box(
-                (0.16, 0.28, 0.4), (-0.17, 0, 1.28), material=Material.CLOTH, color=_CLOTHES[rng.integers(10)]
-            )
+            box((0.16, 0.28, 0.4), (-0.17, 0, 1.28), material=Material.CLOTH, color=CLOTHES[rng.integers(10)])
         )
     height = float(np.clip(rng.normal(1.74, 0.09), 1.45, 1.97))
     girth = height / 1.78 * rng.uniform(0.95, 1.2)
@@ -143,23 +143,21 @@ def _bicycle_template() -> Mesh:
 
 def cyclist(rng: np.random.Generator) -> Mesh:
     """A person riding a bicycle; about 1.75 m long, 0.6 m wide, 1.75 m high."""
-    shirt, trousers, paint = (
-        _CLOTHES[i] * rng.uniform(0.7, 1.2) for i in rng.integers(len(_CLOTHES), size=3)
-    )
-    skin = _SKIN[int(rng.integers(len(_SKIN)))]
+    shirt, trousers, paint = (CLOTHES[i] * rng.uniform(0.7, 1.2) for i in rng.integers(len(CLOTHES), size=3))
+    skin = SKIN[int(rng.integers(len(SKIN)))]
     crank = rng.uniform(0, 2 * np.pi)
     helmet = bool(rng.random() < 0.4)
     parts = [
         bicycle(paint),
-        _torso((-0.2, 1.02), (0.08, 1.44), shirt),
-        *_head(0.16, 1.65, skin, np.clip(_CLOTHES[rng.integers(10)], 0.02, 0.6), helmet),
+        torso((-0.2, 1.02), (0.08, 1.44), shirt),
+        *head(0.16, 1.65, skin, np.clip(CLOTHES[rng.integers(10)], 0.02, 0.6), helmet),
     ]
     for side in (1.0, -1.0):
         turn = crank if side > 0 else crank + np.pi
         foot = np.array([-0.06 + 0.17 * np.cos(turn), side * 0.1, 0.32 + 0.17 * np.sin(turn)])
         knee = (0.24 + 0.05 * np.cos(turn), side * 0.11, 0.72 + 0.5 * (foot[2] - 0.32))
         leg = [(-0.2, side * 0.09, 1.0), knee, tuple(foot)]
-        parts.append(_limb(leg, (0.088, 0.062, 0.045), Material.CLOTH, trousers))
+        parts.append(limb(leg, (0.088, 0.062, 0.045), Material.CLOTH, trousers))
         parts.append(
             box(
                 (0.25, 0.09, 0.08),
@@ -169,6 +167,6 @@ def cyclist(rng: np.random.Generator) -> Mesh:
             )
         )
         arm = [(0.08, side * 0.18, 1.40), (0.16, side * 0.25, 1.18), (0.34, side * 0.24, 1.06)]
-        parts.append(_limb(arm, (0.05, 0.042, 0.035), Material.CLOTH, shirt))
+        parts.append(limb(arm, (0.05, 0.042, 0.035), Material.CLOTH, shirt))
     size = rng.uniform(0.93, 1.08)
     return stretch(concatenate(parts), (size, size, size))

@@ -122,9 +122,9 @@ def lamp_post() -> Mesh:
     return concatenate([post, lamp])
 
 
-def sign(rng: np.random.Generator) -> Mesh:
-    """A traffic sign on a post, facing -x (towards oncoming traffic of the +x lane)."""
-    height = rng.uniform(2.2, 2.6)
+def sign(rng: np.random.Generator, *, height_m: tuple[float, float] = (2.2, 2.6)) -> Mesh:
+    """A traffic sign on a post, facing -x (towards oncoming traffic of the +x lane), its middle so high."""
+    height = rng.uniform(*height_m)
     path = np.array([[0, 0, 0], [0, 0, height + 0.3]])
     post = tube(path, np.full(2, 0.035), sides=6, material=Material.METAL, color=(0.4,) * 3)
     color = [(0.6, 0.03, 0.03), (0.03, 0.1, 0.5), (0.8, 0.8, 0.8), (0.75, 0.6, 0.05)][int(rng.integers(4))]

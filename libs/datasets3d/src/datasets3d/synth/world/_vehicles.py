@@ -162,7 +162,7 @@ def _body(style: str) -> Mesh:
     return smooth(mesh, crease_deg=35.0)
 
 
-def _wheel(radius: float, width: float) -> Mesh:
+def wheel(radius: float, width: float) -> Mesh:
     """A tyre with a rim disc, axle along y."""
     path = np.array([[0.0, -width / 2, 0.0], [0.0, width / 2, 0.0]])
     tyre = tube(path, np.full(2, radius), sides=16, material=Material.TYRE, color=(0.03, 0.03, 0.03))
@@ -175,9 +175,10 @@ def _wheel(radius: float, width: float) -> Mesh:
     return concatenate([tyre, *rims])
 
 
-def _wheels(size: tuple[float, float, float], radius: float, axles: tuple[float, ...]) -> list[Mesh]:
+def wheels(size: tuple[float, float, float], radius: float, axles: tuple[float, ...]) -> list[Mesh]:
+    """Pairs of wheels in their houses; axles as shares of the length before the middle, z = 0 half way up."""
     length, width, height = size
-    wheel = _wheel(radius, 0.2)
+    one = wheel(radius, 0.2)
     # The wheel house: a dark disc between the body's side and the tyre.
     disc = np.array([[0.0, -0.06, 0.0], [0.0, 0.06, 0.0]])
     house = tube(
@@ -186,7 +187,7 @@ def _wheels(size: tuple[float, float, float], radius: float, axles: tuple[float,
     parts = []
     for x in axles:
         for sign in (-1.0, 1.0):
-            parts.append(place(wheel, position=(x * length, sign * (width / 2 - 0.105), radius - height / 2)))
+            parts.append(place(one, position=(x * length, sign * (width / 2 - 0.105), radius - height / 2)))
             centre = (x * length, sign * (width / 2 - 0.073), 1.06 * radius - height / 2)
             parts.append(place(house, position=centre))
     return parts
@@ -260,7 +261,7 @@ def _truck(style: str) -> Mesh:
         parts.append(box((0.08, 0.3, 0.14), lamp, material=Material.LAMP_WHITE, color=(0.7, 0.7, 0.7)))
         rear = (-length / 2 + 0.16, sign * 0.4 * width, bottom + 0.82)
         parts.append(box((0.08, 0.3, 0.14), rear, material=Material.LAMP_RED, color=(0.5, 0.02, 0.02)))
-    return concatenate([*parts, *_wheels(size, 0.48, (-0.36, -0.22, 0.36))])
+    return concatenate([*parts, *wheels(size, 0.48, (-0.36, -0.22, 0.36))])
 
 
 @cache
@@ -269,7 +270,7 @@ def template(style: str) -> Mesh:
     size = NOMINAL[style]
     if style in _STYLES:
         radius = 0.31 if style in CAR_STYLES else 0.34
-        mesh = concatenate([_body(style), *_details(style), *_wheels(size, radius, (-0.30, 0.32))])
+        mesh = concatenate([_body(style), *_details(style), *wheels(size, radius, (-0.30, 0.32))])
     else:
         mesh = _truck(style)
     low, high = mesh.extent
@@ -299,6 +300,15 @@ _COLORS = np.array(
 _COLOR_SHARES = np.array([0.2, 0.17, 0.24, 0.13, 0.1, 0.1, 0.03, 0.03])
 
 
+def draw_color(rng: np.random.Generator) -> Float[np.ndarray, "3"]:
+    """A colour of the fleet; bright ones may pass 1."""
+    return (
+        _COLORS[int(rng.choice(len(_COLORS), p=_COLOR_SHARES))]
+        * rng.uniform(0.8, 1.25)
+        * rng.uniform(0.97, 1.03, size=3)
+    )
+
+
 def draw_vehicle(kind: str, rng: np.random.Generator) -> Mesh:
     """A random Car, Van or Truck.
 
@@ -315,11 +325,7 @@ def draw_vehicle(kind: str, rng: np.random.Generator) -> Mesh:
         # Nominal sizes average 4.1 m; KITTI's cars are shorter (3.88 m).
         size[0] -= 0.16
         size[1] -= 0.03
-    color = (
-        _COLORS[int(rng.choice(len(_COLORS), p=_COLOR_SHARES))]
-        * rng.uniform(0.8, 1.25)
-        * rng.uniform(0.97, 1.03, size=3)
-    )
+    color = draw_color(rng)
     if kind != "Car" and rng.random() < 0.55:
         color = np.full(3, rng.uniform(0.5, 0.8))
     return vehicle(style, size=size, color=np.clip(color, 0.01, 0.9))

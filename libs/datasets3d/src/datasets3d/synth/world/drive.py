@@ -1,12 +1,14 @@
 """A drive through a street: the car, the other road users and what all of them look like at any time."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 from geom3d import transforms
-from jaxtyping import Float
+from jaxtyping import Float, Int32
 
 from datasets3d.synth.nuscenes_config import NuscenesSynthConfig
+from datasets3d.synth.semantickitti_config import SemanticKittiSynthConfig
 from datasets3d.synth.world._furniture import furnish
 from datasets3d.synth.world._motion import (
     MAX_EGO_SPEED_MPS,
@@ -19,6 +21,7 @@ from datasets3d.synth.world._moving_traffic import ROAD_END_M, actor_box, draw_m
 from datasets3d.synth.world.ground import ground_mesh
 from datasets3d.synth.world.mesh import Mesh, concatenate
 from datasets3d.synth.world.plan import Plan, draw_plan
+from datasets3d.synth.world.props import Prop, PropKind
 from datasets3d.synth.world.scene import Actor, Scene, Sun, assemble, draw_sun
 
 _CAR_HEIGHT_M = 2.0
@@ -40,11 +43,29 @@ class Drive:
     texture_seed: int
     background: Mesh
     """All that never moves, in the world frame."""
+    background_props: Int32[np.ndarray, " m"]
+    """Which thing each triangle of the background belongs to: index into `prop_kinds`."""
+    prop_kinds: tuple[PropKind, ...]
+    """The first is the ground."""
     actors: tuple[Actor, ...]
     """At time 0; the order never changes."""
     tracks: tuple[Track, ...]
     ego: EgoMotion
     duration_s: float
+
+    def joined_by(
+        self, *, props: Sequence[Prop], actors: tuple[Actor, ...], tracks: tuple[Track, ...]
+    ) -> "Drive":
+        """Return the same drive with more things and road users, numbered after those that are there."""
+        later = _prop_of_faces(props) + np.int32(len(self.prop_kinds))
+        return replace(
+            self,
+            background=concatenate([self.background, *(prop.mesh for prop in props)]),
+            background_props=np.concatenate([self.background_props, later]),
+            prop_kinds=self.prop_kinds + tuple(prop.kind for prop in props),
+            actors=self.actors + actors,
+            tracks=self.tracks + tracks,
+        )
 
     def world_from_ego(self, time_s: float) -> Float[np.ndarray, "4 4"]:
         """Return the car's pose: x forward, y left, z up, origin on the ground under the rear axle.
@@ -97,7 +118,7 @@ class Drive:
         return np.array([time_s], dtype=np.float64)
 
 
-def _in_the_way(mesh: Mesh, plan: Plan, used: Float[np.ndarray, "n 3"]) -> bool:
+def in_the_way(mesh: Mesh, plan: Plan, used: Float[np.ndarray, "n 3"]) -> bool:
     """Whether a thing beside the road reaches over the kerb, or into people, below the height of a car.
 
     Low crowns and bicycle stands do: they need more room than they claim. Houses stand across both ends of
@@ -119,7 +140,14 @@ def _in_the_way(mesh: Mesh, plan: Plan, used: Float[np.ndarray, "n 3"]) -> bool:
     return bool(on_road.any() or (apart < radius[near] - _TOUCH_M).any())
 
 
-def build_drive(config: NuscenesSynthConfig, rng: np.random.Generator, duration_s: float) -> Drive:
+def _prop_of_faces(props: Sequence[Prop]) -> Int32[np.ndarray, " m"]:
+    counts = [len(prop.mesh.faces) for prop in props]
+    return np.repeat(np.arange(len(props), dtype=np.int32), counts)
+
+
+def build_drive(
+    config: NuscenesSynthConfig | SemanticKittiSynthConfig, rng: np.random.Generator, duration_s: float
+) -> Drive:
     """Draw a street with its traffic over a time. The same generator state gives the same drive.
 
     The street is as long as car and traffic need, whatever `config.street.length_m` says at least. Numbers of
@@ -145,13 +173,15 @@ def build_drive(config: NuscenesSynthConfig, rng: np.random.Generator, duration_
         plan, config.street, ego=ego, duration_s=duration_s, rng=rng
     )
     used = np.array(occupied.discs)
-    beside = [m for m in furnish(plan, occupied=occupied, rng=rng) if not _in_the_way(m, plan, used)]
-    background = concatenate([ground_mesh(plan), *beside])
+    beside = [p for p in furnish(plan, occupied=occupied, rng=rng) if not in_the_way(p.mesh, plan, used)]
+    props = (Prop(PropKind.GROUND, ground_mesh(plan)), *beside)
     return Drive(
         plan=plan,
         sun=draw_sun(rng),
         texture_seed=int(rng.integers(2**31)),
-        background=background,
+        background=concatenate([prop.mesh for prop in props]),
+        background_props=_prop_of_faces(props),
+        prop_kinds=tuple(prop.kind for prop in props),
         actors=actors,
         tracks=tracks,
         ego=ego,

@@ -118,6 +118,14 @@ class Plan:
             road = road | (np.abs(s - self.crossing_s) < self.crossing_half_m)
         return road
 
+    def is_parking(self, s: Float[np.ndarray, "..."], t: Float[np.ndarray, "..."]) -> np.ndarray:
+        """Whether a point lies on a parking lane."""
+        edge = self.lanes * self.lane_width_m
+        parking = ((t < -edge) & (t > -self.kerb(-1))) | ((t > edge) & (t < self.kerb(1)))
+        if self.crossing_s is not None:
+            parking = parking & (np.abs(s - self.crossing_s) >= self.crossing_half_m)
+        return parking
+
     def ground(self, s: float, t: float) -> float:
         """Height of the walkable ground at road coordinates."""
         x, y, _ = self.point(s, t)

@@ -97,6 +97,7 @@ def build_scene(config: SynthConfig, rng: np.random.Generator) -> Scene:
     plan = draw_plan(config.street, sensor_height_m=config.lidar.height_m, rng=rng)
     occupied = Occupancy()
     actors = draw_actors(plan, config.street, occupied=occupied, rng=rng)
-    background = [ground_mesh(plan), *furnish(plan, occupied=occupied, rng=rng)]
+    beside = furnish(plan, occupied=occupied, rng=rng)
+    background = [ground_mesh(plan), *(prop.mesh for prop in beside)]
     sun = draw_sun(rng)
     return assemble(actors, background, plan=plan, sun=sun, texture_seed=int(rng.integers(2**31)))
