@@ -1,4 +1,4 @@
-"""What is trained as a class is scored as that class: label tables of the readers and maps of the evaluators."""
+"""What is trained as a class is scored as that class: tables of the readers, maps of the evaluators."""
 
 import numpy as np
 import pytest
