@@ -309,3 +309,70 @@ def real_nuscenes() -> Path:
     if not root:
         pytest.skip("FUSION3D_REAL_DATA is not set: no real sensor frames here")
     return Path(root) / "nuscenes"
+
+
+DRIVES = {"00": 4, "08": 2, "11": 1}
+"""Scans of the sequences of a tiny SemanticKITTI; those of 11 have no labels."""
+LIDAR_TO_CAM = np.array([[0.0, -1.0, 0.0, 0.1], [0.0, 0.0, -1.0, -0.2], [1.0, 0.0, 0.0, 0.3], [0, 0, 0, 1.0]])
+STEP_M = 0.5
+"""The car drives so far from scan to scan, ahead."""
+
+
+def drive_scan(sequence: str, number: int) -> tuple[np.ndarray, np.ndarray]:
+    """Points and labels of a road with a bicycle (instance 2), a walking person (7) and a wall."""
+    rng = np.random.default_rng(int(sequence))
+    road = np.column_stack([rng.uniform(-30, 30, (600, 2)), rng.normal(-1.7, 0.02, 600)])
+    wall = np.column_stack([rng.uniform(-30, 30, 300), np.full(300, 15.0), rng.uniform(-1.7, 3.0, 300)])
+    bicycle = np.array([8.0, 3.0, -1.7]) + rng.uniform(0, 1, (40, 3)) * [1.7, 0.5, 1.1]
+    person = np.array([12.0, -4.0, -1.7]) + rng.uniform(0, 1, (30, 3)) * [0.5, 0.5, 1.8]
+    parts = [(road, 40), (wall, 50), (bicycle, 11 + (2 << 16)), (person, 254 + (7 << 16)), (road[:50], 0)]
+    points = np.concatenate([part for part, _ in parts]) - [number * STEP_M, 0.0, 0.0]
+    labels = np.concatenate([np.full(len(part), label, np.uint32) for part, label in parts])
+    return np.column_stack([points, rng.uniform(0, 1, len(points))]).astype("<f4"), labels
+
+
+def write_drive(root: Path, sequence: str, count: int) -> None:
+    folder = root / "sequences" / sequence
+    (folder / "velodyne").mkdir(parents=True)
+    is_labelled = sequence != "11"
+    poses = []
+    for number in range(count):
+        points, labels = drive_scan(sequence, number)
+        (folder / f"velodyne/{number:06d}.bin").write_bytes(points.tobytes())
+        if is_labelled:
+            (folder / "labels").mkdir(exist_ok=True)
+            (folder / f"labels/{number:06d}.label").write_bytes(labels.tobytes())
+        world_from_lidar = np.eye(4)
+        world_from_lidar[0, 3] = number * STEP_M
+        poses.append(LIDAR_TO_CAM @ world_from_lidar @ np.linalg.inv(LIDAR_TO_CAM))
+    write_motion(folder, np.array(poses))
+
+
+def write_motion(folder: Path, world_from_cam: np.ndarray) -> None:
+    def line(matrix: np.ndarray) -> str:
+        return " ".join(f"{value:.9e}" for value in matrix[:3].ravel())
+
+    (folder / "poses.txt").write_text("".join(line(pose) + "\n" for pose in world_from_cam))
+    (folder / "calib.txt").write_text(f"P0: {line(np.eye(4))}\nTr: {line(LIDAR_TO_CAM)}\n")
+    (folder / "times.txt").write_text("".join(f"{0.1 * i:e}\n" for i in range(len(world_from_cam))))
+
+
+@pytest.fixture(scope="session")
+def _drives(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("template") / "semantickitti"
+    for sequence, count in DRIVES.items():
+        write_drive(root, sequence, count)
+    return root
+
+
+@pytest.fixture
+def tiny_drives(_drives: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(_drives, tmp_path / "semantickitti"))
+
+
+@pytest.fixture(scope="session")
+def real_semantickitti() -> Path:
+    root = os.environ.get("FUSION3D_REAL_DATA")
+    if not root:
+        pytest.skip("FUSION3D_REAL_DATA is not set: no real sensor frames here")
+    return Path(root) / "semantickitti"
