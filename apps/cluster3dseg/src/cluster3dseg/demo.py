@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from cluster3dseg.data import SegmentationData
 
-SEQUENCES = 9
+SEQUENCES = 11
 SCANS = 8
 SEED = 0
 

@@ -351,7 +351,7 @@ def contrast(
     count = positive.sum(dim=1)
     counted = count > 0
     if not counted.any():
-        return scores.sum() * 0
+        return (scores * 0).sum()
     means = torch.where(positive, likelihood, 0.0).sum(dim=1)[counted] / count[counted]
     return -means.mean()
 
