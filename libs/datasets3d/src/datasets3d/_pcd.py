@@ -51,22 +51,35 @@ def parse(path: Path, content: bytes, columns: Sequence[str]) -> Float32[np.ndar
     Raises:
         ValueError: A column is missing, or a damaged header or body; names the file.
     """
+    fields = read_fields(path, content)
+    known = list(fields)
+    chosen = {name: index for name in columns if (index := _find(name, known)) is not None}
+    absent = [name for name in columns if name not in chosen]
+    if absent:
+        raise ValueError(
+            f"datasets3d: {path} is a .pcd file without {' '.join(absent)}, it has {' '.join(known)}; "
+            "add what is missing (0 where unknown), or rename the field that holds it"
+        )
+    with np.errstate(over="ignore", invalid="ignore"):
+        return np.stack([fields[known[chosen[name]]].astype(np.float32) for name in columns], axis=1)
+
+
+def read_fields(path: Path, content: bytes) -> dict[str, np.ndarray]:
+    """Return every field of the content of a .pcd file by its name, the first where names repeat.
+
+    Raises:
+        ValueError: A damaged header or body; names the file.
+    """
     try:
         header, start = _header(content)
         fields, count = _fields(header), _count(header)
-        chosen = {name: index for name in columns if (index := _find(name, fields)) is not None}
-        absent = [name for name in columns if name not in chosen]
-        if absent:
-            raise ValueError(
-                f"datasets3d: {path} is a .pcd file without {' '.join(absent)}, it has "
-                f"{' '.join(field.name for field in fields)}; add what is missing (0 where unknown), or "
-                "rename the field that holds it"
-            )
         taken = _body(header["DATA"], content[start:], fields, count)
     except _DamageError as damage:
         raise ValueError(f"datasets3d: {path} is a damaged .pcd file: {damage}; write it again") from None
-    with np.errstate(over="ignore", invalid="ignore"):
-        return np.stack([taken[chosen[name]].astype(np.float32) for name in columns], axis=1)
+    found: dict[str, np.ndarray] = {}
+    for field, numbers in zip(fields, taken, strict=True):
+        found.setdefault(field.name, numbers)
+    return found
 
 
 def _header(content: bytes) -> tuple[dict[str, str], int]:
@@ -112,8 +125,8 @@ def _whole(text: str, key: str) -> int:
     return int(text)
 
 
-def _find(name: str, fields: Sequence[_Field]) -> int | None:
-    known = [field.name.lower() for field in fields]
+def _find(name: str, fields: Sequence[str]) -> int | None:
+    known = [field.lower() for field in fields]
     return next((known.index(n) for n in (name, *_SYNONYMS.get(name, ())) if n in known), None)
 
 

@@ -1,13 +1,8 @@
 """SemanticKITTI: official files as labelled scans, label tables, label files in the official format."""
 
+from datasets3d._label_files import join_labels, read_labels, split_labels, write_labels
 from datasets3d.semantickitti.dataset import SWEEP_COLUMNS, SemanticKittiDataset, read_scan
-from datasets3d.semantickitti.files import (
-    join_labels,
-    label_path,
-    read_labels,
-    split_labels,
-    write_labels,
-)
+from datasets3d.semantickitti.files import label_path
 from datasets3d.semantickitti.labels import (
     MOVING,
     MULTI_SCAN,

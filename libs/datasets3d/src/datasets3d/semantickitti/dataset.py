@@ -12,12 +12,13 @@ from geom3d import transforms
 from jaxtyping import Float32, Float64, UInt32
 
 from datasets3d import _point_files, _sources
+from datasets3d._label_files import check_label_count, read_labels, split_labels
 from datasets3d._point_files import InvalidPoints
 from datasets3d.frame import POINT_COLUMNS
 from datasets3d.segmentation.labels import LabelTable
 from datasets3d.segmentation.scan import LabelledScan
 from datasets3d.semantickitti._tree import SequenceTree, open_tree, require_labels
-from datasets3d.semantickitti.files import check_label_count, label_path, read_labels, split_labels
+from datasets3d.semantickitti.files import label_path
 from datasets3d.semantickitti.labels import SINGLE_SCAN
 from datasets3d.semantickitti.poses import lidar_poses, read_calibration, read_poses, read_times
 

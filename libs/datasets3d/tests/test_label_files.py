@@ -48,7 +48,7 @@ def test_bytes_that_are_no_labels_are_refused(tmp_path: Path) -> None:
     (tmp_path / "a.label").write_bytes(b"40 40 50 50 0")
     with pytest.raises(ValueError, match=r"a\.label has 13 bytes, no multiple of 4 .*; it is text; copy"):
         read_labels(tmp_path / "a.label")
-    with pytest.raises(FileNotFoundError, match=r"no label file .*b\.label; unpack data_odometry_labels"):
+    with pytest.raises(FileNotFoundError, match=r"no label file .*b\.label; every labelled scan"):
         read_labels(tmp_path / "b.label")
 
 
