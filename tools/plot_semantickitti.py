@@ -79,7 +79,7 @@ def draw(root: Path, names: list[str], out: Path) -> None:
         axis.set_axis_off()
     patches = [mpl.patches.Patch(color=c / 255, label=n) for n, c in zip(CLASSES, COLORS, strict=True)]
     figure.legend(handles=patches, loc="lower center", ncols=7, fontsize=8, frameon=False)
-    figure.tight_layout(rect=(0, 0.05, 1, 1))
+    figure.tight_layout(rect=(0, 0.65 / figure.get_figheight(), 1, 1))
     out.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(out, dpi=90)
 

@@ -106,16 +106,15 @@ def _add_synth_semantickitti(worlds: "argparse._SubParsersAction[argparse.Argume
         "semantickitti",
         help="drives in SemanticKITTI's layout: a class and an instance for every LiDAR point",
         description="Write sequences/SS/{velodyne,labels,calib.txt,poses.txt,times.txt}. Scans follow each "
-        "other at 10 Hz. Rare classes need several sequences to occur.",
+        "other at 10 Hz. A sequence is one street: many short ones hold more classes than few long ones.",
     )
     parser.add_argument(
         "--sequences",
         type=int,
-        default=2,
-        help="with labels, in the order 00, 08 (validation), 01, 02 ...: 2 are one for training and one for "
-        "validation; at most 11; default: 2",
+        default=4,
+        help="with labels, in the order 00, 08 (for validation), 01, 02 ...; at most 11; default: 4",
     )
-    parser.add_argument("--scans", type=int, default=100, help="per sequence, at most 600; default: 100")
+    parser.add_argument("--scans", type=int, default=50, help="per sequence, at most 600; default: 50")
     parser.add_argument(
         "--test-sequences",
         type=int,

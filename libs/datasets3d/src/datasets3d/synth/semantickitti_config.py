@@ -33,7 +33,7 @@ class RareThingsConfig:
     trailers_per_100m: float = 0.6
     """Caravans and carts on the parking lanes."""
     low_signs_per_100m: float = 3.0
-    """Traffic signs 1.1 to 2.2 m high: the scanner, whose beams rise by 2 degrees, sees them from near, too."""
+    """Traffic signs 1.1 to 2.2 m high: the scanner, whose beams rise by 2 degrees, sees them from near."""
     yards_per_100m: float = 2.0
     """Paved yards between sidewalk and houses."""
 

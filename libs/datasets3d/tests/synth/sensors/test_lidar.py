@@ -152,3 +152,14 @@ def test_nuscenes_points_have_its_intensity_and_rings(make_scene):
     assert plate.any()
     assert (points[plate, 3] == 255).all()
     np.testing.assert_allclose(points[~plate, 3], 100 * result.points[~plate, 3], atol=1e-3)
+
+
+def test_faces_are_the_triangles_that_were_hit(make_scene):
+    scene = make_scene([(8.0, 2.0, 0.5)])
+    result = scan_of(scene, replace(PLAIN, range_noise_m=0.0))
+    assert np.array_equal(scene.face_instance[result.faces], result.instances)
+    corners = scene.mesh.vertices[scene.mesh.faces[result.faces]]
+    normal = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+    normal /= np.linalg.norm(normal, axis=1, keepdims=True)
+    off = np.einsum("ni,ni->n", result.points[:, :3] - corners[:, 0], normal)
+    assert np.abs(off).max() < 1e-3

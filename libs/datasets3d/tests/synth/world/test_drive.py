@@ -6,7 +6,7 @@ from datasets3d.synth.sensors._textures import surface_at
 from datasets3d.synth.sensors.rays import Hits, RayCaster
 from datasets3d.synth.world._motion import draw_ego_motion, slope_velocity
 from datasets3d.synth.world._moving_traffic import EGO_CENTRE_M, EGO_SIZE_M, ego_corridor
-from datasets3d.synth.world.drive import Drive, in_the_way, build_drive
+from datasets3d.synth.world.drive import Drive, build_drive, in_the_way
 from datasets3d.synth.world.materials import Material
 from datasets3d.synth.world.mesh import Mesh, box
 from geom3d.overlap import iou_bev

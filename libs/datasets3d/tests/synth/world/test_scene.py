@@ -74,6 +74,14 @@ def test_road_coordinates_come_back(flat_plan, curvature):
     np.testing.assert_allclose(back_t, t, atol=1e-9)
 
 
+def test_parking_lanes_lie_between_the_lanes_and_the_kerb(flat_plan):
+    plan = replace(flat_plan, parking_m=(2.0, 0.0), crossing_s=50.0)
+    t = np.array([-5.6, -5.4, -3.6, -3.4, 3.4, 3.6])
+    assert plan.is_parking(np.zeros(6), t).tolist() == [False, True, True, False, False, False]
+    assert plan.is_parking(np.zeros(6), t, margin_m=0.2).tolist() == [True, True, True, False, False, False]
+    assert not plan.is_parking(np.full(6, 53.0), t).any()
+
+
 def test_left_of_the_road_is_positive(flat_plan):
     assert flat_plan.point(10.0, 2.0)[:2] == pytest.approx((10.0, 2.0))
 

@@ -166,7 +166,9 @@ def label_points(
     )
     raw[turn.semantics == Semantic.LANE_MARKING] = RawLabel.LANE_MARKING
     asphalt = np.flatnonzero(raw == RawLabel.ROAD)
-    parking = drive.plan.is_parking(*drive.plan.to_road(*points_world[asphalt, :2].T))
+    s, t = drive.plan.to_road(*points_world[asphalt, :2].T)
+    # The noise of the range puts some returns beyond the kerb.
+    parking = drive.plan.is_parking(s, t, margin_m=0.1)
     raw[asphalt[parking]] = RawLabel.PARKING
     instance = np.where(on_actor, turn.instances, background.instance[face])
     return raw.astype(np.uint32) | (instance.astype(np.uint32) << np.uint32(16))

@@ -22,7 +22,9 @@ def bus(rng: np.random.Generator) -> Mesh:
         box((2.4, 1.6, 0.2), (-1.0, 0, 3.1), material=Material.PLASTIC, color=(0.3,) * 3),
     ]
     for x in np.linspace(-length / 2 + 0.06, length / 2 - 0.06, 8):
-        parts.append(box((0.12, width - 0.01, 1.2), (x, 0, 1.8), material=Material.PAINT, color=color))
+        for side in (-1.0, 1.0):
+            pillar = (x, side * (width / 2 - 0.06), 1.8)
+            parts.append(box((0.12, 0.12, 1.2), pillar, material=Material.PAINT, color=color))
     for sign in (-1.0, 1.0):
         lamp = (length / 2, sign * 0.95, 0.75)
         parts.append(box((0.06, 0.35, 0.2), lamp, material=Material.LAMP_WHITE, color=(0.7,) * 3))

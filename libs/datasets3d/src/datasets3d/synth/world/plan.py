@@ -118,10 +118,14 @@ class Plan:
             road = road | (np.abs(s - self.crossing_s) < self.crossing_half_m)
         return road
 
-    def is_parking(self, s: Float[np.ndarray, "..."], t: Float[np.ndarray, "..."]) -> np.ndarray:
-        """Whether a point lies on a parking lane."""
+    def is_parking(
+        self, s: Float[np.ndarray, "..."], t: Float[np.ndarray, "..."], *, margin_m: float = 0.0
+    ) -> np.ndarray:
+        """Whether a point lies on a parking lane, or beyond its kerb by no more than the margin."""
         edge = self.lanes * self.lane_width_m
-        parking = ((t < -edge) & (t > -self.kerb(-1))) | ((t > edge) & (t < self.kerb(1)))
+        right = (t < -edge) & (t > -self.kerb(-1) - margin_m) & (self.parking_m[0] > 0)
+        left = (t > edge) & (t < self.kerb(1) + margin_m) & (self.parking_m[1] > 0)
+        parking = right | left
         if self.crossing_s is not None:
             parking = parking & (np.abs(s - self.crossing_s) >= self.crossing_half_m)
         return parking
