@@ -14,7 +14,7 @@ def streets(tmp_path_factory) -> Path:
     root = tmp_path_factory.mktemp("streets") / "semantickitti"
     config = SemanticKittiSynthConfig(lidar=LidarConfig(azimuth_step_deg=2.0))
     return write_semantickitti(
-        root, sequences=2, scans=4, seed=0, config=config, workers=1, progress=False
+        root, sequences=2, scans_per_sequence=4, seed=0, config=config, workers=1, progress=False
     )
 
 

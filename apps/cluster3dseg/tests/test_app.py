@@ -1,8 +1,5 @@
-import pytest
 from fusion3d_appkit.testing import AppTests
-
-pytestmark = pytest.mark.filterwarnings("ignore")
 
 
 class TestApp(AppTests):
-    pass
+    """What every app is tested for."""

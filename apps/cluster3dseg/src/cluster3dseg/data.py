@@ -120,8 +120,8 @@ class SegmentationData(TrainingData[SegmentationNetConfig, SegmentationBatch]):
         self.reading.require_classes(config.class_names)
         if config.voxel_m != voxel_m:
             raise ValueError(
-                f"data.reading.sampling.voxel_m is {voxel_m}, the network is for voxels of {config.voxel_m} m "
-                "(model.network.voxel_m); give both the same"
+                f"data.reading.sampling.voxel_m is {voxel_m}, the network is for voxels of {config.voxel_m} "
+                "m (model.network.voxel_m); give both the same"
             )
         return self.reading.scans(self.root, split)
 

@@ -122,8 +122,8 @@ class SegmentationTask(TrainingTask[SegmentationBatch, SegmentationData]):
 def _cluster_loss(network: SegmentationNetConfig, config: ClusterConfig, seed: int) -> WithinClassClusterLoss:
     if network.projection is None:
         raise ValueError(
-            "model.cluster: the clustering loss needs model.network.projection; give one, or train without the "
-            "loss (model.cluster: null)"
+            "model.cluster: the clustering loss needs model.network.projection; give one, or train without "
+            "the loss (model.cluster: null)"
         )
     return WithinClassClusterLoss(
         config, num_classes=network.num_classes, channels=network.projection[-1], seed=seed
