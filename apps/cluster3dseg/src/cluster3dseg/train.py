@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 from fusion3d_appkit.cli import plain_defaults
 from fusion3d_appkit.training import TrainingApp
-from fusion_models.segmentation import SegmentationNetConfig
+from fusion_models.segmentation import ClusterConfig, SegmentationNetConfig
 
 from cluster3dseg.data import SegmentationData
 from cluster3dseg.page import chapters, compare
@@ -19,5 +21,6 @@ APP = TrainingApp(
     compare=compare,
     chapters=chapters,
     trainer={"max_epochs": 15},
-    defaults=plain_defaults("model.network", SegmentationNetConfig()),
+    defaults=plain_defaults("model.network", SegmentationNetConfig())
+    | {"model.cluster": dataclasses.asdict(ClusterConfig())},
 )
