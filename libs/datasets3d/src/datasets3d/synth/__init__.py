@@ -9,6 +9,7 @@ from datasets3d.synth.layouts.kitti import SynthFrame, observe, simulate_frame, 
 from datasets3d.synth.layouts.labels import Visibility, measure_visibility
 from datasets3d.synth.layouts.nuscenes import write_nuscenes
 from datasets3d.synth.layouts.semantickitti import write_semantickitti
+from datasets3d.synth.layouts.semantickitti_statistics import LabelStatistics, measure_labels
 from datasets3d.synth.nuscenes_config import NuscenesSynthConfig
 from datasets3d.synth.semantickitti_config import RareThingsConfig, SemanticKittiSynthConfig
 from datasets3d.synth.sensors.camera import CameraView, render
@@ -24,6 +25,7 @@ __all__ = [
     "CameraView",
     "Drive",
     "LabelConfig",
+    "LabelStatistics",
     "LidarConfig",
     "LidarScan",
     "NuscenesSynthConfig",
@@ -42,6 +44,7 @@ __all__ = [
     "ade20k_ids",
     "build_drive",
     "build_scene",
+    "measure_labels",
     "measure_visibility",
     "nuscenes_rig",
     "observe",

@@ -6,10 +6,16 @@ import numpy as np
 import pytest
 from datasets3d.__main__ import main
 from datasets3d._atomic import refuse_incomplete
-from datasets3d.synth import LidarConfig, SemanticKittiSynthConfig, StreetConfig, write_semantickitti
+from datasets3d.synth import (
+    LidarConfig,
+    SemanticKittiSynthConfig,
+    StreetConfig,
+    measure_labels,
+    write_semantickitti,
+)
 from datasets3d.synth.layouts import semantickitti as writer
 from datasets3d.synth.layouts._semantickitti_classes import MOVING, RAW_OF_ACTOR, RawLabel, label_background
-from datasets3d.synth.layouts.semantickitti_statistics import CLASSES, PUBLISHED_SHARE, measure_labels
+from datasets3d.synth.layouts.semantickitti_statistics import CLASSES, PUBLISHED_SHARE
 from datasets3d.synth.world.materials import Material
 from datasets3d.synth.world.props import PropKind
 from geom3d import boxes, transforms
@@ -265,7 +271,26 @@ def test_gables_are_buildings_and_garden_walls_fences(sequence):
     for kind, raw in ((PropKind.HOUSE, RawLabel.BUILDING), (PropKind.WALL, RawLabel.FENCE)):
         assert (brick & (kinds == kind)).any()
         assert set(labels.raw[brick & (kinds == kind)]) == {raw}
-    assert (labels.raw > 0).all()
+
+
+def test_kerbs_are_sidewalk_and_trees_have_trunks_and_crowns(sequence):
+    material, raw = sequence.drive.background.material, label_background(sequence.drive).raw
+    assert set(raw[material == Material.CURB]) == {RawLabel.SIDEWALK}
+    assert set(raw[material == Material.BARK]) == {RawLabel.TRUNK}
+    assert set(raw[material == Material.LEAVES]) == {RawLabel.VEGETATION}
+    assert set(raw[material == Material.SIGN]) == {RawLabel.TRAFFIC_SIGN}
+
+
+@pytest.mark.parametrize("layout", ["intersection", "highway"])
+def test_every_surface_of_every_layout_has_a_class(config, layout):
+    weights = {f"{name}_weight": float(name == layout) for name in ("street", "intersection", "highway")}
+    street = StreetConfig(cars_per_frame=1.0, **weights)
+    drive = writer._build(replace(config, street=street), seed=0, name="00", scans=1).drive
+    raw = label_background(drive).raw
+    assert raw.min() > 0
+    assert (RawLabel.OTHER_STRUCTURE in raw) == (layout == "highway")
+    assert (RawLabel.BUILDING in raw) == (layout == "intersection")
+    assert len(writer.label_actors(drive, time_s=0.0, moving_m_s=0.2)) == len(drive.actors)
 
 
 def test_any_number_of_workers_writes_the_beginning_of_a_larger_set(write, tree, tmp_path):
