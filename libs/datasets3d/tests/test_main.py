@@ -50,7 +50,10 @@ def test_prepare_keeps_dense_targets_that_are_there(
 
 @pytest.mark.parametrize(
     "command",
-    [[], ["check"], ["prepare", "kitti"], ["complete", "kitti"], ["synth", "kitti"], ["synth", "nuscenes"]],
+    [
+        *([], ["check"], ["prepare", "kitti"], ["prepare", "semantickitti"], ["complete", "kitti"]),
+        *(["synth", "kitti"], ["synth", "nuscenes"]),
+    ],
 )
 def test_every_command_explains_itself(command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as stopped:
