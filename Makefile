@@ -64,7 +64,7 @@ environment-%: $(UV)
 # Kernels are cached apart, because those of another numba would replace the ones of .venv.
 ISOLATED_PYTEST = OMP_NUM_THREADS=1 NUMBA_CACHE_DIR=.venv-isolated/$*/kernels .venv-isolated/$*/bin/python -m pytest
 # What the tests need beside the declared dependencies: extras, and tools.
-EXTRAS_datasets3d := [synth]
+EXTRAS_datasets3d := [synth,las]
 EXTRAS_evaluators := [depth]
 TEST_TOOLS := "beartype>=0.23" "hypothesis>=6.120" "pytest>=8.3" "pytest-benchmark>=5.1" "scipy>=1.13" "shapely>=2.0.4"
 

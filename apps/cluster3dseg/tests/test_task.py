@@ -9,6 +9,7 @@ from datasets3d.segmentation import LabelTable
 from datasets3d.semantickitti import MOVING, MULTI_SCAN, SINGLE_SCAN, SPVNAS
 from fusion3d_appkit.testing import NO_EVALUATION, losses
 
+pytestmark = pytest.mark.filterwarnings("ignore")
 CLUSTER = [
     "--model.cluster={clusters: 4, memory: 6, most_remembered: 2, anchors: 60, momentum: 0.9}",
     "--model.loss.cluster=1.0",

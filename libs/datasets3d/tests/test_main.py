@@ -54,6 +54,7 @@ def test_prepare_keeps_dense_targets_that_are_there(
         [],
         ["check"],
         ["prepare", "kitti"],
+        ["prepare", "semantickitti"],
         ["complete", "kitti"],
         ["synth", "kitti"],
         ["synth", "nuscenes"],

@@ -51,7 +51,10 @@ def scan_chapter(
             ]
             rows.append(report.row(*pictures))
     classes = np.concatenate([found for _, found in shown] or [np.zeros(0, np.uint8)])
-    return Chapter("Scans", report.drawing(class_legend(table, classes), caption="classes") + "".join(rows))
+    return Chapter(
+        "Scans",
+        report.drawing(class_legend(table, classes), caption="colours of the classes") + "".join(rows),
+    )
 
 
 def chapters(task: SegmentationTask) -> list[Chapter]:

@@ -14,6 +14,7 @@ EXAMPLES = """examples:
   python -m datasets3d check data/kitti
   python -m datasets3d prepare kitti --root data/kitti
   python -m datasets3d prepare nuscenes --root data/nuscenes --split train --out data/nuscenes/train.json
+  python -m datasets3d prepare semantickitti --root data/semantickitti --split train
   python -m datasets3d complete kitti --root data/kitti --processes 8"""
 
 
@@ -36,7 +37,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     check = commands.add_parser("check", help="say what is off in a data set and how to fix it")
-    check.add_argument("root", type=Path, help="KITTI's tree (ImageSets/, training/) or nuScenes' (v1.0-*/)")
+    check.add_argument(
+        "root", type=Path, help="tree of KITTI (ImageSets/), nuScenes (v1.0-*/), SemanticKITTI (sequences/)"
+    )
     check.add_argument("--split", help="one split only (default: all)")
     check.add_argument("--json", action="store_true", help="print the report as JSON")
     check.set_defaults(run=_check)
@@ -45,6 +48,7 @@ def _parser() -> argparse.ArgumentParser:
     kinds = prepare.add_subparsers(required=True, metavar="DATASET")
     _add_training_split(kinds.add_parser("kitti", help="a tree laid out as KITTI's"), _prepare_kitti)
     _add_prepare_nuscenes(kinds)
+    _add_prepare_semantickitti(kinds)
 
     complete = commands.add_parser(
         "complete", help="write dense targets only, from scans of the split itself"
@@ -149,6 +153,17 @@ def _add_prepare_nuscenes(kinds: "argparse._SubParsersAction[argparse.ArgumentPa
     parser.set_defaults(run=_prepare_nuscenes)
 
 
+def _add_prepare_semantickitti(kinds: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    parser = kinds.add_parser("semantickitti", help="class counts, and objects to paste, of a split")
+    parser.add_argument("--root", type=Path, required=True, help="folder with sequences/")
+    parser.add_argument("--split", default="train", help="train, val or trainval; default: train")
+    parser.add_argument("--out", type=Path, help="folder of the files; default: the root")
+    parser.add_argument("--classes", nargs="+", metavar="CLASS", help="to paste; default: things but cars")
+    parser.add_argument("--min-points", type=int, default=20, help="of an object; default: 20")
+    parser.add_argument("--max-objects", type=int, default=1000, help="of a class; default: 1000")
+    parser.set_defaults(run=_prepare_semantickitti)
+
+
 def _check(options: argparse.Namespace) -> int:
     from datasets3d.check import check
 
@@ -181,6 +196,21 @@ def _prepare_nuscenes(options: argparse.Namespace) -> int:
         layout=options.format,
     )
     print(f"{options.out}: {len(records)} key frames of {len({r.scene_token for r in records})} scenes")
+    return 0
+
+
+def _prepare_semantickitti(options: argparse.Namespace) -> int:
+    from datasets3d.prepare import prepare_semantickitti
+    from datasets3d.segmentation import InstanceCutter
+    from datasets3d.semantickitti import SINGLE_SCAN
+
+    cutter = InstanceCutter(
+        SINGLE_SCAN,
+        classes=options.classes,
+        min_points=options.min_points,
+        max_per_class=options.max_objects,
+    )
+    print(prepare_semantickitti(options.root, options.split, out=options.out, cutter=cutter).table())
     return 0
 
 

@@ -3,7 +3,9 @@
 from datasets3d._ply import write_ply
 from datasets3d._scan_columns import SUFFIXES as SCAN_SUFFIXES
 from datasets3d.segmentation.augment import SegmentationAugmentation, augment
+from datasets3d.segmentation.cutting import InstanceCutter
 from datasets3d.segmentation.folder import ScanFolder, ScanReading, read_scan
+from datasets3d.segmentation.instances import InstanceStore, PasteConfig, paste
 from datasets3d.segmentation.label_file import read_label_table
 from datasets3d.segmentation.labels import LabelTable
 from datasets3d.segmentation.laser_mix import LaserMixConfig, laser_mix
@@ -18,10 +20,15 @@ __all__ = [
     "IGNORED",
     "SCAN_SUFFIXES",
     "VIEWS",
+    "InstanceCutter",
+    "InstanceStore",
     "LabelTable",
+    "LabelTable",
+    "LabelledScan",
     "LabelledScan",
     "LaserMixConfig",
     "MixConfig",
+    "PasteConfig",
     "PolarMixConfig",
     "SamplingConfig",
     "ScanFolder",
@@ -36,6 +43,7 @@ __all__ = [
     "laser_mix",
     "make_sample",
     "mix",
+    "paste",
     "polar_mix",
     "read_label_table",
     "read_scan",

@@ -130,9 +130,9 @@ def read_scan(
     """Read one scan file of any format: x y z intensity, and with a table a class for every point.
 
     x y z are taken as metres with z up; `segmentation.find_mistakes` tells whether they look like that.
-    Coordinates beyond `FAR_M` metres, such as those of a map, would lose their millimetres in float32: they
-    are moved by whole metres so that their middle comes to lie at the origin, and `world_from_lidar` says by
-    how much.
+    Scans whose middle lies beyond `FAR_M` metres, in the coordinates of a map, would lose their millimetres in
+    float32: they are moved by whole metres so that their middle comes to lie at the origin, and
+    `world_from_lidar` says by how much.
 
     Args:
         path: The scan, of any of `SUFFIXES`. What a file is, its content says, not its name.
@@ -225,9 +225,9 @@ def _points(
 
 def _far_origin(xyz: np.ndarray) -> np.ndarray:
     kept = xyz[np.isfinite(xyz).all(axis=1)]
-    if not len(kept) or np.abs(kept).max() <= FAR_M:
-        return np.zeros(3)
-    return np.floor((kept.min(axis=0) + kept.max(axis=0)) / 2)
+    middle = np.median(kept, axis=0) if len(kept) else np.zeros(3)
+    # What is large itself, such as a scan in millimetres, has its origin at the sensor and keeps it.
+    return np.floor(middle) if np.abs(middle).max() > FAR_M else np.zeros(3)
 
 
 def _labels_of(
