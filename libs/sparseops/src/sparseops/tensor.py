@@ -161,6 +161,10 @@ class SparseTensor:
         features, sites = self.features.to(target, dtype), self.sites.to(target)
         return SparseTensor.from_sites(features, sites, cache=self.cache if sites is self.sites else None)
 
+    def pin_memory(self) -> "SparseTensor":
+        """Return the tensor in page-locked memory, as DataLoaders do; kernel maps are made anew for it."""
+        return SparseTensor.from_sites(self.features.pin_memory(), self.sites.pin_memory())
+
     def batch_rows(self, element: int) -> Int64[Tensor, " m"]:
         """Return the rows of one batch element, ascending; none if it is empty. Waits for the device.
 
