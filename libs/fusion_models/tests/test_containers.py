@@ -11,7 +11,7 @@ import pickle
 import pkgutil
 import typing
 from collections.abc import Mapping, Sequence
-from dataclasses import fields, is_dataclass
+from dataclasses import fields, is_dataclass, replace
 from pathlib import Path
 from types import UnionType
 
@@ -161,6 +161,17 @@ def test_a_tree_comes_back_and_may_hold_anything(kind):
     shape_alone = pytree.tree_unflatten([None] * len(leaves), spec)
     assert type(shape_alone) is type(back) is kind
     _same(pytree.tree_map_only(Tensor, torch.clone, value), value)
+
+
+@every_container
+def test_a_part_is_replaced_as_in_any_dataclass(kind):
+    """So `fully_shard` rebuilds what goes into its layers."""
+    value = _example(kind)
+    if is_dataclass(kind):
+        name = _names(kind)[0]
+        again = replace(value, **{name: getattr(value, name)})
+        assert again is not value and type(again) is kind
+        assert [id(tensor) for tensor in _tensors(again)] == [id(tensor) for tensor in _tensors(value)]
 
 
 @every_container
