@@ -65,6 +65,15 @@ def test_a_kernel_map_is_a_tree_and_stays_itself_until_a_tensor_changes(plan):
     )
 
 
+@pytest.mark.parametrize("plan", [submanifold_map, partial(strided_map, stride=3)])
+def test_a_map_moves_with_its_sites_and_stays_itself_at_home(plan):
+    kernel_map = plan(some_tensor().sites, kernel_size=3)
+    assert kernel_map.to("cpu") is kernel_map
+    far = kernel_map.to("meta")
+    assert {leaf.device.type for leaf in pytree.tree_leaves(far)} == {"meta"}
+    assert (far.sites_out is far.sites_in) == (kernel_map.sites_out is kernel_map.sites_in)
+
+
 class _Convolution(nn.Module):
     def __init__(self) -> None:
         super().__init__()

@@ -1,5 +1,7 @@
 """Sparse tensors: construction, dense form, replacement, errors."""
 
+import dataclasses
+
 import pytest
 import torch
 from sparseops import SparseTensor, sparse_from_dense
@@ -8,6 +10,29 @@ from sparseops import SparseTensor, sparse_from_dense
 def make(random_coords, channels: int = 3) -> SparseTensor:
     coords = random_coords(40, (4, 5, 6), 2)
     return SparseTensor(torch.randn(len(coords), channels), coords, (4, 5, 6), 2)
+
+
+def test_sites_take_the_place_of_coordinates(random_coords) -> None:
+    tensor = make(random_coords)
+    other = SparseTensor(2 * tensor.features, sites=tensor.sites, cache=tensor.cache)
+    assert other.sites is tensor.sites and other.cache is tensor.cache
+    assert SparseTensor(tensor.features, sites=tensor.sites).cache is not tensor.cache
+    again = dataclasses.replace(tensor, features=other.features)
+    assert again.sites is tensor.sites and again.cache is tensor.cache
+    assert again.features is other.features
+
+
+def test_coordinates_and_sites_exclude_each_other(random_coords) -> None:
+    tensor = make(random_coords)
+    message = "SparseTensor: pass features with coords, spatial_shape and batch_size, or with sites alone"
+    for arguments in (
+        {},
+        {"coords": tensor.coords, "spatial_shape": tensor.spatial_shape},
+        {"coords": tensor.coords, "sites": tensor.sites},
+        {"batch_size": 2, "sites": tensor.sites},
+    ):
+        with pytest.raises(TypeError, match=message):
+            SparseTensor(tensor.features, **arguments)
 
 
 def test_dense_puts_every_row_on_its_cell(random_coords) -> None:

@@ -4,6 +4,7 @@ from sparseops import _pytree as _pytree  # tells PyTorch of the containers
 from sparseops import nn
 from sparseops.collate import merge_duplicates, sparse_collate
 from sparseops.combine import prune, sparse_cat, union_add
+from sparseops.containers import TensorFields
 from sparseops.global_pool import global_avg_pool, global_max_pool
 from sparseops.layouts import (
     weight_from_dense,
@@ -83,6 +84,7 @@ __all__ = [
     "SiteRule",
     "Sites",
     "SparseTensor",
+    "TensorFields",
     "Voxels",
     "ball_query",
     "ball_query_stacked",

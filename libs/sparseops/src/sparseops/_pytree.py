@@ -5,14 +5,13 @@ Caches and layers know sites by identity. So a tree that comes back with its own
 
 import weakref
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from typing import Any
 
-from torch import Tensor
 from torch.utils._pytree import SequenceKey, register_pytree_node
 
+from sparseops.containers import assembled, flatten_fields
 from sparseops.ops.kernel_map import KernelMap
-from sparseops.ops.kernel_map._api import NeighbourTable, PairList
 from sparseops.ops.kernel_map._window import Window
 from sparseops.sites import Sites
 from sparseops.tensor import MapCache, SparseTensor
@@ -42,7 +41,7 @@ def _unflatten_sites(children: Iterable[Any], context: _SitesContext) -> Sites:
     origin = context.origin()
     if origin is not None and coords is origin.coords and order is origin.order:
         return origin
-    return Sites(coords, context.spatial_shape, context.batch_size, order)
+    return assembled(Sites, (coords, context.spatial_shape, context.batch_size, order))
 
 
 def _flatten_map(plan: KernelMap) -> tuple[list[Any], _MapContext]:
@@ -56,12 +55,12 @@ def _unflatten_map(children: Iterable[Any], context: _MapContext) -> KernelMap:
     origin = context.origin()
     if origin is not None and _is_made_of(origin, plan, sites):
         return origin
-    return KernelMap(sites[0], sites[-1], context.window, plan, mirrored=context.mirrored)
+    return assembled(KernelMap, (sites[0], sites[-1], context.window, plan, context.mirrored))
 
 
 def _is_made_of(plan: KernelMap, arrays: Any, sites: list[Any]) -> bool:
-    ours = (plan.sites_in, plan.sites_out, *_flatten_fields(plan.plan)[0])
-    theirs = (sites[0], sites[-1], *_flatten_fields(arrays)[0])
+    ours = (plan.sites_in, plan.sites_out, *flatten_fields(plan.plan)[0])
+    theirs = (sites[0], sites[-1], *flatten_fields(arrays)[0])
     return all(new is old for new, old in zip(theirs, ours, strict=True))
 
 
@@ -69,16 +68,8 @@ def _flatten_tensor(tensor: SparseTensor) -> tuple[list[Any], tuple[Sites, MapCa
     return [tensor.features], (tensor.sites, tensor.cache)
 
 
-def _unflatten_tensor(children: Iterable[Tensor], context: tuple[Sites, MapCache]) -> SparseTensor:
-    # Without checks: PyTorch also puts in what is no tensor, to see the shape of the tree.
-    tensor = SparseTensor.__new__(SparseTensor)
-    (tensor.features,) = children
-    tensor.sites, tensor.cache = context
-    return tensor
-
-
-def _flatten_fields(plan: PairList | NeighbourTable) -> tuple[list[Any], None]:
-    return [getattr(plan, part.name) for part in fields(plan)], None
+def _unflatten_tensor(children: Iterable[Any], context: tuple[Sites, MapCache]) -> SparseTensor:
+    return assembled(SparseTensor, (*children, *context))
 
 
 def _register(kind: type, flatten: Callable[[Any], Any], unflatten: Callable[[Any, Any], Any]) -> None:
@@ -98,5 +89,3 @@ def _register(kind: type, flatten: Callable[[Any], Any], unflatten: Callable[[An
 _register(SparseTensor, _flatten_tensor, _unflatten_tensor)
 _register(Sites, _flatten_sites, _unflatten_sites)
 _register(KernelMap, _flatten_map, _unflatten_map)
-for _plan in (PairList, NeighbourTable):
-    _register(_plan, _flatten_fields, lambda children, _, kind=_plan: kind(*children))

@@ -74,6 +74,10 @@ class Sites:
             return self
         return Sites(coords, self.spatial_shape, self.batch_size, self.order.to(device))
 
+    def pin_memory(self) -> "Sites":
+        """Return the same sites in page-locked memory."""
+        return Sites(self.coords.pin_memory(), self.spatial_shape, self.batch_size, self.order.pin_memory())
+
 
 def site_keys(coords: Int[Tensor, "*n axes"], spatial_shape: tuple[int, ...]) -> Int64[Tensor, "*n"]:
     """Number cells as ((b * Z + z) * Y + y) * X + x, so that ascending keys are ascending (b, z, y, x)."""

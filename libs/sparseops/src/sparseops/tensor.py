@@ -1,7 +1,7 @@
 """Sparse tensors: feature rows on the active sites of a grid, with the kernel maps made for them."""
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, overload
 
 import torch
 from jaxtyping import Float, Int32, Int64
@@ -53,16 +53,19 @@ class SparseTensor:
     layers return new tensors.
 
     PyTorch finds the features inside, as a field of a dataclass and as the leaf of a pytree: networks may
-    take and return sparse tensors under DistributedDataParallel. Copies and files hold features and sites;
-    kernel maps are made anew for them.
+    take and return sparse tensors under DistributedDataParallel and `fully_shard`. Copies and files hold
+    features and sites; kernel maps are made anew for them.
 
     Args:
         features: One row per site, [n, c].
         coords: b z y x (3D) or b y x (2D), int32.
         spatial_shape: Grid size z y x or y x, as of a dense [b, c, z, y, x] tensor.
+        sites: In place of coordinates, shape and batch size, together with `cache`: `dataclasses.replace`
+            calls it so. See `SparseTensor.from_sites`.
 
     Raises:
-        TypeError: `coords` is not int32, or `features` is not floating point.
+        TypeError: `coords` is not int32, or `features` is not floating point; neither coordinates, shape and
+            batch size nor sites, or both.
         ValueError: sizes that do not fit, cells outside the grid, or two rows on one cell.
 
     The checks sort unsorted rows and, on a GPU, wait for it; `SparseTensor.from_sites` is the path without
@@ -78,15 +81,35 @@ class SparseTensor:
     sites: Sites
     cache: MapCache
 
+    @overload
     def __init__(
         self,
         features: Float[Tensor, "n c"],
         coords: Int32[Tensor, "n axes"],
         spatial_shape: tuple[int, ...],
         batch_size: int,
+    ) -> None: ...
+    @overload
+    def __init__(
+        self, features: Float[Tensor, "n c"], *, sites: Sites, cache: MapCache | None = None
+    ) -> None: ...
+    def __init__(
+        self,
+        features: Float[Tensor, "n c"],
+        coords: Int32[Tensor, "n axes"] | None = None,
+        spatial_shape: tuple[int, ...] | None = None,
+        batch_size: int | None = None,
+        *,
+        sites: Sites | None = None,
+        cache: MapCache | None = None,
     ) -> None:
-        sites = sites_from_coords(coords, spatial_shape=tuple(spatial_shape), batch_size=batch_size)
-        self._set(features, sites, MapCache())
+        if sites is None and coords is not None and spatial_shape is not None and batch_size is not None:
+            sites = sites_from_coords(coords, spatial_shape=tuple(spatial_shape), batch_size=batch_size)
+        elif sites is None or (coords, spatial_shape, batch_size) != (None, None, None):
+            raise TypeError(
+                "SparseTensor: pass features with coords, spatial_shape and batch_size, or with sites alone"
+            )
+        self._set(features, sites, MapCache() if cache is None else cache)
 
     @classmethod
     def from_sites(
@@ -160,6 +183,10 @@ class SparseTensor:
         target = self.features.device if device is None else device
         features, sites = self.features.to(target, dtype), self.sites.to(target)
         return SparseTensor.from_sites(features, sites, cache=self.cache if sites is self.sites else None)
+
+    def pin_memory(self) -> "SparseTensor":
+        """Return the tensor in page-locked memory, as DataLoaders do; kernel maps are made anew for it."""
+        return SparseTensor.from_sites(self.features.pin_memory(), self.sites.pin_memory())
 
     def batch_rows(self, element: int) -> Int64[Tensor, " m"]:
         """Return the rows of one batch element, ascending; none if it is empty. Waits for the device.

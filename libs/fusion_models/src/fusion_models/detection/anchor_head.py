@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import torch
 from geom3d.angles import wrap_angle
 from jaxtyping import Float, Int
+from sparseops import TensorFields
 from torch import Tensor, nn
 
 from fusion_models.detection.anchors import KITTI_ANCHORS, AnchorClass, AnchorTargets, anchor_grid
@@ -59,7 +60,7 @@ class AnchorHeadConfig:
 
 
 @dataclass(frozen=True, slots=True)
-class AnchorOutputs:
+class AnchorOutputs(TensorFields):
     """Predictions for all anchors, in the order y, x, class, rotation of the anchor."""
 
     class_logits: Float[Tensor, "b a k"]
@@ -70,7 +71,7 @@ class AnchorOutputs:
 
 
 @dataclass(frozen=True, slots=True)
-class AnchorLosses:
+class AnchorLosses(TensorFields):
     """Weighted terms; their sum is the loss of the proposal network."""
 
     classification: Float[Tensor, ""]

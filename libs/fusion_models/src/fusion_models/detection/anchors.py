@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import torch
 from geom3d import boxes as box_ops
 from jaxtyping import Float, Int
+from sparseops import TensorFields
 from torch import Tensor
 
 from fusion_models.detection.box_coder import encode_boxes
@@ -51,7 +52,7 @@ KITTI_ANCHORS = (
 
 
 @dataclass(frozen=True, slots=True)
-class AnchorTargets:
+class AnchorTargets(TensorFields):
     """What the anchors of a batch are trained on. P positives, ordered by frame, then by anchor."""
 
     labels: Int[Tensor, "b a"]

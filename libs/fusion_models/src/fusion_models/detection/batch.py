@@ -2,7 +2,7 @@
 
 import zlib
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -12,6 +12,7 @@ from datasets3d import Frame
 from datasets3d.frame import check_same_columns
 from geom3d.cameras import PinholeCamera
 from jaxtyping import Float, Int
+from sparseops import TensorFields
 from torch import Tensor
 
 
@@ -45,7 +46,7 @@ class Detections(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Batch:
+class Batch(TensorFields):
     """Frames joined into tensors. All coordinates are metres in each frame's LiDAR frame."""
 
     frame_ids: tuple[str, ...]
@@ -82,15 +83,6 @@ class Batch:
     def __len__(self) -> int:
         """Count the frames."""
         return len(self.frame_ids)
-
-    def to(self, device: torch.device | str) -> "Batch":
-        """Return the batch on another device."""
-        moved = {}
-        for field in fields(self):
-            value = getattr(self, field.name)
-            if isinstance(value, Tensor):
-                moved[field.name] = value.to(device, non_blocking=True)
-        return replace(self, **moved)
 
 
 def collate(

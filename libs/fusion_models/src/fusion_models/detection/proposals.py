@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float, Int
-from sparseops import nms_bev
+from sparseops import TensorFields, nms_bev
 from torch import Tensor
 
 from fusion_models.detection.anchor_head import AnchorHeadConfig, AnchorOutputs, decode_anchors
@@ -37,7 +37,7 @@ TEST_PROPOSALS = ProposalConfig(pre_max=2048, threshold=0.7, post_max=100)
 
 
 @dataclass(frozen=True, slots=True)
-class Proposals:
+class Proposals(TensorFields):
     """Regions of interest per frame, best first; rows that are not filled are zero, with label 0."""
 
     boxes: Float[Tensor, "b r 7"]

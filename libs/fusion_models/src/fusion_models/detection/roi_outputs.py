@@ -5,13 +5,14 @@ from dataclasses import dataclass
 import torch
 from geom3d import boxes as box_geometry
 from jaxtyping import Float
+from sparseops import TensorFields
 from torch import Tensor
 
 from fusion_models.detection.box_coder import decode_boxes
 
 
 @dataclass(frozen=True, slots=True)
-class RoiOutputs:
+class RoiOutputs(TensorFields):
     """Results of one stage for n = b * r RoIs, in the frame of the RoIs it was given."""
 
     rois: Float[Tensor, "b r 7"]

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
-from sparseops import iou_3d
+from sparseops import TensorFields, iou_3d
 from torch import Tensor
 
 
@@ -45,7 +45,7 @@ class RoiTargetConfig:
 
 
 @dataclass(frozen=True, slots=True)
-class RoiTargets:
+class RoiTargets(TensorFields):
     """Sampled RoIs and what they are to learn; boxes in the frame of the RoIs."""
 
     index: Int[Tensor, "b s"]

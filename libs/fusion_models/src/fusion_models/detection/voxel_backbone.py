@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from jaxtyping import Float
-from sparseops import SparseTensor, voxel_mean, voxelize_batch
+from sparseops import SparseTensor, TensorFields, voxel_mean, voxelize_batch
 from sparseops.nn import SparseConv3d, SparseSequential, SubmanifoldConv3d
 from torch import Tensor, nn
 
@@ -63,7 +63,7 @@ class VoxelBackboneConfig:
 
 
 @dataclass(frozen=True, slots=True)
-class VoxelFeatures:
+class VoxelFeatures(TensorFields):
     """Sparse features at the scales of the backbone."""
 
     scales: Mapping[str, SparseTensor]

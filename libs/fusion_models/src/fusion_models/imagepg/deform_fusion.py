@@ -10,14 +10,14 @@ from dataclasses import dataclass
 import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int, Num
-from sparseops import ms_deform_attn
+from sparseops import TensorFields, ms_deform_attn
 from torch import Tensor, nn
 
 from fusion_models.layers.rows import RowBatchNorm
 
 
 @dataclass(frozen=True, slots=True)
-class ImageView:
+class ImageView(TensorFields):
     """Attention values of a batch of images and the projection of points into them."""
 
     values: Float[Tensor, "b s heads d"]

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float, Int
+from sparseops import TensorFields
 from torch import Tensor, nn
 
 from fusion_models.detection.anchor_head import (
@@ -58,7 +59,7 @@ from fusion_models.imagepg.roi_losses import RoiLosses, roi_loss
 
 
 @dataclass(frozen=True, slots=True)
-class StageOutputs:
+class StageOutputs(TensorFields):
     """One refinement stage."""
 
     copy: CloudCopy
@@ -73,7 +74,7 @@ class StageOutputs:
 
 
 @dataclass(frozen=True, slots=True)
-class DetectorOutputs:
+class DetectorOutputs(TensorFields):
     """Everything a forward pass computes that a loss, a detection or a picture needs."""
 
     anchors: AnchorOutputs
@@ -83,7 +84,7 @@ class DetectorOutputs:
 
 
 @dataclass(frozen=True, slots=True)
-class DetectorLosses:
+class DetectorLosses(TensorFields):
     """Losses of the proposals, the occupancy and each stage; their sum, not a mean over stages, counts."""
 
     anchors: AnchorLosses

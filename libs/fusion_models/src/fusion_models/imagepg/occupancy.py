@@ -12,7 +12,7 @@ from typing import Literal
 
 import torch
 from jaxtyping import Bool, Float
-from sparseops import BatchVoxels, scatter_max, voxelize_batch
+from sparseops import BatchVoxels, TensorFields, scatter_max, voxelize_batch
 from torch import Tensor, nn
 
 from fusion_models.detection.bev_backbone import BevBackbone, BevBackboneConfig
@@ -79,7 +79,7 @@ class OccupancyConfig:
 
 
 @dataclass(frozen=True, slots=True)
-class OccupancyOutputs:
+class OccupancyOutputs(TensorFields):
     """What the network says about every cell of the map."""
 
     logits: Float[Tensor, "b 1 y x"]

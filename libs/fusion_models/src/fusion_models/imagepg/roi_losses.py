@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from geom3d import boxes as box_geometry
 from jaxtyping import Float, Int
-from sparseops import furthest_point_sample, points_in_boxes
+from sparseops import TensorFields, furthest_point_sample, points_in_boxes
 from torch import Tensor
 
 from fusion_models.detection.box_coder import decode_boxes, encode_boxes
@@ -63,7 +63,7 @@ class RoiLossConfig:
 
 
 @dataclass(frozen=True, slots=True)
-class RoiLosses:
+class RoiLosses(TensorFields):
     """Losses of one stage, normalised but not weighted, and their weighted sum."""
 
     score: Float[Tensor, ""]

@@ -2,17 +2,18 @@
 
 import zlib
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from datasets3d.depth.sample import DepthSample
 from jaxtyping import Bool, Float, Int
+from sparseops import TensorFields
 from torch import Tensor
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class DepthBatch:
+class DepthBatch(TensorFields):
     """Samples joined into tensors. Depth: metres along the camera's z. Pixels: rows h, columns w."""
 
     frame_ids: tuple[str, ...]
@@ -34,15 +35,6 @@ class DepthBatch:
     def __len__(self) -> int:
         """Count the samples."""
         return len(self.frame_ids)
-
-    def to(self, device: torch.device | str) -> "DepthBatch":
-        """Return the batch on another device."""
-        moved = {}
-        for field in fields(self):
-            value = getattr(self, field.name)
-            if isinstance(value, Tensor):
-                moved[field.name] = value.to(device, non_blocking=True)
-        return replace(self, **moved)
 
 
 def collate_depth(samples: Sequence[DepthSample], *, max_points: int = 200, seed: int = 0) -> DepthBatch:

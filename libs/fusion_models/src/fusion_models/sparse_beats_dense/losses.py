@@ -6,7 +6,7 @@ from typing import Literal
 import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Float
-from sparseops import downsample_sparse_map
+from sparseops import TensorFields, downsample_sparse_map
 from torch import Tensor
 
 from fusion_models.sparse_beats_dense.batch import DepthBatch
@@ -18,7 +18,7 @@ mean: without that division, so that depth does not weigh less against the mask 
 
 
 @dataclass(frozen=True, slots=True)
-class DepthLosses:
+class DepthLosses(TensorFields):
     """Unweighted losses of the levels, coarsest first, and their weighted sum."""
 
     depth: tuple[Float[Tensor, ""], ...]

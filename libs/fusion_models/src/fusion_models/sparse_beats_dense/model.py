@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int
-from sparseops import downsample_sparse_map
+from sparseops import TensorFields, downsample_sparse_map
 from torch import Tensor, nn
 
 from fusion_models.sparse_beats_dense.batch import DepthBatch
@@ -271,7 +271,7 @@ class PointEmbedding(nn.Module):
 
 
 @dataclass(frozen=True, slots=True)
-class DepthOutputs:
+class DepthOutputs(TensorFields):
     """What every level finds, coarsest first. All on the padded canvas or its down-sampled size."""
 
     depths: tuple[Float[Tensor, "b 1 _ _"], ...]

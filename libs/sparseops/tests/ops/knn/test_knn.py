@@ -1,10 +1,11 @@
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial import cKDTree
 from sparseops import knn, knn_stacked
-from sparseops.ops.knn import _ops
+from sparseops.ops.knn import _cpu, _ops
 from sparseops.ops.knn._cpu import knn as knn_cpu
 from sparseops.ops.knn._reference import knn as knn_reference
 from torch import Tensor
@@ -172,3 +173,26 @@ def test_wrong_arguments_are_named() -> None:
             knn_stacked(flat, counts, flat, torch.tensor(wrong), k=2)
     with pytest.raises(TypeError, match="knn_stacked: query_counts must be int32 or int64, got float32"):
         knn_stacked(flat, counts.float(), flat, counts, k=2)
+
+
+@pytest.mark.parametrize("far_m", [1e3, 1e6, 1e18, 3e38])
+def test_one_stray_point_makes_the_tree_one_level_deeper_at_most(far_m: float) -> None:
+    points = torch.rand(3000, 3) * torch.tensor([70.0, 80.0, 4.0])
+    *_, nodes, levels = _cpu._build(points.numpy(), 0, 3000)
+    for axis, sign in ((0, 1), (1, -1), (2, 1)):
+        stray = points.clone()
+        stray[7, axis] = sign * far_m
+        *_, far_nodes, far_levels = _cpu._build(stray.numpy(), 0, 3000)
+        assert far_levels <= levels + 1
+        assert inner_points(far_nodes) <= inner_points(nodes) + 2 * 3000
+
+
+def inner_points(nodes: np.ndarray) -> int:
+    """How many points all inner nodes of a tree have together: the work of building it."""
+    total, work = 1, 0
+    for child, first, last in nodes:
+        if total == 0:
+            break
+        total += 1 if child else -1
+        work += int(last - first) if child else 0
+    return work

@@ -1,9 +1,10 @@
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sparseops import voxel_query
-from sparseops.ops.voxel_query import _ops
+from sparseops.ops.voxel_query import _cpu, _ops
 from sparseops.ops.voxel_query._cpu import voxel_query as voxel_query_cpu
 from sparseops.ops.voxel_query._reference import voxel_query as voxel_query_reference
 
@@ -213,3 +214,22 @@ def test_wrong_arguments_are_named(changes: dict, error: type[Exception], messag
     }
     with pytest.raises(error, match=message):
         voxel_query(**{**arguments, **LIMITS, **changes})
+
+
+@pytest.mark.parametrize("far", [10**4, 2**30])
+def test_one_stray_site_adds_one_line_of_cells_at_most(far: int) -> None:
+    sites, xyz = grid(200)
+    lines = len(line_starts(sites))
+    for axis in (1, 2, 3):
+        stray, stray_xyz = sites.clone(), xyz.clone()
+        stray[7, axis] = far
+        stray_xyz[7, 3 - axis] = far * 0.5
+        assert len(line_starts(stray)) <= lines + 1
+        rows, empty = voxel_query(stray, stray_xyz, stray, stray_xyz, **LIMITS)
+        assert rows[7].tolist() == [7] * 3
+        assert not empty.any()
+
+
+def line_starts(sites: torch.Tensor) -> np.ndarray:
+    coords = sites.numpy().astype(np.int64)
+    return _cpu._lines(coords, np.lexsort(coords.T[::-1]))[1]

@@ -7,10 +7,12 @@ from typing import Literal
 import torch
 from jaxtyping import Int32, Int64
 from torch import Tensor
+from torch.utils._pytree import tree_map
 
 from sparseops._backend import backend_for
 from sparseops._checks import check_device
 from sparseops._lazy import fields_alone, lazy, to_keep
+from sparseops.containers import TensorFields
 from sparseops.ops.kernel_map import _ops, _reference, _schedule
 from sparseops.ops.kernel_map._reference import TILE_ROWS
 from sparseops.ops.kernel_map._rules import (
@@ -27,7 +29,7 @@ from sparseops.sites import Sites
 
 
 @dataclass(frozen=True, eq=False)
-class PairList:
+class PairList(TensorFields):
     """Pairs of rows, grouped by tile of output rows and offset: the plan that the CPU kernels run along.
 
     A tile is a set of up to 256 output rows that no other tile shares. Within a tile pairs are ordered by
@@ -43,7 +45,7 @@ class PairList:
 
 
 @dataclass(frozen=True, eq=False)
-class NeighbourTable:
+class NeighbourTable(TensorFields):
     """Input row of every output row at every offset: the plan that the GPU kernels run along.
 
     Its size is known before its content, so planning does not wait for the device.
@@ -117,6 +119,17 @@ class KernelMap:
             back = KernelMap(self.sites_out, self.sites_in, self.window, plan, mirrored=self.mirrored)
             self.__dict__["_transposed"], back.__dict__["_transposed"] = back, weakref.ref(self)
         return back
+
+    def to(self, device: torch.device | str) -> "KernelMap":
+        """Return the map on another device, with its sites; this one itself if it is there.
+
+        Layers look maps up by the `Sites` object, so tensors have to lie on the sites of the new map.
+        """
+        return tree_map(lambda tensor: tensor.to(device), self)
+
+    def pin_memory(self) -> "KernelMap":
+        """Return the map and its sites in page-locked memory."""
+        return tree_map(Tensor.pin_memory, self)
 
     def turned(self) -> "KernelMap":
         """Return the transposed map, which from now on keeps this one, and not the other way round."""
