@@ -1,4 +1,4 @@
-"""Scans with a class for every point, of any data set: typed scan, label tables, own scans, samples, mixing."""
+"""Scans with a class for every point, of any data set: the typed scan, tables, own scans, samples, mixing."""
 
 from datasets3d._ply import write_ply
 from datasets3d._scan_columns import SUFFIXES as SCAN_SUFFIXES
@@ -23,8 +23,6 @@ __all__ = [
     "InstanceCutter",
     "InstanceStore",
     "LabelTable",
-    "LabelTable",
-    "LabelledScan",
     "LabelledScan",
     "LaserMixConfig",
     "MixConfig",

@@ -130,8 +130,8 @@ def read_scan(
     """Read one scan file of any format: x y z intensity, and with a table a class for every point.
 
     x y z are taken as metres with z up; `segmentation.find_mistakes` tells whether they look like that.
-    Scans whose middle lies beyond `FAR_M` metres, in the coordinates of a map, would lose their millimetres in
-    float32: they are moved by whole metres so that their middle comes to lie at the origin, and
+    Scans whose middle lies beyond `FAR_M` metres, in the coordinates of a map, would lose their millimetres
+    in float32: they are moved by whole metres so that their middle comes to lie at the origin, and
     `world_from_lidar` says by how much.
 
     Args:
