@@ -1,10 +1,12 @@
 import dataclasses
+import shutil
 
 import numpy as np
 import pytest
 import torch
 from cluster3dseg.evaluation import map_of
 from cluster3dseg.reading import Reading
+from datasets3d.prepare.semantickitti import prepare_semantickitti
 from datasets3d.segmentation import LabelTable
 from datasets3d.semantickitti import MOVING, MULTI_SCAN, SINGLE_SCAN, SPVNAS
 from fusion3d_appkit.testing import NO_EVALUATION, losses
@@ -99,6 +101,20 @@ def test_mixed_scans_train(under_test, tmp_path):
     options = [NO_EVALUATION, "--trainer.max_epochs=1", "--data.mixing={polar: {paste_classes: [0, 5]}}"]
     assert under_test.call("fit", tmp_path, *options) == 0
     assert np.isfinite(losses(tmp_path)).all()
+
+
+@pytest.mark.slow
+def test_objects_are_pasted_once_they_are_cut_out(under_test, streets, tmp_path, capsys):
+    root = shutil.copytree(streets, tmp_path / "data")
+    options = [
+        *(NO_EVALUATION, "--trainer.max_epochs=1", f"--data.root={root}"),
+        "--data.pasting={counts: {bicyclist: 1, person: 1}}",
+    ]
+    assert under_test.call("fit", tmp_path / "run", *options) == 2
+    assert "make it with `python -m datasets3d prepare semantickitti`" in capsys.readouterr().err
+    prepare_semantickitti(root, "train", progress=False)
+    assert under_test.call("fit", tmp_path / "run", *options) == 0
+    assert np.isfinite(losses(tmp_path / "run")).all()
 
 
 @pytest.mark.slow

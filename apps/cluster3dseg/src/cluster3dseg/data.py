@@ -7,14 +7,18 @@ from dataclasses import replace
 
 import numpy as np
 from datasets3d.segmentation import (
+    InstanceStore,
     MixConfig,
+    PasteConfig,
     SamplingConfig,
     SegmentationAugmentation,
     SegmentationSample,
     augment,
     make_sample,
     mix,
+    paste,
 )
+from datasets3d.prepare.semantickitti import instances_path
 from datasets3d.semantickitti import SemanticKittiDataset
 from fusion3d_appkit.data import TrainingData
 from fusion3d_appkit.sampling import Draw
@@ -33,6 +37,8 @@ class SegmentationFrames(Dataset[SegmentationSample]):
     Args:
         augmentation: None leaves the scans as they are, with all their voxels.
         mixing: How another scan of the split, drawn at random, is mixed in; before the augmentation.
+        pasting: How many objects of a store are pasted in, before all else.
+        store: These objects.
     """
 
     def __init__(
@@ -42,12 +48,16 @@ class SegmentationFrames(Dataset[SegmentationSample]):
         *,
         augmentation: SegmentationAugmentation | None = None,
         mixing: MixConfig | None = None,
+        pasting: PasteConfig | None = None,
+        store: InstanceStore | None = None,
         seed: int = 0,
     ) -> None:
         self.scans = scans
         self.sampling = sampling
         self.augmentation = augmentation
         self.mixing = mixing
+        self.pasting = pasting
+        self.store = store
         self.seed = seed
 
     def __len__(self) -> int:
@@ -58,6 +68,8 @@ class SegmentationFrames(Dataset[SegmentationSample]):
         if self.augmentation is None:
             return make_sample(scan, self.sampling)
         rng = np.random.default_rng((self.seed, draw.epoch, draw.frame))
+        if self.pasting is not None and self.store is not None:
+            scan = paste(scan, self.store, rng, self.pasting)
         if self.mixing is not None:
             scan = mix(scan, self.scans[int(rng.integers(len(self.scans)))], self.mixing, rng)
         return make_sample(augment(scan, self.augmentation, rng), self.sampling, rng=rng)
@@ -76,6 +88,8 @@ class SegmentationData(TrainingData[SegmentationNetConfig, SegmentationBatch]):
         reading: Classes and voxels.
         augmentation: Of training scans.
         mixing: LaserMix and PolarMix of training scans; the published recipe has none.
+        pasting: Objects of rare classes pasted into training scans, cut out by `python -m datasets3d prepare
+            semantickitti`; the published recipe has none.
         batch_size: Training scans a step and process.
         eval_batch_size: Scans a step and process in evaluation.
         workers: Processes that read scans; 0 reads in the training process.
@@ -91,6 +105,7 @@ class SegmentationData(TrainingData[SegmentationNetConfig, SegmentationBatch]):
         reading: Reading = Reading(),  # noqa: B008  (frozen)
         augmentation: SegmentationAugmentation = SegmentationAugmentation(),  # noqa: B008
         mixing: MixConfig | None = None,
+        pasting: PasteConfig | None = None,
         batch_size: int = 4,
         eval_batch_size: int = 1,
         workers: int = 4,
@@ -109,6 +124,7 @@ class SegmentationData(TrainingData[SegmentationNetConfig, SegmentationBatch]):
         self.reading = reading
         self.augmentation = augmentation
         self.mixing = mixing
+        self.pasting = pasting
 
     def source(self, split: str) -> SemanticKittiDataset:
         """Return the scans of a split as they are on disk.
@@ -129,7 +145,8 @@ class SegmentationData(TrainingData[SegmentationNetConfig, SegmentationBatch]):
         """Return the training samples, augmented.
 
         Raises:
-            ValueError: The split has no labels to learn from.
+            FileNotFoundError: Objects are to be pasted, and none have been cut out.
+            ValueError: The split has no labels to learn from, or the objects are of other labels.
         """
         scans = self.source(self.train_split)
         if not scans.is_labelled:
@@ -139,8 +156,21 @@ class SegmentationData(TrainingData[SegmentationNetConfig, SegmentationBatch]):
             self.reading.sampling,
             augmentation=self.augmentation,
             mixing=self.mixing,
+            pasting=self.pasting,
+            store=None if self.pasting is None else self._store(scans),
             seed=self.seed,
         )
+
+    def _store(self, scans: SemanticKittiDataset) -> InstanceStore:
+        # Whether labels have changed since, `python -m datasets3d check` tells: it reads them all.
+        store = InstanceStore.load(instances_path(self.root, scans.split))
+        if store.classes != scans.table.classes:
+            raise ValueError(
+                f"--data.pasting: the objects were cut out with the classes {', '.join(store.classes)}, the "
+                f"labels have {', '.join(scans.table.classes)}; run `python -m datasets3d prepare semantickitti` "
+                "with the same"
+            )
+        return store
 
     def evaluation_frames(self, split: str) -> SegmentationFrames:
         """Return the samples of a split with all their voxels."""

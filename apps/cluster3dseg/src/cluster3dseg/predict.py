@@ -22,8 +22,8 @@ def parser() -> argparse.ArgumentParser:
         prog="cluster3dseg predict",
         description="Give every point of a scan its class: writes a .label file (a uint32 a point: the raw "
         "id), a coloured .ply, and pictures. Scans whose results are there are passed over, so an "
-        "interrupted run goes on when it is repeated. A scan with other units, axes or intensities than the network was "
-        "trained with is told, and repaired by --fix.",
+        "interrupted run goes on when it is repeated. A scan with other units, axes or intensities than the "
+        "network was trained with is told, and repaired by --fix.",
     )
     add_weights_options(options, app="cluster3dseg")
     options.add_argument(

@@ -91,6 +91,11 @@ class PreparedScans:
         return "\n".join([*lines, f"{self.store_path}: {objects or 'no objects'}"])
 
 
+def instances_path(folder: Path | str, split: str) -> Path:
+    """Return where the objects of a split lie that `prepare_semantickitti` has cut out."""
+    return Path(folder) / f"fusion3d_semantickitti_{split}_instances.npz"
+
+
 def prepare_semantickitti(
     root: Path | str,
     split: str,
@@ -150,7 +155,7 @@ def prepare_semantickitti(
     )
     folder = dataset.root if out is None else Path(out)
     statistics_path = folder / f"fusion3d_semantickitti_{dataset.split}.json"
-    store_path = folder / f"fusion3d_semantickitti_{dataset.split}_instances.npz"
+    store_path = instances_path(folder, dataset.split)
     store = cutter.store(split=dataset.split, sources=sources)
     store.save(store_path)
     _atomic.write_json(statistics_path, {"format": FORMAT, "version": VERSION, **asdict(statistics)})
