@@ -376,3 +376,11 @@ def real_semantickitti() -> Path:
     if not root:
         pytest.skip("FUSION3D_REAL_DATA is not set: no real sensor frames here")
     return Path(root) / "semantickitti"
+
+
+@pytest.fixture(scope="session")
+def real_scannet() -> Path:
+    root = os.environ.get("FUSION3D_REAL_DATA")
+    if not root:
+        pytest.skip("FUSION3D_REAL_DATA is not set: no real sensor frames here")
+    return Path(root) / "scannet"

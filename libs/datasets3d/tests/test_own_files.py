@@ -11,7 +11,8 @@ from datasets3d.database import ObjectDatabase
 from datasets3d.depth.accumulation import _is_finished
 from datasets3d.nuscenes import build_records, read_records, write_records
 from datasets3d.nuscenes.splits import split_scenes
-from datasets3d.prepare import cut_objects
+from datasets3d.prepare import SplitStatistics, cut_objects, prepare_semantickitti
+from datasets3d.segmentation import InstanceStore
 from datasets3d.surfaces import ObjectShapes
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -70,7 +71,22 @@ def splits(tmp_path: Path) -> Own:
     return tmp_path / "splits.json", lambda: split_scenes(tmp_path, "mine")
 
 
-@pytest.mark.parametrize("name", ["index", "points", "shape", "records", "marker", "recipe", "splits"])
+@pytest.fixture
+def store(tiny_drives: Path) -> Own:
+    path = prepare_semantickitti(tiny_drives, "val", progress=False).store_path
+    return path, lambda: InstanceStore.load(path)
+
+
+@pytest.fixture
+def statistics(tiny_drives: Path) -> Own:
+    path = prepare_semantickitti(tiny_drives, "val", progress=False).statistics_path
+    return path, lambda: SplitStatistics.read(path)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["index", "points", "shape", "records", "marker", "recipe", "splits", "store", "statistics"],
+)
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(at=st.floats(0, 0.999), kind=st.sampled_from(["cut", "zeros", "flipped", "list", "number", "pickle"]))
 def test_a_damaged_file_is_read_or_refused_by_name(

@@ -239,3 +239,11 @@ def test_a_damaged_file_is_read_or_refused_by_name(path: Path, kind: str, at: fl
 def test_a_column_of_another_length_is_refused(path: Path) -> None:
     with pytest.raises(ValueError, match="2 points, but 3 values of 'label'"):
         write_ply(path, np.zeros((2, 3), np.float32), columns={"label": np.zeros(3, np.int32)})
+
+
+@pytest.mark.real_data
+def test_a_real_mesh_is_read(real_scannet: Path) -> None:
+    vertices, triangles = read_mesh(real_scannet / "scans/scene0000_00/scene0000_00_vh_clean_2.ply")
+    assert len(vertices["x"]) == 40684 and vertices["red"].dtype == np.uint8
+    assert triangles.shape == (0, 3)
+    assert [vertices[axis].max() for axis in "xyz"] == pytest.approx([8.41, 8.73, 3.02], abs=0.006)

@@ -50,5 +50,9 @@ def test_the_table_of_the_released_code_is_the_released_code() -> None:
     root = os.environ.get("FUSION3D_GOLDEN")
     if not root:
         pytest.skip("FUSION3D_GOLDEN is not set")
-    expected = np.load(Path(root) / "cluster3dseg/dataset.npz")["label_map_260"]
-    np.testing.assert_array_equal(SPVNAS.class_indices(np.arange(260, dtype=np.uint32)), expected)
+    golden = np.load(Path(root) / "cluster3dseg/dataset.npz")
+    np.testing.assert_array_equal(
+        SPVNAS.class_indices(np.arange(260, dtype=np.uint32)), golden["label_map_260"]
+    )
+    found = SPVNAS.class_indices(golden["seq08_raw_labels"])
+    np.testing.assert_array_equal(found, golden["val_targets_mapped_F"])

@@ -158,7 +158,7 @@ class PasteConfig:
     tries: int = 10
     """Places for an object."""
     clearance_m: float = 0.3
-    """Room around an object."""
+    """Room around an object, and above it."""
     ground_m: float = 1.0
     """The ground is what lies within this distance of the place."""
     step_m: float = 0.3
@@ -211,17 +211,38 @@ def turned(xy: np.ndarray, angle_rad: float) -> np.ndarray:
     return xy @ np.array([[cos, sin], [-sin, cos]])
 
 
+def _within(points: np.ndarray, middle: np.ndarray, radius_m: float) -> np.ndarray:
+    """Mark the points so near to a place, seen from above."""
+    return ((points[:, :2] - middle) ** 2).sum(axis=1) < radius_m**2
+
+
+@dataclass(frozen=True, slots=True)
+class _Places:
+    """Points x y z, with their distances from the sensor along the ground."""
+
+    xyz: np.ndarray
+    ranges_m: np.ndarray
+
+    @classmethod
+    def of(cls, xyz: np.ndarray) -> _Places:
+        return cls(xyz, np.hypot(xyz[:, 0], xyz[:, 1]))
+
+    def at_range(self, range_m: float, margin_m: float) -> np.ndarray:
+        """Return the points at a distance, give or take: all that can be so near to a place there."""
+        return self.xyz[np.abs(self.ranges_m - range_m) < margin_m]
+
+
 class _Scene:
     """A scan while objects are pasted into it."""
 
     def __init__(self, scan: LabelledScan, store: InstanceStore, config: PasteConfig) -> None:
         assert scan.classes is not None
         self._store, self._config = store, config
-        on_ground = [store.classes.index(name) for name in config.ground if name in store.classes]
-        is_ground = np.isin(scan.classes, on_ground)
-        self._ground = scan.points[is_ground, :3]
-        self._ground_ranges = np.hypot(self._ground[:, 0], self._ground[:, 1])
-        self._obstacles = scan.points[~is_ground, :3]
+        is_ground = np.zeros(256, np.bool_)
+        is_ground[[store.classes.index(name) for name in config.ground if name in store.classes]] = True
+        on_ground = is_ground[scan.classes]
+        self._ground = _Places.of(scan.points[on_ground, :3])
+        self._obstacles = _Places.of(scan.points[~on_ground, :3])
         self._new: list[np.ndarray] = []
         self._labels: list[int] = []
 
@@ -229,22 +250,27 @@ class _Scene:
         """Paste an object at the first place that has room for it."""
         points, range_m = self._store.points_of(index), float(self._store.ranges_m[index])
         radius = float(np.hypot(points[:, 0], points[:, 1]).max()) + self._config.clearance_m
-        places = np.flatnonzero(np.abs(self._ground_ranges - range_m) < self._config.ground_m)
-        if not len(places):
+        ground = self._ground.at_range(range_m, self._config.ground_m)
+        if not len(ground):
             return
-        for place in rng.choice(places, size=self._config.tries).tolist():
-            x, y = self._ground[place, :2].tolist()
-            angle = float(np.arctan2(y, x))
-            middle = range_m * np.array([np.cos(angle), np.sin(angle)])
-            height = self._height(middle)
-            if height is None or self._is_taken(middle, height, radius, float(points[:, 2].max())):
+        others = [self._obstacles.at_range(range_m, radius), *(new[:, :3] for new in self._new)]
+        obstacles = np.concatenate(others)
+        for place in rng.integers(len(ground), size=self._config.tries).tolist():
+            angle = float(np.arctan2(ground[place, 1], ground[place, 0]))
+            middle = range_m * np.array([np.cos(angle), np.sin(angle)], np.float32)
+            near = ground[_within(ground, middle, self._config.ground_m), 2]
+            if not len(near):
+                continue
+            height = float(np.median(near))
+            above = obstacles[_within(obstacles, middle, radius), 2] - height
+            too_high = float(points[:, 2].max()) + self._config.clearance_m
+            if ((above > self._config.step_m) & (above < too_high)).any():
                 continue
             moved = points.astype(np.float64)
             moved[:, :2] = turned(moved[:, :2] + [range_m, 0.0], angle)
             moved[:, 2] += height
             self._new.append(moved.astype(np.float32))
             self._labels.append(int(self._store.labels[index]))
-            self._obstacles = np.concatenate([self._obstacles, self._new[-1][:, :3]])
             return
 
     def result(self, scan: LabelledScan) -> LabelledScan:
@@ -264,13 +290,3 @@ class _Scene:
             classes=np.concatenate([scan.classes, classes]),
             instances=instances,
         )
-
-    def _height(self, middle: np.ndarray) -> float | None:
-        away = np.abs(self._ground[:, :2] - middle).max(axis=1)
-        near = self._ground[away < self._config.ground_m, 2]
-        return float(np.median(near)) if len(near) else None
-
-    def _is_taken(self, middle: np.ndarray, height: float, radius: float, tall_m: float) -> bool:
-        away = np.hypot(*(self._obstacles[:, :2] - middle).T)
-        above = self._obstacles[away < radius, 2] - height
-        return bool(((above > self._config.step_m) & (above < tall_m + self._config.clearance_m)).any())

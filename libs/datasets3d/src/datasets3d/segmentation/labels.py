@@ -10,6 +10,7 @@ from typing import Literal, TypeAlias
 import numpy as np
 from jaxtyping import Integer, UInt8, UInt32
 
+from datasets3d._validate import nearest_names
 from datasets3d.segmentation.scan import IGNORED
 
 MAX_CLASSES = 254
@@ -137,8 +138,6 @@ class LabelTable:
         Raises:
             ValueError: No such class; names the nearest.
         """
-        from datasets3d._validate import nearest_names
-
         if name not in self.classes:
             raise ValueError(
                 f"LabelTable {self.name!r} has no class {name!r}; {nearest_names(name, list(self.classes))}"
