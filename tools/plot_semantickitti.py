@@ -10,20 +10,14 @@ from pathlib import Path
 
 import matplotlib as mpl
 import numpy as np
+from datasets3d.semantickitti import SINGLE_SCAN
 from datasets3d.synth.layouts.semantickitti_statistics import CLASSES, measure_labels
 
 mpl.use("Agg")
 from matplotlib import pyplot as plt
 
-# The official colours (red, green, blue), in the order of CLASSES.
-COLORS = np.array(
-    [
-        *([100, 150, 245], [100, 230, 245], [30, 60, 150], [80, 30, 180], [100, 80, 250]),
-        *([255, 30, 30], [255, 40, 200], [150, 30, 90], [255, 0, 255], [255, 150, 255]),
-        *([75, 0, 75], [175, 0, 75], [255, 200, 0], [255, 120, 50], [0, 175, 0]),
-        *([135, 60, 0], [150, 240, 80], [255, 240, 150], [255, 0, 0], [120, 120, 120]),
-    ]
-)
+COLORS = np.array([*SINGLE_SCAN.colours_rgb, (120, 120, 120)])
+"""In the order of CLASSES; what is ignored is grey."""
 REACH_M = 60.0
 ROWS, COLUMNS = 52, 1024
 

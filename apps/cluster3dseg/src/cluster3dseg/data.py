@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
+from datasets3d.prepare.semantickitti import instances_path
 from datasets3d.segmentation import (
     InstanceStore,
     MixConfig,
@@ -18,7 +19,6 @@ from datasets3d.segmentation import (
     mix,
     paste,
 )
-from datasets3d.prepare.semantickitti import instances_path
 from datasets3d.semantickitti import SemanticKittiDataset
 from fusion3d_appkit.data import TrainingData
 from fusion3d_appkit.sampling import Draw
@@ -167,8 +167,8 @@ class SegmentationData(TrainingData[SegmentationNetConfig, SegmentationBatch]):
         if store.classes != scans.table.classes:
             raise ValueError(
                 f"--data.pasting: the objects were cut out with the classes {', '.join(store.classes)}, the "
-                f"labels have {', '.join(scans.table.classes)}; run `python -m datasets3d prepare semantickitti` "
-                "with the same"
+                f"labels have {', '.join(scans.table.classes)}; run `python -m datasets3d prepare "
+                "semantickitti` with the same"
             )
         return store
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 SEQUENCES = 11
 SCANS = 8
+AZIMUTH_STEP_DEG = 0.5
 SEED = 0
 
 
@@ -37,9 +38,12 @@ class Cluster3DSegDemo(Demo):
 
     def make_data(self, root: Path, chosen: argparse.Namespace) -> None:
         """Write a SemanticKITTI tree of synthetic streets."""
-        from datasets3d.synth import write_semantickitti
+        from datasets3d.synth import LidarConfig, SemanticKittiSynthConfig, write_semantickitti
 
-        write_semantickitti(root, sequences=chosen.sequences, scans_per_sequence=SCANS, seed=SEED)
+        config = SemanticKittiSynthConfig(lidar=LidarConfig(azimuth_step_deg=AZIMUTH_STEP_DEG))
+        write_semantickitti(
+            root, sequences=chosen.sequences, scans_per_sequence=SCANS, seed=SEED, config=config
+        )
 
     def others(self, data: SegmentationData) -> Others:
         """Return the baseline."""

@@ -14,6 +14,7 @@ from datasets3d.synth import (
     write_semantickitti,
 )
 from datasets3d.synth.layouts import semantickitti as writer
+from datasets3d.semantickitti import RAW_IDS
 from datasets3d.synth.layouts._semantickitti_classes import MOVING, RAW_OF_ACTOR, RawLabel, label_background
 from datasets3d.synth.layouts.semantickitti_statistics import CLASSES, PUBLISHED_SHARE
 from datasets3d.synth.world.materials import Material
@@ -387,3 +388,9 @@ def test_statistics_refuse_what_is_no_label(tree, tmp_path):
     np.array([40, 41], np.uint32).tofile(label)
     with pytest.raises(ValueError, match=r"has labels \[41\], which the official list lacks"):
         measure_labels(tmp_path)
+
+
+def test_labels_written_are_the_official_ids():
+    assert {label.name.lower().replace("_", "-"): label.value for label in RawLabel} == {
+        found.name: found.raw for found in RAW_IDS
+    }

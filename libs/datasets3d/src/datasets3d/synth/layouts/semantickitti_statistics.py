@@ -6,35 +6,14 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Int64
 
-from datasets3d.synth.layouts._semantickitti_classes import RawLabel
+from datasets3d.semantickitti import RAW_IDS, SINGLE_SCAN
 
 RANGE_EDGES_M = (0.0, 5.0, 10.0, 20.0, 30.0, 50.0, 80.0, np.inf)
 """Of the distance bins, metres from the scanner; lower edges included."""
 
-CLASSES: dict[str, tuple[RawLabel, ...]] = {
-    "car": (RawLabel.CAR, RawLabel.MOVING_CAR),
-    "bicycle": (RawLabel.BICYCLE,),
-    "motorcycle": (RawLabel.MOTORCYCLE,),
-    "truck": (RawLabel.TRUCK, RawLabel.MOVING_TRUCK),
-    "other-vehicle": (
-        *(RawLabel.BUS, RawLabel.ON_RAILS, RawLabel.OTHER_VEHICLE),
-        *(RawLabel.MOVING_BUS, RawLabel.MOVING_ON_RAILS, RawLabel.MOVING_OTHER_VEHICLE),
-    ),
-    "person": (RawLabel.PERSON, RawLabel.MOVING_PERSON),
-    "bicyclist": (RawLabel.BICYCLIST, RawLabel.MOVING_BICYCLIST),
-    "motorcyclist": (RawLabel.MOTORCYCLIST, RawLabel.MOVING_MOTORCYCLIST),
-    "road": (RawLabel.ROAD, RawLabel.LANE_MARKING),
-    "parking": (RawLabel.PARKING,),
-    "sidewalk": (RawLabel.SIDEWALK,),
-    "other-ground": (RawLabel.OTHER_GROUND,),
-    "building": (RawLabel.BUILDING,),
-    "fence": (RawLabel.FENCE,),
-    "vegetation": (RawLabel.VEGETATION,),
-    "trunk": (RawLabel.TRUNK,),
-    "terrain": (RawLabel.TERRAIN,),
-    "pole": (RawLabel.POLE,),
-    "traffic-sign": (RawLabel.TRAFFIC_SIGN,),
-    "ignored": (RawLabel.UNLABELED, RawLabel.OUTLIER, RawLabel.OTHER_STRUCTURE, RawLabel.OTHER_OBJECT),
+CLASSES: dict[str, tuple[int, ...]] = {
+    name or "ignored": tuple(found.raw for found in RAW_IDS if found.learned == name)
+    for name in (*SINGLE_SCAN.classes, "")
 }
 """The 19 classes of the single-scan task and what it ignores, with their raw labels (official map)."""
 
