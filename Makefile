@@ -26,7 +26,7 @@ help: ## list the targets
 
 demo: demo-imagepg ## make a small synthetic data set, train, evaluate, write runs/demo/report.html
 
-demo-%: .venv/.synced ## the same of any app: demo-imagepg, demo-sparse_beats_dense
+demo-%: .venv/.synced ## the same of any app: demo-imagepg, demo-cluster3dseg
 	.venv/bin/$* demo
 
 test: lint .venv/.synced ## lint, then every test that this machine can run

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from datasets3d.__main__ import main
 from datasets3d._atomic import refuse_incomplete
+from datasets3d.semantickitti import RAW_IDS
 from datasets3d.synth import (
     LidarConfig,
     SemanticKittiSynthConfig,
@@ -14,7 +15,6 @@ from datasets3d.synth import (
     write_semantickitti,
 )
 from datasets3d.synth.layouts import semantickitti as writer
-from datasets3d.semantickitti import RAW_IDS
 from datasets3d.synth.layouts._semantickitti_classes import MOVING, RAW_OF_ACTOR, RawLabel, label_background
 from datasets3d.synth.layouts.semantickitti_statistics import CLASSES, PUBLISHED_SHARE
 from datasets3d.synth.world.materials import Material
