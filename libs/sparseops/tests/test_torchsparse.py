@@ -4,6 +4,7 @@ Its coordinates are x y z b in units of the input; a tensor carries its stride. 
 sixteenth row, site sets and kernel maps as a whole.
 """
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -11,14 +12,20 @@ import pytest
 import torch
 from sparseops import (
     KernelMap,
+    Sites,
     SparseTensor,
     convert_state_dict,
     lookup,
+    merge_duplicates,
+    scatter_mean,
+    sites_from_coords,
     sparse_conv,
     strided_map,
     submanifold_map,
+    trilinear_weights,
     weight_from_torchsparse,
     weight_xyz_to_zyx,
+    weighted_sum,
 )
 from sparseops.nn import InverseConv3d, SparseConv3d, SubmanifoldConv3d
 from torch import Tensor, nn
@@ -153,3 +160,81 @@ def test_kernel_m_stands_at_the_offset_m(size: int) -> None:
     weight = weight_from_torchsparse(number, kernel_size=(size,) * 3)
     x, y, z = (GOLDEN[f"offsets_k{size}"].long() + (size == 3)).unbind(1)
     assert torch.equal(weight[x, y, z], number)
+
+
+@pytest.fixture(scope="module")
+def point_voxel() -> dict[str, Tensor]:
+    """Vectors of the point-voxel operators of SPVNAS; `test_devoxelize.py` has the way back to points."""
+    root = os.environ.get("FUSION3D_GOLDEN")
+    if root is None:
+        pytest.skip("FUSION3D_GOLDEN is not set")
+    with np.load(Path(root) / "cluster3dseg" / "ops_pointvoxel.npz") as arrays:
+        return {name: torch.from_numpy(arrays[name]) for name in arrays}
+
+
+def point_cells(point_voxel: dict[str, Tensor], stride: int) -> Tensor:
+    """The cell of every point at a stride, b z y x."""
+    points = point_voxel["iv_new_float_coord"]
+    return torch.cat([points[:, 3:], (points[:, :3] / stride).floor().flip(1)], dim=1).int()
+
+
+def voxel_sites(point_voxel: dict[str, Tensor], name: str, stride: int) -> Sites:
+    xyzb = point_voxel[f"{name}_coords"]
+    coords = torch.cat([xyzb[:, 3:], (xyzb[:, :3] // stride).flip(1)], dim=1)
+    return sites_from_coords(coords, spatial_shape=(200, 200, 200), batch_size=2)
+
+
+@pytest.mark.golden
+def test_initial_voxels_are_means_of_their_points(point_voxel) -> None:
+    points = point_voxel["points"]
+    # Rounded twice, in this order.
+    scaled = points[:, :3] * float(point_voxel["iv_init_res"]) / float(point_voxel["iv_after_res"])
+    assert torch.equal(torch.cat([scaled, points[:, 3:]], dim=1), point_voxel["iv_new_float_coord"])
+    tensor, row = merge_duplicates(
+        point_voxel["point_feats"],
+        point_cells(point_voxel, 1),
+        spatial_shape=(200, 200, 200),
+        batch_size=2,
+    )
+    theirs = voxel_sites(point_voxel, "iv", 1)
+    rows = lookup(tensor.sites, theirs.coords)
+    assert len(theirs) == len(tensor.sites) and bool((rows >= 0).all())
+    torch.testing.assert_close(tensor.features[rows], point_voxel["iv_feats"], atol=1e-6, rtol=1e-6)
+    assert torch.equal(rows[point_voxel["iv_point_to_voxel_index"]], row)
+
+
+@pytest.mark.golden
+@pytest.mark.parametrize(("name", "stride"), [("v2", 2), ("v4", 4)])
+def test_points_to_voxels_are_means_of_those_that_lie_in_one(point_voxel, name: str, stride: int) -> None:
+    sites = voxel_sites(point_voxel, name, stride)
+    rows = lookup(sites, point_cells(point_voxel, stride))
+    features = point_voxel["point_feats"].clone().requires_grad_()
+    out = scatter_mean(features, rows, dim_size=len(sites))
+    torch.testing.assert_close(out.detach(), point_voxel[f"p2v_s{stride}"], atol=1e-6, rtol=1e-6)
+    if stride == 2:
+        assert torch.equal(rows, point_voxel["p2v_s2_idx"])
+        assert torch.equal(torch.bincount(rows, minlength=len(sites)), point_voxel["p2v_s2_counts"].long())
+        out.backward(point_voxel["p2v_s2_gout"])
+        assert features.grad is not None
+        torch.testing.assert_close(features.grad, point_voxel["p2v_s2_gin"], atol=1e-7, rtol=1e-6)
+
+
+@pytest.mark.golden
+def test_the_nearest_variant_keeps_the_first_corner_and_its_weight(point_voxel) -> None:
+    points = point_voxel["iv_new_float_coord"]
+    bzyx = torch.cat([points[:, 3:], points[:, :3].flip(1)], dim=1)
+    idx, weights = trilinear_weights(bzyx, voxel_sites(point_voxel, "iv", 1))
+    out = weighted_sum(point_voxel["iv_feats"], idx[:, :1], weights[:, :1])
+    torch.testing.assert_close(out, point_voxel["devox_s1_nearest"], atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.golden
+def test_voxels_of_points_are_convolved_down(point_voxel) -> None:
+    sites = voxel_sites(point_voxel, "iv", 1)
+    plan = strided_map(sites, kernel_size=2, stride=2, site_rule=RULE)
+    kernel = weight_from_torchsparse(point_voxel["w_dv"], kernel_size=(2, 2, 2))
+    out = sparse_conv(point_voxel["iv_feats"], weight_xyz_to_zyx(kernel), kernel_map=plan)
+    theirs = voxel_sites(point_voxel, "v2", 2)
+    rows = lookup(plan.sites_out, theirs.coords)
+    assert len(theirs) == len(plan.sites_out) and bool((rows >= 0).all())
+    torch.testing.assert_close(out[rows], point_voxel["v2_feats"], atol=2e-6, rtol=1e-6)
