@@ -49,6 +49,12 @@ def sparse_beats_dense_golden() -> Path:
 
 
 @pytest.fixture(scope="session")
+def cluster3dseg_golden() -> Path:
+    """Folder of the golden vectors of Cluster3DSeg."""
+    return _golden_root() / "cluster3dseg"
+
+
+@pytest.fixture(scope="session")
 def seeded_weights():
     """The module with the rule that fills weights from their released names."""
     spec = importlib.util.spec_from_file_location("seeded_weights", _golden_root() / "seeded_weights.py")
