@@ -3,7 +3,6 @@
 from fusion_models.segmentation.batch import SegmentationBatch, collate_segmentation
 from fusion_models.segmentation.cluster_loss import ClusterConfig, ClusterLosses, WithinClassClusterLoss
 from fusion_models.segmentation.config import (
-    SEMANTICKITTI_CLASSES,
     SPVNAS_10M8,
     BlockWidths,
     SegmentationNetConfig,
@@ -23,7 +22,6 @@ from fusion_models.segmentation.weights import RELEASED_ENTRY, load_released, sl
 
 __all__ = [
     "RELEASED_ENTRY",
-    "SEMANTICKITTI_CLASSES",
     "SPVNAS_10M8",
     "BlockWidths",
     "ClusterConfig",

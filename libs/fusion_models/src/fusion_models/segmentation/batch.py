@@ -24,7 +24,7 @@ class SegmentationBatch:
     coords_bzyx: Int32[Tensor, "v 4"]
     """Scan and cell of every voxel; no two are equal, none is negative."""
     inverse: Int64[Tensor, " n"]
-    """Row of every raw point's voxel, scan after scan; -1 for points whose voxel was not drawn in training."""
+    """Row of every raw point's voxel, scan after scan; -1 where the voxel was not drawn in training."""
     point_counts: tuple[int, ...]
     """Raw points of every scan."""
     classes: Int64[Tensor, " v"] | None = None
@@ -96,6 +96,7 @@ def _joined(name: str, samples: Sequence[SegmentationSample]) -> Int[Tensor, " r
         return None
     if without:
         raise ValueError(
-            f"collate_segmentation: samples {without} have no {name}, the others do; do not mix them in a batch"
+            f"collate_segmentation: samples {without} have no {name}, the others do; do not mix them in a "
+            "batch"
         )
     return torch.from_numpy(np.concatenate(parts).astype(np.int64))

@@ -1,19 +1,13 @@
-"""Architectures as data: a table of widths is a network (MinkUNet, SPVCNN, any network of the SPVNAS family)."""
+"""Architectures as data: a table of widths is a network (MinkUNet, SPVCNN, all of the SPVNAS family)."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from datasets3d.semantickitti import SINGLE_SCAN
+
 STAGES = 4
 """Stages down, and as many up; the coarsest voxels are 2**4 = 16 fine ones wide."""
-
-SEMANTICKITTI_CLASSES = (
-    "car", "bicycle", "motorcycle", "truck", "other-vehicle", "person", "bicyclist", "motorcyclist", "road",
-    "parking", "sidewalk", "other-ground", "building", "fence", "vegetation", "trunk", "terrain", "pole",
-    "traffic-sign",
-)  # fmt: skip
-"""The 19 classes of the single-scan task, in the order of the class index. Source: learning_map of
-SemanticKITTI."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +55,7 @@ class SegmentationNetConfig:
             voxel without size.
     """
 
-    class_names: tuple[str, ...] = SEMANTICKITTI_CLASSES
+    class_names: tuple[str, ...] = SINGLE_SCAN.classes
     """Classes in the order of the index. Source: SemanticKITTI, single scan."""
     in_features: int = 4
     """Columns of a point: x y z in metres, intensity. Source: released data set."""
@@ -115,7 +109,10 @@ class SegmentationNetConfig:
             )
         for place, stage, skip in (
             *((f"downs[{i}]", stage, 0) for i, stage in enumerate(self.downs)),
-            *((f"ups[{i}]", stage, skip) for i, (stage, skip) in enumerate(zip(self.ups, self.skips, strict=True))),
+            *(
+                (f"ups[{i}]", stage, skip)
+                for i, (stage, skip) in enumerate(zip(self.ups, self.skips, strict=True))
+            ),
         ):
             _check_stage(place, stage, skip)
 
@@ -136,7 +133,7 @@ class SegmentationNetConfig:
 
     @property
     def point_widths(self) -> tuple[tuple[int, int], ...]:
-        """Channels in and out of the layers on points: past the bottleneck, past two stages up, past two more."""
+        """Channels in and out of the layers on points: past the way down, two stages up, and two more."""
         middle, out = self.ups[1].out, self.ups[3].out
         return (self.stem, self.bottleneck), (self.bottleneck, middle), (middle, out)
 
@@ -150,8 +147,8 @@ def _check_stage(place: str, stage: StageWidths, skip: int) -> None:
             raise ValueError(f"SegmentationNetConfig.{place}: widths must be at least 1, got {stage}")
         if block.shortcut == "identity" and block.out != width:
             raise ValueError(
-                f"SegmentationNetConfig.{place}.blocks[{number}]: an identity shortcut needs as many channels "
-                f"in as out, got {width} and {block.out}; use shortcut='linear'"
+                f"SegmentationNetConfig.{place}.blocks[{number}]: an identity shortcut needs as many "
+                f"channels in as out, got {width} and {block.out}; use shortcut='linear'"
             )
         width = block.out
 
@@ -177,14 +174,12 @@ def spvcnn(cr: float = 1.0) -> SegmentationNetConfig:
     stem, *rest = (int(cr * width) for width in _HAND_MADE)
     outs = (stem, *rest)
     downs = tuple(_hand_made(outs[i], outs[i], outs[i + 1]) for i in range(STAGES))
-    ups = tuple(
-        _hand_made(outs[5 + i], outs[5 + i] + outs[3 - i], outs[5 + i]) for i in range(STAGES)
-    )
+    ups = tuple(_hand_made(outs[5 + i], outs[5 + i] + outs[3 - i], outs[5 + i]) for i in range(STAGES))
     return SegmentationNetConfig(stem=stem, downs=downs, ups=ups, projection=None)
 
 
 def minkunet(cr: float = 1.0) -> SegmentationNetConfig:
-    """Return MinkUNet (Choy et al., arXiv 1904.08755) as the authors of SPVNAS release it: `spvcnn` on voxels.
+    """Return MinkUNet (Choy et al., arXiv 1904.08755) as the authors of SPVNAS release it.
 
     Raises:
         ValueError: A width falls below 1.
@@ -205,7 +200,7 @@ def _hand_made(transition: int, entering: int, out: int) -> StageWidths:
 
 
 def spvnas_from_net_config(
-    net_config: Mapping[str, Any], *, class_names: Sequence[str] = SEMANTICKITTI_CLASSES
+    net_config: Mapping[str, Any], *, class_names: Sequence[str] = SINGLE_SCAN.classes
 ) -> SegmentationNetConfig:
     """Return the network that a `net.config` of the SPVNAS family chooses from the supernet; no projection.
 
@@ -230,8 +225,8 @@ def spvnas_from_net_config(
     classes = net_config.get("num_classes", len(class_names))
     if classes != len(class_names):
         raise ValueError(
-            f"net.config: num_classes is {classes}, but class_names has {len(class_names)}; give the names of "
-            "its classes"
+            f"net.config: num_classes is {classes}, but class_names has {len(class_names)}; give the names "
+            "of its classes"
         )
     stages = [f"{way}.{i}" for way in ("downsample", "upsample") for i in range(STAGES)]
     tables = tuple(_stage_of(net_config, name, out) for name, out in zip(stages, outs[1:], strict=True))

@@ -15,6 +15,7 @@ import math
 from dataclasses import dataclass
 
 import torch
+from datasets3d.segmentation import IGNORED
 from jaxtyping import Float, Int64
 from sparseops import SparseTensor, sparse_cat
 from sparseops.nn import InverseConv3d, SparseConv3d, SparseModule, SparseSequential, SubmanifoldConv3d
@@ -24,9 +25,6 @@ from fusion_models.layers.rows import RowBatchNorm
 from fusion_models.segmentation.batch import SegmentationBatch
 from fusion_models.segmentation.config import BlockWidths, SegmentationNetConfig, StageWidths
 from fusion_models.segmentation.point_voxel import PointVoxelMaps
-
-IGNORED = 255
-"""Class of a point that has none; as `datasets3d.segmentation.IGNORED`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,9 +109,7 @@ class UpStage(SparseModule):
         upwards = InverseConv3d(entering, widths.transition, 2, of=of, bias=False)
         bound = 1 / math.sqrt(widths.transition * math.prod(upwards.kernel_size))
         nn.init.uniform_(upwards.weight, -bound, bound)  # as released: by the channels out, not in
-        self.transition = SparseSequential(
-            upwards, RowBatchNorm(widths.transition), nn.ReLU(inplace=True)
-        )
+        self.transition = SparseSequential(upwards, RowBatchNorm(widths.transition), nn.ReLU(inplace=True))
         self.blocks = _blocks(widths.transition + skip, widths)
 
     def forward(self, tensor: SparseTensor, skip: SparseTensor) -> SparseTensor:
@@ -131,7 +127,7 @@ class SegmentationNet(nn.Module):
         >>> from fusion_models.segmentation.config import minkunet
         >>> net = SegmentationNet(minkunet(0.5))
         >>> sum(parameter.numel() for parameter in net.parameters())
-        5433875
+        5435235
     """
 
     def __init__(self, config: SegmentationNetConfig) -> None:
@@ -197,7 +193,7 @@ class SegmentationNet(nn.Module):
             )
         whole = 2 ** len(self.downs)
         cells = batch.coords_bzyx[:, 1:]
-        highest = cells.amax(0).tolist() if len(cells) else [0, 0, 0]
+        highest = cells.amax(0).clamp(min=0).tolist() if len(cells) else [0, 0, 0]
         z, y, x = ((int(cell) // whole + 1) * whole for cell in highest)
         return SparseTensor(batch.features, batch.coords_bzyx, (z, y, x), len(batch))
 
@@ -241,7 +237,7 @@ class SegmentationNet(nn.Module):
 
 
 def point_classes(logits: Float[Tensor, "v classes"], batch: SegmentationBatch) -> list[PointClasses]:
-    """Return classes and probabilities of the raw points of every scan that logits of the voxels amount to."""
+    """Return what logits of the voxels say about the raw points of every scan."""
     voxels = logits.float().softmax(1)
     # An extra row stands for the points without a voxel.
     rows = torch.cat([voxels, voxels.new_zeros(1, voxels.shape[1])])

@@ -28,7 +28,7 @@ class PointVoxelMap:
     """Trilinear weights of the corners. They add up to 1, or to 0 if no corner is a voxel."""
 
     def to_voxels(self, features: Float[Tensor, "n c"]) -> Float[Tensor, "m c"]:
-        """Return the mean of the points of every voxel; 0 in voxels without. Points outside all are left out."""
+        """Return the mean of the points of every voxel, 0 without; points in no voxel are left out."""
         return scatter_mean(features, self.rows, dim_size=self.sites.rows)
 
     def to_points(self, features: Float[Tensor, "m c"]) -> Float[Tensor, "n c"]:
