@@ -45,7 +45,6 @@ from fusion3d_appkit.optim import SgdCosineConfig
 from fusion3d_appkit.record import write_record
 from fusion3d_appkit.sampling import Draw
 from fusion_models.segmentation import (
-    ClusterConfig,
     LossWeights,
     SegmentationBatch,
     SegmentationNet,
@@ -55,6 +54,7 @@ from fusion_models.segmentation import (
     segmentation_loss,
     spvcnn,
 )
+from fusion_models.segmentation.cluster_loss import ClusterConfig
 from tqdm import tqdm
 
 RESULTS = Path(__file__).parent / "results" / "cluster3dseg_losses.json"

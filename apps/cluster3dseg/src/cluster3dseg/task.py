@@ -12,7 +12,6 @@ from datasets3d.semantickitti import SemanticKittiDataset, label_path, write_lab
 from fusion3d_appkit.optim import SgdCosineConfig
 from fusion3d_appkit.task import Evaluation, StepLosses, TrainingTask
 from fusion_models.segmentation import (
-    ClusterConfig,
     LossWeights,
     SegmentationBatch,
     SegmentationNet,
@@ -20,6 +19,7 @@ from fusion_models.segmentation import (
     WithinClassClusterLoss,
     segmentation_loss,
 )
+from fusion_models.segmentation.cluster_loss import ClusterConfig
 from jaxtyping import UInt8
 
 from cluster3dseg import evaluation
@@ -29,6 +29,10 @@ from cluster3dseg.weights import WEIGHTS
 
 PUBLISHED_OPTIMISER = SgdCosineConfig(lr=0.0024)
 """Of the fine-tuning with the clustering loss. Source: the released configuration."""
+
+
+LOSSES = ("cross_entropy", "lovasz", "point_memory", "in_batch", "point_centre")
+"""Logged by name, where they are."""
 
 
 class SegmentationTask(TrainingTask[SegmentationBatch, SegmentationData]):
@@ -81,10 +85,8 @@ class SegmentationTask(TrainingTask[SegmentationBatch, SegmentationData]):
             embedding=outputs.embedding,
             cluster=self.cluster,
         )
-        parts = found._asdict()
-        return StepLosses(
-            parts.pop("total"), {name: value for name, value in parts.items() if value is not None}
-        )
+        parts = {name: getattr(found, name) for name in LOSSES}
+        return StepLosses(found.total, {name: loss for name, loss in parts.items() if loss is not None})
 
     def write_predictions(self, batch: SegmentationBatch) -> None:
         """Give every point its class; count it, and in `test` write it as the benchmark wants it."""

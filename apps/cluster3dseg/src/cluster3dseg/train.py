@@ -6,7 +6,8 @@ import dataclasses
 
 from fusion3d_appkit.cli import plain_defaults
 from fusion3d_appkit.training import TrainingApp
-from fusion_models.segmentation import ClusterConfig, SegmentationNetConfig
+from fusion_models.segmentation import SegmentationNetConfig
+from fusion_models.segmentation.cluster_loss import ClusterConfig
 
 from cluster3dseg.data import SegmentationData
 from cluster3dseg.page import chapters, compare

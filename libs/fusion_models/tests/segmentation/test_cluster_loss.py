@@ -79,7 +79,7 @@ def test_two_calls_change_centres_and_memory_as_the_released_loss_does(cluster3d
 
 @pytest.mark.golden
 def test_the_gradient_of_the_features_is_the_released_one(cluster3dseg_golden):
-    """Of the terms whose other points are on file; that of the memory has the rest of the recorded gradient."""
+    """Of the terms whose other points are on file; the memory has the rest of the recorded gradient."""
     golden = np.load(cluster3dseg_golden / "cluster_loss.npz")
     loss = WithinClassClusterLoss(RELEASED, num_classes=19, channels=64)
     loss.centres.copy_(tensor(golden["init_center"]))

@@ -26,7 +26,7 @@ def test_the_total_is_the_weighted_sum(batch):
 
 def test_what_weighs_nothing_is_left_out(batch):
     found = segmentation_loss(*batch, weights=LossWeights(lovasz=0.0, cluster=0.0))
-    assert found.lovasz is None and found.point_memory is None
+    assert found.lovasz is None and found.cluster is None and found.point_memory is None
     assert found.total == found.cross_entropy
 
 
@@ -36,6 +36,11 @@ def test_a_batch_without_labels_to_learn_from_has_a_gradient_of_zero(batch):
     found.total.backward()
     assert found.total == 0
     assert not logits.grad.any()
+
+
+def test_nothing_to_learn_from_is_refused(batch):
+    with pytest.raises(ValueError, match="leaves nothing to learn from"):
+        segmentation_loss(*batch, weights=LossWeights(cross_entropy=0.0, lovasz=0.0))
 
 
 def test_an_unlabelled_batch_is_refused(batch):

@@ -61,8 +61,8 @@ def jaccard_steps(truth: Float[Tensor, "n c"]) -> Float[Tensor, "n c"]:
         truth: 1 for rows of the class, 0 for others, in the order in which they become wrong.
 
     Example:
-        >>> jaccard_steps(torch.tensor([[1.0], [0.0], [1.0]])).squeeze(1).tolist()
-        [0.5, 0.1666666716337204, 0.3333333134651184]
+        >>> jaccard_steps(torch.tensor([[1.0], [0.0], [1.0]])).flatten()
+        tensor([0.5000, 0.1667, 0.3333])
     """
     total = truth.sum(dim=0)
     intersection = total - truth.cumsum(dim=0)

@@ -1,7 +1,7 @@
 """LiDAR semantic segmentation: MinkUNet, SPVCNN and SPVNAS (arXiv 2007.16100), Cluster3DSeg (2307.14605)."""
 
 from fusion_models.segmentation.batch import SegmentationBatch, collate_segmentation
-from fusion_models.segmentation.cluster_loss import ClusterConfig, ClusterLosses, WithinClassClusterLoss
+from fusion_models.segmentation.cluster_loss import WithinClassClusterLoss
 from fusion_models.segmentation.config import (
     SPVNAS_10M8,
     BlockWidths,
@@ -24,8 +24,6 @@ __all__ = [
     "RELEASED_ENTRY",
     "SPVNAS_10M8",
     "BlockWidths",
-    "ClusterConfig",
-    "ClusterLosses",
     "LossWeights",
     "PointClasses",
     "SegmentationBatch",

@@ -1,17 +1,18 @@
 """What a segmentation network gets: `SegmentationBatch`, made from samples by `collate_segmentation`."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from datasets3d.segmentation import SegmentationSample
 from jaxtyping import Float, Int, Int32, Int64
+from sparseops import TensorFields
 from torch import Tensor
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SegmentationBatch:
+class SegmentationBatch(TensorFields):
     """The voxels of several scans joined into tensors: v voxels in all, of n raw points.
 
     Classes are indices into the class names of the network, 255 where a class is not known or not asked for.
@@ -35,15 +36,6 @@ class SegmentationBatch:
     def __len__(self) -> int:
         """Count the scans."""
         return len(self.frame_ids)
-
-    def to(self, device: torch.device | str) -> "SegmentationBatch":
-        """Return the batch on another device."""
-        moved = {}
-        for field in fields(self):
-            value = getattr(self, field.name)
-            if isinstance(value, Tensor):
-                moved[field.name] = value.to(device, non_blocking=True)
-        return replace(self, **moved)
 
 
 def collate_segmentation(samples: Sequence[SegmentationSample]) -> SegmentationBatch:

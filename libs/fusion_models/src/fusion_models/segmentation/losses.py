@@ -1,10 +1,11 @@
 """The losses of LiDAR segmentation put together: cross-entropy, Lovasz-softmax, and the clustering loss."""
 
 from dataclasses import dataclass
-from typing import NamedTuple
 
+import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int64
+from sparseops import TensorFields
 from torch import Tensor
 
 from fusion_models.layers.losses import mean_over_ranks
@@ -28,15 +29,29 @@ class LossWeights:
             raise ValueError(f"LossWeights must not be negative and not all be 0, got {weights}")
 
 
-class SegmentationLosses(NamedTuple):
-    """Scalars, not weighted but for the total; None for losses that are left out."""
+@dataclass(frozen=True, slots=True)
+class SegmentationLosses(TensorFields):
+    """Scalars, not weighted; None for losses that are left out."""
 
-    total: Float[Tensor, ""]
-    cross_entropy: Float[Tensor, ""] | None
-    lovasz: Float[Tensor, ""] | None
-    point_memory: Float[Tensor, ""] | None
-    in_batch: Float[Tensor, ""] | None
-    point_centre: Float[Tensor, ""] | None
+    weights: LossWeights
+    """What the losses weigh in the total."""
+    cross_entropy: Float[Tensor, ""] | None = None
+    lovasz: Float[Tensor, ""] | None = None
+    cluster: Float[Tensor, ""] | None = None
+    """The clustering loss, which consists of the next three; see `ClusterLosses`."""
+    point_memory: Float[Tensor, ""] | None = None
+    in_batch: Float[Tensor, ""] | None = None
+    point_centre: Float[Tensor, ""] | None = None
+
+    @property
+    def total(self) -> Float[Tensor, ""]:
+        """What to minimise: the weighted sum of the losses that are there."""
+        weighted = (
+            (self.weights.cross_entropy, self.cross_entropy),
+            (self.weights.lovasz, self.lovasz),
+            (self.weights.cluster, self.cluster),
+        )
+        return torch.stack([weight * loss for weight, loss in weighted if loss is not None]).sum()
 
 
 def segmentation_loss(
@@ -60,36 +75,35 @@ def segmentation_loss(
         cluster: The clustering loss; None leaves it out, whatever it weighs.
 
     Raises:
-        ValueError: No labels; or a clustering loss, and no embedding.
+        ValueError: No labels; a clustering loss, and no embedding; or nothing is left to learn from.
     """
     if labels is None:
         raise ValueError("segmentation_loss: the batch has no labels; train on labelled scans")
     logits = logits.float()
-    terms: dict[str, Tensor | None] = dict.fromkeys(SegmentationLosses._fields)
-    total = logits.sum() * 0
+    found: dict[str, Tensor] = {}
     if weights.cross_entropy:
-        terms["cross_entropy"] = cross_entropy(logits, labels)
-        total = total + weights.cross_entropy * terms["cross_entropy"]
+        found["cross_entropy"] = cross_entropy(logits, labels)
     if weights.lovasz:
-        terms["lovasz"] = lovasz_softmax(logits.softmax(dim=1), labels, ignored=IGNORED)
-        total = total + weights.lovasz * terms["lovasz"]
+        found["lovasz"] = lovasz_softmax(logits.softmax(dim=1), labels, ignored=IGNORED)
     if cluster is not None and weights.cluster:
         if embedding is None:
             raise ValueError(
                 "segmentation_loss: the clustering loss needs embeddings; give the network a projection and "
                 "put it into training mode, or leave the clustering loss out"
             )
-        found = cluster(embedding, labels, predictions=logits.argmax(dim=1))
-        total = total + weights.cluster * found.total
-        terms |= found._asdict()
-    return SegmentationLosses(**terms | {"total": total})  # pyright: ignore[reportArgumentType]  (its fields)
+        terms = cluster(embedding, labels, predictions=logits.argmax(dim=1))._asdict()
+        found |= {"cluster": terms.pop("total"), **terms}
+    if not found:
+        raise ValueError(
+            f"segmentation_loss: {weights} without a clustering loss leaves nothing to learn from"
+        )
+    return SegmentationLosses(weights, **found)
 
 
 def cross_entropy(logits: Float[Tensor, "v c"], labels: Int64[Tensor, " v"]) -> Float[Tensor, ""]:
     """Return the mean cross-entropy of the voxels with a label, of all processes; 0 without any.
 
     Example:
-        >>> import torch
         >>> round(cross_entropy(torch.zeros(3, 2), torch.tensor([0, 1, 255])).item(), 4)
         0.6931
     """

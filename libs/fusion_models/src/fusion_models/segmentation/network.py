@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import torch
 from datasets3d.segmentation import IGNORED
 from jaxtyping import Float, Int64
-from sparseops import SparseTensor, sparse_cat
+from sparseops import SparseTensor, TensorFields, sparse_cat
 from sparseops.nn import InverseConv3d, SparseConv3d, SparseModule, SparseSequential, SubmanifoldConv3d
 from torch import Tensor, nn
 
@@ -28,7 +28,7 @@ from fusion_models.segmentation.point_voxel import PointVoxelMaps
 
 
 @dataclass(frozen=True, slots=True)
-class SegmentationOutputs:
+class SegmentationOutputs(TensorFields):
     """What a forward pass computes, for every voxel of the batch in its order."""
 
     logits: Float[Tensor, "v classes"]
@@ -38,7 +38,7 @@ class SegmentationOutputs:
 
 
 @dataclass(frozen=True, slots=True)
-class PointClasses:
+class PointClasses(TensorFields):
     """What a network says about the raw points of one scan."""
 
     classes: Int64[Tensor, " n"]

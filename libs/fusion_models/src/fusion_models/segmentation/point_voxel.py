@@ -10,12 +10,20 @@ from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float, Int, Int64
-from sparseops import Sites, SparseTensor, lookup, scatter_mean, trilinear_devoxelize, trilinear_weights
+from sparseops import (
+    Sites,
+    SparseTensor,
+    TensorFields,
+    lookup,
+    scatter_mean,
+    trilinear_devoxelize,
+    trilinear_weights,
+)
 from torch import Tensor
 
 
 @dataclass(frozen=True, slots=True)
-class PointVoxelMap:
+class PointVoxelMap(TensorFields):
     """Where n points lie among the voxels of one stride."""
 
     sites: Sites
