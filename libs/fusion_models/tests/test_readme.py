@@ -6,6 +6,7 @@ import torch
 from fusion_models.imagepg import Detector, DetectorConfig
 from fusion_models.imagepg.image_config import ImageBackboneConfig
 from fusion_models.imagepg.variants import pg_rcnn, second, voxel_rcnn, with_image
+from fusion_models.segmentation import SegmentationNet, SegmentationNetConfig, minkunet, spvcnn
 
 README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
 
@@ -32,6 +33,30 @@ def test_examples_run():
 )
 def test_stated_sizes_are_true(call, config):
     with torch.device("meta"):
-        count = sum(p.numel() for p in Detector(config).parameters())
+        assert _stated(call) == _millions(Detector(config))
+
+
+@pytest.mark.parametrize(
+    ("call", "config"),
+    [
+        ("SegmentationNetConfig()", SegmentationNetConfig()),
+        ("spvcnn(0.5)", spvcnn(0.5)),
+        ("spvcnn(0.64)", spvcnn(0.64)),
+        ("spvcnn()", spvcnn()),
+        ("minkunet(0.5)", minkunet(0.5)),
+        ("minkunet(0.64)", minkunet(0.64)),
+        ("minkunet()", minkunet()),
+    ],
+)
+def test_stated_sizes_of_segmentation_networks_are_true(call, config):
+    with torch.device("meta"):
+        assert _stated(call) == _millions(SegmentationNet(config))
+
+
+def _stated(call):
     row = next(line for line in README.splitlines() if line.startswith(f"| `{call}`"))
-    assert f"| {count / 1e6:.2f} M" in row
+    return re.findall(r"\| (\d+\.\d+ M)", row)[-1]
+
+
+def _millions(model):
+    return f"{sum(p.numel() for p in model.parameters()) / 1e6:.2f} M"
