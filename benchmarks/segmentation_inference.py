@@ -9,8 +9,9 @@ writes `benchmarks/results/segmentation_inference.json`. The scan is x y z inten
   The dense products have the same shapes: one for every convolution and offset, with the mean number of
   pairs, and one for every linear layer. Timed in the same process, they are what the arithmetic alone costs.
 - `training`: one step of it (forward, backward, SGD) on 80 000 voxels.
-- `minkunet`: MinkUNet cr 1.0, the same weights in sparseops and in spconv, if that can be imported. spconv's CPU
-  wheel sums wrongly on more than one thread, so it has one; ours is timed on one and on all.
+- `minkunet`: MinkUNet cr 1.0, the same weights in sparseops and in spconv, if that can be imported. spconv's
+  CPU wheel sums wrongly on more than one thread, so it has one; ours is timed on one and on all. They take
+  turns, so that a load on the machine meets all alike; processor time is recorded, too.
 
 Each is measured in a process of its own, whose peak of memory is part of the record. Medians of repetitions.
 """
@@ -96,15 +97,11 @@ def net_of(config: SegmentationNetConfig) -> SegmentationNet:
     return net
 
 
-def seconds(run: Callable[[], object], *, repeats: int = REPEATS) -> list[float]:
-    """Return the times of repeated runs after one that warms up."""
+def seconds(run: Callable[[], object]) -> float:
+    """Return the time of a run."""
+    started = time.perf_counter()
     run()
-    spent = []
-    for _ in range(repeats):
-        started = time.perf_counter()
-        run()
-        spent.append(time.perf_counter() - started)
-    return spent
+    return time.perf_counter() - started
 
 
 def median_ms(spent: list[float]) -> float:
@@ -119,55 +116,69 @@ def peak_mib() -> int:
 
 @torch.no_grad()
 def spvnas(scan: Path) -> dict[str, Any]:
-    """Return the figures of SPVNAS@10.8M."""
+    """Return the figures of SPVNAS@10.8M; network and dense products take turns."""
     before = peak_mib()
     batch, net = batch_of(scan), net_of(SPVNAS_10M8)
-    total = seconds(lambda: net.predict(batch))
+    shapes = dense_shapes(net, batch)
     peak = peak_mib()
-    stages, products = by_stage(net, batch), dense_shapes(net, batch)
-    dense_s = sum(product_s(*shape) for shape in products)
-    flop = sum(2 * rows * cin * cout * times for rows, cin, cout, times in products)
-    median = statistics.median(total)
+    operands = [
+        (torch.randn(n, cin), torch.randn(cin, cout), torch.empty(n, cout), times)
+        for n, cin, cout, times in shapes
+    ]
+    spent, stages = watched(net)
+    whole, dense = [], []
+    for _ in range(1 + REPEATS):
+        whole.append(seconds(lambda: net.predict(batch)))
+        dense.append(seconds(lambda: products(operands)))
+    flop = sum(2 * n * cin * cout * times for n, cin, cout, times in shapes)
+    parts = {name: median_ms(spent[name][1:]) for name in stages}
     return {
         "voxels": len(batch.features),
         "points": len(batch.inverse),
-        "median_ms": median_ms(total),
-        "fastest_ms": round(min(total) * 1e3, 1),
-        "by_stage_ms": stages,
+        "median_ms": median_ms(whole[1:]),
+        "fastest_ms": round(min(whole) * 1e3, 1),
+        "by_stage_ms": parts | {"rest": round(median_ms(whole[1:]) - sum(parts.values()), 1)},
         "by_kind_ms": by_kind(net, batch),
         "gflop": round(flop / 1e9, 1),
-        "dense_products_ms": round(dense_s * 1e3, 1),
-        "dense_gflop_per_s": round(flop / 1e9 / dense_s, 1),
-        "times_the_dense_products": round(median / dense_s, 2),
+        "dense_products_ms": median_ms(dense[1:]),
+        "dense_products_fastest_ms": round(min(dense) * 1e3, 1),
+        "dense_gflop_per_s": round(flop / 1e9 / min(dense), 1),
+        "times_the_dense_products": round(statistics.median(whole[1:]) / statistics.median(dense[1:]), 2),
+        "times_the_dense_products_fastest": round(min(whole) / min(dense), 2),
         "peak_mib": peak,
         "of_which_before_the_network_mib": before,
     }
 
 
-def by_stage(net: SegmentationNet, batch: SegmentationBatch) -> dict[str, float]:
-    """Return the median milliseconds of the parts of a network; `rest` is what belongs to none."""
-    parts = {"stem": net.stem, "classifier": net.classifier}
-    for name in ("downs", "ups", "points"):
+def watched(net: SegmentationNet) -> tuple[dict[str, list[float]], tuple[str, ...]]:
+    """Return where every pass from now on will note the seconds of the parts, and their names."""
+    parts: dict[str, nn.Module] = {"stem": net.stem}
+    for name in ("downs", "points", "ups"):
         parts |= {f"{name}.{i}": part for i, part in enumerate(getattr(net, name))}
+    parts["classifier"] = net.classifier
     started: dict[str, float] = {}
     spent: dict[str, list[float]] = defaultdict(list)
-    handles = []
+
+    def begin(name: str) -> None:
+        started[name] = time.perf_counter()
+
+    def end(name: str) -> None:
+        spent[name].append(time.perf_counter() - started[name])
+
     for name, part in parts.items():
-        begin = lambda *_, name=name: started.update({name: time.perf_counter()})  # noqa: E731
-        end = lambda *_, name=name: spent[name].append(time.perf_counter() - started[name])  # noqa: E731
-        handles += [part.register_forward_pre_hook(begin), part.register_forward_hook(end)]
-    whole = seconds(lambda: net(batch))
-    for handle in handles:
-        handle.remove()
-    found = {name: median_ms(spent[name][1:]) for name in parts}
-    return found | {"rest": round(median_ms(whole) - sum(found.values()), 1), "whole": median_ms(whole)}
+        part.register_forward_pre_hook(lambda *_, name=name: begin(name))
+        part.register_forward_hook(lambda *_, name=name: end(name))
+    return spent, tuple(parts)
 
 
 def by_kind(net: SegmentationNet, batch: SegmentationBatch) -> dict[str, float]:
-    """Return the milliseconds of every kind of work in one profiled pass, with what it calls itself."""
-    with profile(activities=[ProfilerActivity.CPU]) as found:
-        net(batch)
-    events = found.key_averages()
+    """Return the milliseconds of every kind of work in the fastest profiled pass, its inner work included."""
+    passes = []
+    for _ in range(REPEATS):
+        with profile(activities=[ProfilerActivity.CPU]) as found:
+            net(batch)
+        passes.append(found.key_averages())
+    events = min(passes, key=lambda events: sum(event.self_cpu_time_total for event in events))
     spent = {
         kind: sum(event.cpu_time_total for event in events if event.key.startswith(names))
         for kind, names in KINDS.items()
@@ -207,10 +218,11 @@ def map_of(layer: nn.Module, tensor: SparseTensor, out: SparseTensor) -> KernelM
     return next(m for m in fits if m.window.kernel_size == layer.kernel_size)
 
 
-def product_s(rows: int, cin: int, cout: int, times: int) -> float:
-    """Return the median seconds that so many matrix products take, and nothing else."""
-    left, right, out = torch.randn(rows, cin), torch.randn(cin, cout), torch.empty(rows, cout)
-    return statistics.median(seconds(lambda: [torch.mm(left, right, out=out) for _ in range(times)]))
+def products(operands: list[tuple[Tensor, Tensor, Tensor, int]]) -> None:
+    """Take every matrix product as often as the network does, and nothing else."""
+    for left, right, out, times in operands:
+        for _ in range(times):
+            torch.mm(left, right, out=out)
 
 
 def training(scan: Path) -> dict[str, Any]:
@@ -228,36 +240,36 @@ def training(scan: Path) -> dict[str, Any]:
 
     return {
         "voxels": len(batch.features),
-        "step_ms": median_ms(seconds(step, repeats=3)),
+        "step_ms": median_ms([seconds(step) for _ in range(1 + REPEATS)][1:]),
         "peak_mib": peak_mib(),
         "of_which_before_the_network_mib": before,
     }
 
 
 @torch.no_grad()
-def ours(scan: Path) -> dict[str, Any]:
-    """Return the figures of MinkUNet cr 1.0."""
+def agreement(scan: Path) -> dict[str, Any]:
+    """Return how far the logits of MinkUNet cr 1.0 in spconv are from ours."""
     batch, net = batch_of(scan), net_of(minkunet(1.0))
-    spent = seconds(lambda: net(batch))
-    return {"median_ms": median_ms(spent), "fastest_ms": round(min(spent) * 1e3, 1), "peak_mib": peak_mib()}
-
-
-@torch.no_grad()
-def peer(scan: Path) -> dict[str, Any]:
-    """Return the figures of the same MinkUNet in spconv, and how far its logits are from ours."""
-    batch, net = batch_of(scan), net_of(minkunet(1.0))
-    network = SpconvMinkUNet(net).eval()
-    spent = seconds(lambda: network(batch), repeats=3)
-    peak = peak_mib()
-    theirs, expected = network(batch), net(batch).logits
+    theirs, expected = SpconvMinkUNet(net)(batch), net(batch).logits
     return {
-        "median_ms": median_ms(spent),
-        "fastest_ms": round(min(spent) * 1e3, 1),
-        "peak_mib": peak,
         "largest_difference": (theirs - expected).abs().max().item(),
         "largest_logit": expected.abs().max().item(),
         "equal_classes": (theirs.argmax(1) == expected.argmax(1)).float().mean().item(),
     }
+
+
+@torch.no_grad()
+def serve(side: str, scan: Path) -> None:
+    """Run MinkUNet cr 1.0 once for every line that comes in, and answer with a line of figures."""
+    answers = os.fdopen(os.dup(1), "w", buffering=1)
+    os.dup2(2, 1)  # whatever a library prints must not get among the answers
+    batch, net = batch_of(scan), net_of(minkunet(1.0))
+    network = SpconvMinkUNet(net) if side == "spconv" else net
+    for _ in sys.stdin:
+        started, started_cpu = time.perf_counter(), time.process_time()
+        network(batch)
+        spent = {"wall_s": time.perf_counter() - started, "cpu_s": time.process_time() - started_cpu}
+        answers.write(json.dumps(spent | {"peak_mib": peak_mib()}) + "\n")
 
 
 class SpconvMinkUNet(nn.Module):
@@ -323,17 +335,63 @@ class SpconvMinkUNet(nn.Module):
 WORK: dict[str, Callable[[Path], dict[str, Any]]] = {
     "spvnas": spvnas,
     "training": training,
-    "ours": ours,
-    "peer": peer,
+    "agreement": agreement,
 }
+
+
+def words(scan: Path, *more: str) -> list[str]:
+    """Return the command line of a process that does a part of the work."""
+    return [sys.executable, __file__, "--scan", str(scan), *more]
+
+
+def limited(threads: int) -> dict[str, str]:
+    """Return the environment of a process that has so many threads."""
+    return os.environ | {"OMP_NUM_THREADS": str(threads), "NUMBA_NUM_THREADS": str(threads)}
 
 
 def measured(name: str, scan: Path, *, threads: int) -> dict[str, Any]:
     """Return the figures of one piece of work, done in a process of its own."""
-    words = [sys.executable, __file__, "--work", name, "--scan", str(scan)]
-    counts = {"OMP_NUM_THREADS": str(threads), "NUMBA_NUM_THREADS": str(threads)}
-    done = subprocess.run(words, env=os.environ | counts, stdout=subprocess.PIPE, text=True, check=True)
+    command = words(scan, "--work", name)
+    done = subprocess.run(command, env=limited(threads), stdout=subprocess.PIPE, text=True, check=True)
     return json.loads(done.stdout.splitlines()[-1]) | {"threads": threads}
+
+
+def beside_spconv(scan: Path, *, threads: int) -> dict[str, Any]:
+    """Return the figures of MinkUNet, ours and spconv's; the processes take turns."""
+    sides = {"one_thread": ("ours", 1), "all_threads": ("ours", threads), "spconv": ("spconv", 1)}
+    if importlib.util.find_spec("spconv") is None:
+        del sides["spconv"]
+    pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True, "bufsize": 1}
+    processes = {
+        name: subprocess.Popen(words(scan, "--serve", side), env=limited(count), **pipes)
+        for name, (side, count) in sides.items()
+    }
+    answers: dict[str, list[dict[str, float]]] = {name: [] for name in sides}
+    for _ in range(1 + REPEATS):
+        for name, process in processes.items():
+            process.stdin.write("\n")
+            answers[name].append(json.loads(process.stdout.readline()))
+    for process in processes.values():
+        process.communicate()
+    # The first run warms up.
+    report = {name: summary(given[1:]) | {"threads": sides[name][1]} for name, given in answers.items()}
+    if "spconv" in report:
+        theirs = report["spconv"]["median_ms"]
+        for name in ("one_thread", "all_threads"):
+            report[name]["times_faster_than_spconv"] = round(theirs / report[name]["median_ms"], 2)
+        report["spconv"] |= measured("agreement", scan, threads=1)
+    return report
+
+
+def summary(answers: list[dict[str, float]]) -> dict[str, Any]:
+    """Return medians and the fastest run in milliseconds, and the peak of memory."""
+    wall = [answer["wall_s"] for answer in answers]
+    return {
+        "median_ms": median_ms(wall),
+        "fastest_ms": round(min(wall) * 1e3, 1),
+        "processor_ms": median_ms([answer["cpu_s"] for answer in answers]),
+        "peak_mib": answers[-1]["peak_mib"],
+    }
 
 
 def default_scan() -> Path | None:
@@ -350,25 +408,22 @@ def main() -> None:
     options.add_argument("--scan", type=Path, default=default_scan(), help=".bin file of x y z intensity")
     options.add_argument("--threads", type=int, default=os.cpu_count(), help="of all but spconv")
     options.add_argument("--work", choices=tuple(WORK), help="do this alone, here, and print its figures")
+    options.add_argument("--serve", choices=("ours", "spconv"), help="run MinkUNet once for every line")
     options.add_argument("--out", type=Path, default=RESULTS)
     chosen = options.parse_args()
     if chosen.scan is None:
         options.error("name a scan with --scan, or a folder that holds one with FUSION3D_REAL_DATA")
-    if chosen.work is not None:
+    if chosen.serve is not None:
+        serve(chosen.serve, chosen.scan)
+    elif chosen.work is not None:
         print(json.dumps(WORK[chosen.work](chosen.scan)))
-        return
-    report = {name: measured(name, chosen.scan, threads=chosen.threads) for name in ("spvnas", "training")}
-    network = {"one_thread": measured("ours", chosen.scan, threads=1)}
-    network["all_threads"] = measured("ours", chosen.scan, threads=chosen.threads)
-    if importlib.util.find_spec("spconv") is not None:
-        network["spconv"] = measured("peer", chosen.scan, threads=1)
-        for side in ("one_thread", "all_threads"):
-            network[side]["times_faster_than_spconv"] = round(
-                network["spconv"]["median_ms"] / network[side]["median_ms"], 2
-            )
-    report["minkunet"] = network
-    report |= {"repeats": REPEATS, "scan": chosen.scan.name}
-    print(write_record(chosen.out, report, packages=("torch", "numpy", "numba", "sparseops", "spconv")))
+    else:
+        report = {
+            name: measured(name, chosen.scan, threads=chosen.threads) for name in ("spvnas", "training")
+        }
+        report["minkunet"] = beside_spconv(chosen.scan, threads=chosen.threads)
+        report |= {"repeats": REPEATS, "scan": chosen.scan.name}
+        print(write_record(chosen.out, report, packages=("torch", "numpy", "numba", "sparseops", "spconv")))
 
 
 if __name__ == "__main__":

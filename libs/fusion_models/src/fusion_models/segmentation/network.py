@@ -68,7 +68,7 @@ class ResidualBlock(SparseModule):
         """Return features on the same voxels."""
         around = tensor.features if self.shortcut is None else self.shortcut(tensor.features)
         through = self.body(tensor)
-        return through.replace(torch.relu(through.features + around))
+        return through.replace((through.features + around).relu_())
 
 
 class DownStage(SparseModule):
