@@ -34,6 +34,7 @@ def test_objects_are_taken_by_number_and_mask():
     assert objects.take(np.array([True, True])).instances.tolist() == [0, 1]
 
 
+@pytest.mark.usefixtures("unchecked_shapes")
 @pytest.mark.parametrize(
     ("changes", "error", "named"),
     [

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -105,11 +105,6 @@ class Room:
 
     def take(self, index: np.ndarray) -> Room:
         """Return the points of `index` (row numbers or a mask), in that order; objects stay as they are."""
-        changed = {
-            field.name: getattr(self, field.name)[index]
-            for field in fields(self)
-            if field.name in {"points", "colors", "classes", "instances"}
-            and getattr(self, field.name) is not None
-        }
-        kept = {field.name: getattr(self, field.name) for field in fields(self) if field.name not in changed}
-        return Room(**(kept | changed))
+        columns = ("points", "colors", "classes", "instances")
+        taken = {name: value[index] for name in columns if (value := getattr(self, name)) is not None}
+        return replace(self, **taken)
