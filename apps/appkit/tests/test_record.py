@@ -8,6 +8,7 @@ ROOT = Path(__file__).parents[3]
 RECORDS = sorted([*ROOT.glob("benchmarks/results/*.json"), *ROOT.glob("experiments/results/*.json")])
 
 
+@pytest.mark.slow
 def test_a_record_tells_what_its_figures_depend_on(tmp_path):
     text = write_record(
         tmp_path / "new" / "r.json", {"ms": [1.5, float("nan")]}, packages=("numpy", "nothing")

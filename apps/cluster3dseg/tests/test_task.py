@@ -47,16 +47,19 @@ def test_unknown_labels_are_refused():
         _ = Reading(labels="foo").table
 
 
+@pytest.mark.slow
 def test_other_voxels_than_the_networks_are_refused(under_test, tmp_path, capsys):
     assert under_test.call("fit", tmp_path, "--data.reading.sampling.voxel_m=0.25") == 2
     assert "voxel_m is 0.25, the network is for voxels of 0.5 m" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_the_clustering_loss_needs_a_projection(under_test, tmp_path, capsys):
     assert under_test.call("fit", tmp_path, "--model.cluster={}", "--model.loss.cluster=1.0") == 2
     assert "needs model.network.projection" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_test_scans_have_no_labels_to_learn_from(under_test, tmp_path, capsys):
     assert under_test.call("fit", tmp_path, "--data.train_split=test") == 2
     assert "test" in capsys.readouterr().err

@@ -24,11 +24,13 @@ def detector_of(parser, name: str) -> DetectorConfig:
     return part.instantiate(part.parse_object({"detector": chosen})).detector
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["pg_rcnn", "voxel_rcnn", "second"])
 def test_a_baseline_is_the_variant_of_its_name(parser, name):
     assert detector_of(parser, name) == getattr(variants, name)()
 
 
+@pytest.mark.slow
 def test_the_published_training_differs_from_the_defaults_in_its_image_weights_alone(parser):
     config = detector_of(parser, "kitti")
     assert config.image.swin.pretrained == "swin_tiny_patch4_window7_224.ms_in1k"

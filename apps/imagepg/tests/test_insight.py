@@ -122,6 +122,7 @@ def test_what_is_seen_is_what_is_detected(make, look):
     np.testing.assert_array_equal(insight.labels[rows], found.labels)
 
 
+@pytest.mark.slow
 def test_the_whole_model_shows_every_part_in_the_frame_of_the_scene(make, look):
     insight, frame = look(make())
     stages, rois, _ = insight.boxes.shape
@@ -146,6 +147,7 @@ def test_the_whole_model_shows_every_part_in_the_frame_of_the_scene(make, look):
     assert (insight.occupancy.guides == (insight.occupancy.probability > 0.5)).all()
 
 
+@pytest.mark.slow
 def test_an_untrained_model_reads_the_image_on_a_ring_around_the_projected_points(make, look):
     detector = make()
     insight, _ = look(detector)
@@ -176,6 +178,7 @@ def test_attention_points_belong_to_their_rois(make, look, street):
             assert (off <= 2 * reach + 2).all()
 
 
+@pytest.mark.slow
 def test_looking_leaves_the_detector_as_it_was(make, look):
     detector = make().train()
     before = {name: value.clone() for name, value in detector.state_dict().items()}
@@ -216,6 +219,7 @@ def test_every_kind_of_model_shows_the_parts_it_has(make, look, options, stages,
     assert {name.split("_")[0] for name in pictures} == kinds
 
 
+@pytest.mark.slow
 def test_without_objects_only_the_scene_is_drawn(make, look):
     insight, frame = look(make())
     assert set(frame_pictures(insight, frame, min_score=1.0)) == {"generated", "occupancy"}

@@ -68,6 +68,7 @@ def other_order(run, folder) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_two_classes_that_kitti_does_not_have_are_trained_and_scored(
     under_test, zoo, classes, run, tmp_path, capsys
 ):
@@ -102,12 +103,14 @@ def test_own_classes_get_complete_surfaces(zoo):
     assert list((zoo / "training/object_shapes").glob("*.npy"))
 
 
+@pytest.mark.slow
 def test_the_names_of_detections_are_those_of_the_checkpoint(run, street, tmp_path):
     assert detect(run, street, tmp_path / "out") == 0
     names = {line.split()[0] for line in (tmp_path / "out/000001.txt").open()}
     assert names <= {"Bus", "Dog"}
 
 
+@pytest.mark.slow
 def test_classes_in_another_order_than_the_weights_are_refused(under_test, run, street, tmp_path, capsys):
     swapped = other_order(run, tmp_path)
     wrong = "made for the classes Bus, Dog, in this order, but the configuration has Dog, Bus"
@@ -122,6 +125,7 @@ def test_classes_in_another_order_than_the_weights_are_refused(under_test, run, 
     assert wrong in message_of("imagepg", capsys)
 
 
+@pytest.mark.slow
 def test_labels_without_any_of_the_classes_are_nothing_to_learn_from(
     under_test, street, classes, tmp_path, capsys
 ):
@@ -133,6 +137,7 @@ def test_labels_without_any_of_the_classes_are_nothing_to_learn_from(
     assert not (tmp_path / "checkpoints").exists()
 
 
+@pytest.mark.slow
 def test_labels_without_any_of_the_classes_are_nothing_to_score(
     under_test, zoo, run, street, tmp_path, capsys
 ):
@@ -147,6 +152,7 @@ def test_labels_without_any_of_the_classes_are_nothing_to_score(
     assert under_test.call("fit", tmp_path / "run", *options, "--trainer.max_epochs=1", NO_EVALUATION) == 0
 
 
+@pytest.mark.slow
 def test_a_class_that_the_labels_lack_is_named(under_test, run, tmp_path, capfd):
     text = (run / "config.yaml").read_text()
     config = tmp_path / "three.yaml"
@@ -156,11 +162,13 @@ def test_a_class_that_the_labels_lack_is_named(under_test, run, tmp_path, capfd)
     assert "no Horse to learn from: the labels of split 'train'" in capfd.readouterr().out
 
 
+@pytest.mark.slow
 def test_an_overlap_for_a_class_that_the_model_lacks_is_refused(under_test, tmp_path, capsys):
     assert under_test.call("fit", tmp_path, "--model.min_overlaps={bus: 0.5}") == 2
     assert "min_overlaps names bus, which is not among the classes Car" in message_of("imagepg", capsys)
 
 
+@pytest.mark.slow
 def test_a_class_is_listed_once(under_test, tmp_path, capsys):
     one = "{name: Car, size: [4, 2, 2], bottom_z: -1.7, matched_iou: 0.6, unmatched_iou: 0.45}"
     twice = f"--model.detector.anchors.classes=[{one}, {one}, {one}]"

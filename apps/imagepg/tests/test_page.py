@@ -76,6 +76,7 @@ def test_the_page_of_a_lidar_model_says_what_is_not_there(evaluated):
     assert "The model corrects its proposals in stages" in stages.body
 
 
+@pytest.mark.slow
 def test_the_page_of_a_single_stage_model_says_what_is_not_there(evaluated):
     options = ["image=null", "roi=null", "occupancy=null"]
     task = evaluated(*[f"--model.detector.{option}" for option in options])
@@ -85,6 +86,7 @@ def test_the_page_of_a_single_stage_model_says_what_is_not_there(evaluated):
     assert stages.title == "Boxes after every stage"
 
 
+@pytest.mark.slow
 def test_without_dense_targets_the_surfaces_are_left_out(evaluated, street, tmp_path):
     for name in ("ImageSets", "testing"):
         (tmp_path / "data" / name).parent.mkdir(exist_ok=True)

@@ -58,6 +58,7 @@ def test_missing_dense_targets_are_one_line_with_the_cure(under_test, street, tm
     assert "datasets3d complete kitti" in message_of("imagepg", capsys)
 
 
+@pytest.mark.slow
 def test_dense_targets_of_other_labels_are_one_line_with_the_cure(under_test, street, tmp_path, capsys):
     root = shutil.copytree(street, tmp_path / "kitti")
     path = min((root / "training" / "label_2").iterdir())

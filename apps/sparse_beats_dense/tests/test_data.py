@@ -134,6 +134,7 @@ def test_a_split_without_version_is_refused(street, split):
         load_records(street, split, READING)
 
 
+@pytest.mark.slow
 def test_batches_need_a_trainer(street):
     with pytest.raises(ValueError, match="no trainer yet"):
         DepthData(str(street), Splits("train.json")).train_dataloader()

@@ -61,6 +61,7 @@ def test_three_files_give_a_depth_map_as_png_npz_and_picture(weights, files, tmp
     assert "4 columns with a radar return" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_a_key_frame_gives_the_same_as_its_files(weights, files, street, tmp_path):
     assert call(weights, files, tmp_path / "a") == 0
     frame = ["--root", str(street), "--split", "train.json", "--token", "frame1"]

@@ -98,6 +98,7 @@ def test_the_authors_checkpoint_is_evaluated_by_one_command(under_test, released
     assert np.isfinite(losses(tmp_path, "val/mae_80_m")).all()
 
 
+@pytest.mark.slow
 def test_a_training_starts_from_the_authors_weights(under_test, released, tmp_path):
     network = under_test.build(tmp_path, f"--model.weights={released}").model.network
     state = torch.load(released, weights_only=True)["network"]

@@ -187,6 +187,7 @@ def read_back(tmp_path_factory: pytest.TempPathFactory) -> Callable[[np.ndarray]
     return partial(reads_as_it_is, tmp_path_factory.mktemp("scans"))
 
 
+@pytest.mark.slow
 @settings(max_examples=150, deadline=None)
 @given(points=honest_clouds(street(5000)[:, :4]))
 def test_no_honest_cloud_is_refused(read_back: Callable[[np.ndarray], None], points: np.ndarray) -> None:

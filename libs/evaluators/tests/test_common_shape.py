@@ -272,6 +272,7 @@ def test_a_state_is_plain_arrays_that_a_file_keeps(benchmark_module: ModuleType,
     assert again.compute().to_json() == evaluator.compute().to_json()
 
 
+@pytest.mark.slow
 def test_split_merged_or_sent_the_result_is_the_same(benchmark_module: ModuleType) -> None:
     expected = json.dumps(gathered(benchmark_module, range(5)).compute().to_json())
     late, early = gathered(benchmark_module, range(2, 5)), gathered(benchmark_module, range(2))
@@ -314,6 +315,7 @@ def test_results_are_shown_as_text_json_and_page(benchmark_module: ModuleType, t
     assert pickle.loads(pickle.dumps(result)).to_json() == result.to_json()
 
 
+@pytest.mark.slow
 def test_as_a_metric_two_processes_equal_one(benchmark_module: ModuleType) -> None:
     pytest.importorskip("torchmetrics", reason="the adapter needs torchmetrics")
     from evaluators.torchmetrics import EvaluatorMetric

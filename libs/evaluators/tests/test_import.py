@@ -45,6 +45,7 @@ def test_the_package_loads_a_benchmark_when_it_is_asked_for() -> None:
         _ = evaluators.kity
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", BENCHMARKS)
 def test_importing_a_benchmark_loads_no_compiler_and_no_other_benchmark(name: str) -> None:
     loaded = loaded_after(f"import evaluators.{name}")

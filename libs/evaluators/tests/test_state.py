@@ -131,6 +131,7 @@ def state_or_refusal(path: Path, content: bytes) -> None:
         assert all(isinstance(array, np.ndarray) and not array.dtype.hasobject for array in read.values())
 
 
+@pytest.mark.slow
 @settings(max_examples=200)
 @given(st.binary(max_size=200))
 @example(b"")
@@ -143,6 +144,7 @@ def test_random_bytes_are_refused(damaged: Path, content: bytes) -> None:
 WHOLE = {True: archive(), False: archive(compressed=False)}
 
 
+@pytest.mark.slow
 @settings(max_examples=500)
 @given(st.booleans(), st.data())
 def test_a_damaged_file_is_refused_or_read(damaged: Path, compressed: bool, data: st.DataObject) -> None:

@@ -69,6 +69,7 @@ def test_without_any_folder_kernels_run_and_are_not_kept(tmp_path: Path) -> None
     assert "not kept" in said
 
 
+@pytest.mark.slow
 def test_a_folder_that_is_named_is_used_in_silence(tmp_path: Path) -> None:
     figures, said = run(tmp_path, NUMBA_CACHE_DIR=str(tmp_path / "named"))
     assert (figures[0], said) == ("0", "")

@@ -35,6 +35,7 @@ print(before, 'numba' in sys.modules, 'torch' in sys.modules)
     assert run(code) == "False True False"
 
 
+@pytest.mark.slow
 def test_the_package_adds_little_to_the_import_of_its_dependencies():
     code = """
 import time, numpy, jaxtyping, array_api_compat

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 IDENTITY = " ".join(f"{value:.6f}" for value in np.eye(4).ravel())
 
 
+@pytest.mark.slow
 @given(st.integers(0, 1000))
 def test_both_forms_agree_with_the_corners(seed):
     low, high = np.sort(np.random.default_rng(seed).uniform(-5, 5, (2, 4, 3)), axis=0)

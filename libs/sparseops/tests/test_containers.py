@@ -173,6 +173,7 @@ def steps_on_a_kept_tensor(kept: SparseTensor) -> None:
     assert maps <= after_two[0] and size <= after_two[1]
 
 
+@pytest.mark.slow
 def test_a_kept_tensor_collects_no_maps():
     kept = some_tensor()
     collecting = gc.isenabled()
@@ -186,6 +187,7 @@ def test_a_kept_tensor_collects_no_maps():
             gc.enable()
 
 
+@pytest.mark.slow
 def test_memory_is_flat_over_200_steps_without_the_collector():
     collecting = gc.isenabled()
     gc.disable()

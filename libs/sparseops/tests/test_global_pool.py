@@ -22,6 +22,7 @@ def test_every_element_is_pooled_alone(random_coords, backend: str) -> None:
     assert torch.equal(tops[1], torch.zeros(5))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("pool", [global_avg_pool, global_max_pool])
 def test_gradients_are_derivatives(random_coords, pool, backend: str) -> None:
     tensor = cloud(random_coords)

@@ -155,6 +155,7 @@ def test_transposed_layers_are_those_of_torch_at_their_sites(random_coords, back
     assert TransposedConv2d(4, 3, 2, stride=2)(flat).spatial_shape == (18, 16)
 
 
+@pytest.mark.slow
 def test_minkowski_layers_go_down_and_up_a_unet(random_coords, backend: str) -> None:
     tensor = cloud(random_coords, shape=(8, 12, 16))
     down = SparseConv3d(4, 8, 3, stride=2, site_rule="minkowski", key="down")

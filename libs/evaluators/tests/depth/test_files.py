@@ -88,6 +88,7 @@ def content(suffix: str) -> bytes:
     return stream.getvalue()
 
 
+@pytest.mark.slow
 @settings(max_examples=300)
 @given(
     suffix=st.sampled_from([".png", ".npy", ".npz"]),

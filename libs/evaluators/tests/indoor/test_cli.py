@@ -21,6 +21,7 @@ def arguments(golden_indoor: dict[str, dict[str, Any]], tmp_path: Path) -> list[
     return ["indoor", "--gt", str(tmp_path / "gt"), "--pred", str(tmp_path / "pred")]
 
 
+@pytest.mark.slow
 def test_a_golden_case_through_the_command_line(
     golden_indoor: dict[str, dict[str, Any]],
     arguments: list[str],

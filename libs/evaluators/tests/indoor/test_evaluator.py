@@ -104,6 +104,7 @@ def slow_ap(gt: Scenes, pred: Scenes, label: int, threshold: float) -> tuple[flo
     return area, reached
 
 
+@pytest.mark.slow
 @given(seed=SEEDS, score_levels=st.sampled_from([0, 4]))
 @settings(max_examples=15)
 def test_every_figure_equals_the_slow_evaluation(
@@ -129,6 +130,7 @@ def test_votenet_agrees_where_no_edges_coincide(
     assert votenet == exact
 
 
+@pytest.mark.slow
 @given(seed=SEEDS, score_levels=st.sampled_from([0, 3]), parts=st.integers(1, 4))
 @settings(max_examples=15)
 def test_order_of_updates_and_merging_change_no_digit(
@@ -149,6 +151,7 @@ def test_order_of_updates_and_merging_change_no_digit(
     assert whole.compute().to_json() == indoor.evaluate(gt, pred, classes=three).to_json()
 
 
+@pytest.mark.slow
 @given(seed=SEEDS)
 @settings(max_examples=10)
 def test_renaming_scenes_changes_nothing_when_scores_are_unique(
@@ -162,6 +165,7 @@ def test_renaming_scenes_changes_nothing_when_scores_are_unique(
     assert figures(renamed) == figures(indoor.evaluate(gt, pred, classes=three))
 
 
+@pytest.mark.slow
 @given(seed=SEEDS)
 @settings(max_examples=10)
 def test_order_of_rows_changes_nothing_when_scores_are_unique(
@@ -182,6 +186,7 @@ def test_order_of_rows_changes_nothing_when_scores_are_unique(
     assert figures(mixed) == figures(indoor.evaluate(gt, pred, classes=three))
 
 
+@pytest.mark.slow
 @given(seed=SEEDS)
 @settings(max_examples=10)
 def test_a_monotone_change_of_scores_changes_nothing(
@@ -194,6 +199,7 @@ def test_a_monotone_change_of_scores_changes_nothing(
     )
 
 
+@pytest.mark.slow
 @given(seed=SEEDS, turn=st.floats(-3, 3), x=st.floats(-50, 50))
 @settings(max_examples=10)
 def test_moving_the_building_changes_nothing(
@@ -208,6 +214,7 @@ def test_moving_the_building_changes_nothing(
     assert figures(after) == figures(before)
 
 
+@pytest.mark.slow
 @given(seed=SEEDS)
 @settings(max_examples=10)
 def test_a_prediction_below_all_scores_never_raises_precision(
@@ -228,6 +235,7 @@ def test_a_prediction_below_all_scores_never_raises_precision(
         assert after.curves[key].tp[: curve.n_pred].tolist() == curve.tp.tolist()
 
 
+@pytest.mark.slow
 @given(seed=SEEDS)
 @settings(max_examples=10)
 def test_all_scenes_twice_leave_recall_and_precision(
@@ -322,6 +330,7 @@ def test_something_must_be_evaluated() -> None:
         IndoorEvaluator().compute()
 
 
+@pytest.mark.slow
 def test_unknown_choices_are_refused() -> None:
     # In a process of its own, without the run-time type checks of the tests, which would come first.
     code = (

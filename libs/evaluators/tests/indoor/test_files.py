@@ -122,6 +122,7 @@ def test_random_bytes_are_read_or_refused(tmp_path: Path, content: bytes, suffix
     read_or_refuse(tmp_path / f"a{suffix}", content)
 
 
+@pytest.mark.slow
 @given(edits=st.lists(st.tuples(st.integers(0, 2000), st.integers(0, 255)), min_size=1, max_size=6))
 @settings(max_examples=250, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_a_damaged_archive_is_read_or_refused(tmp_path: Path, edits: list[tuple[int, int]]) -> None:
@@ -146,6 +147,7 @@ LEAVES = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_s
 VALUES = st.recursive(LEAVES, lambda inner: st.lists(inner, max_size=7), max_leaves=15)
 
 
+@pytest.mark.slow
 @given(name=st.sampled_from(sorted(CONTENT)), value=VALUES)
 @settings(max_examples=250, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_any_json_value_is_read_or_refused(tmp_path: Path, name: str, value: Any) -> None:

@@ -81,6 +81,7 @@ def test_the_rules_are_those_of_the_library(capsys: pytest.CaptureFixture[str]) 
     assert all(repr(name) in message for name in kitti.PROTOCOLS)
 
 
+@pytest.mark.slow
 def test_rules_of_another_tool_and_a_page(
     golden_kitti: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -126,6 +126,7 @@ def test_a_detection_below_all_scores_never_raises_precision(
                 assert (now.tp[at], now.fp[at]) == counts[threshold]
 
 
+@pytest.mark.slow
 @given(seed=SEEDS)
 @settings(max_examples=10)
 def test_curves_are_shares_that_never_rise(make_frames: MakeFrames, seed: int) -> None:
@@ -148,6 +149,7 @@ def test_a_second_table_uses_the_same_frames(make_frames: MakeFrames) -> None:
     assert loose.to_json() == kitti.evaluate(gt, pred, overlaps="loose").to_json()
 
 
+@pytest.mark.slow
 def test_a_table_of_your_own_is_evaluated(car: KittiObjects) -> None:
     moved = replace(car, rotation_y=np.zeros(1), location=car.location + np.array([1.0, 0.0, 0.0]))
     straight = replace(car, rotation_y=np.zeros(1))

@@ -37,6 +37,7 @@ def test_the_archive_holds_exactly_the_listed_cases(golden_kitti: Path) -> None:
     assert sorted(path.name for path in golden_kitti.iterdir()) == sorted(COMPARED + REFUSED)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("table", ["strict", "loose"])
 @pytest.mark.parametrize("case", COMPARED)
 def test_case_equals_the_official_kit(golden_kitti: Path, case: str, table: str) -> None:

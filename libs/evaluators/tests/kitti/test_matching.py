@@ -61,6 +61,7 @@ def slow_thresholds(recorded: list[float], n_gt: int) -> list[float]:
     return thresholds
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("metric", ["2d", "bev", "3d"])
 @given(seed=st.integers(0, 2**32 - 1), score_levels=st.sampled_from([0, 2]))
 @settings(max_examples=25)

@@ -36,6 +36,7 @@ def compare(ours: dict[str, list[float]], expected: dict[str, list[float]]) -> N
         assert ours[key] == pytest.approx(value, abs=1e-6), key
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("table", ["strict", "loose"])
 @pytest.mark.parametrize("protocol", ["prclibo", "openpcdet", "mmdet3d"])
 def test_golden_cases_equal_the_tool(

@@ -39,6 +39,7 @@ def pred() -> dict[str, NuscenesBoxes]:
     return {str(frame): boxes(CASE["pred"], frame) for frame in range(3)}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["car", "pedestrian"])
 def test_the_figures_are_those_of_the_kit(
     gt: dict[str, NuscenesSample], pred: dict[str, NuscenesBoxes], name: str

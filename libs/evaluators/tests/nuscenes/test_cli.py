@@ -71,6 +71,7 @@ def test_check_needs_no_labels(
     assert "unknown class 'van'; the classes are car, truck" in message
 
 
+@pytest.mark.slow
 def test_bad_calls_end_with_a_sentence(
     golden_nuscenes: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

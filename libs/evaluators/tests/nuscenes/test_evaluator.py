@@ -346,6 +346,7 @@ def test_a_sample_counts_once(parked: NuscenesBoxes) -> None:
         other.compute(order=["a", "a"])
 
 
+@pytest.mark.slow
 def test_other_settings_and_foreign_states_are_refused(parked: NuscenesBoxes, tmp_path: Path) -> None:
     evaluator, near = NuscenesEvaluator(), NuscenesEvaluator(protocol=NEAR)
     evaluator.update("a", NuscenesSample(boxes=parked), parked)

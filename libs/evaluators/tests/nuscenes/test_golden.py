@@ -65,6 +65,7 @@ def test_the_archive_holds_exactly_the_listed_cases(golden_nuscenes: Path) -> No
     assert sorted(path.name for path in golden_nuscenes.iterdir()) == sorted(CASES)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", CASES)
 def test_the_summary_equals_that_of_the_official_kit(golden_nuscenes: Path, case: str) -> None:
     expected, result = evaluated(golden_nuscenes / case)
@@ -90,6 +91,7 @@ def test_the_summary_equals_that_of_the_official_kit(golden_nuscenes: Path, case
     assert kept == expected["kept"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", CASES)
 def test_the_curves_equal_those_of_the_official_kit(golden_nuscenes: Path, case: str) -> None:
     expected, result = evaluated(golden_nuscenes / case)
@@ -106,6 +108,7 @@ def test_the_curves_equal_those_of_the_official_kit(golden_nuscenes: Path, case:
             )
 
 
+@pytest.mark.slow
 def test_the_configuration_is_that_of_the_official_kit(golden_nuscenes: Path) -> None:
     expected, result = evaluated(golden_nuscenes / "main")
     assert result.protocol == DETECTION_CVPR_2019

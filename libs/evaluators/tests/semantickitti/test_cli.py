@@ -49,6 +49,7 @@ def test_every_option_counts(
     assert "no labels for sequence 00, 01" in run(capsys, *plain, "--split", "train")[2]
 
 
+@pytest.mark.slow
 def test_pack_and_check(
     predictions: Path, dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -81,6 +81,7 @@ def test_any_split_in_any_order_gives_the_same_report(
     assert joined.compute().range_confusions.tolist() == whole.range_confusions.tolist()
 
 
+@pytest.mark.slow
 @given(st.integers(0, 1000))
 def test_the_order_of_points_does_not_matter(make_scans: Make, seed: int) -> None:
     gt, pred = make_scans(seed, 2)

@@ -94,6 +94,7 @@ def test_a_description_is_no_remark(packed: Path, dataset: Path) -> None:
     assert not report.remarks
 
 
+@pytest.mark.slow
 def test_without_data_set_the_published_numbers_of_scans_count(packed: Path) -> None:
     report = check_submission(packed)
     assert report.n_expected == 20351
@@ -144,6 +145,7 @@ def test_the_task_decides_which_ids_are_known(predictions: Path, dataset: Path) 
     assert check_submission(predictions, dataset=dataset, task="moving").ok
 
 
+@pytest.mark.slow
 def test_without_data_set_empty_and_absurd_files_are_found(predictions: Path) -> None:
     (predictions / FIRST).write_bytes(b"")
     second = predictions / "sequences/11/predictions/000001.label"

@@ -136,6 +136,7 @@ def test_heading_accuracy(turn: float, accuracy: float | None) -> None:
     assert result.value("PEDESTRIAN", "aph", "LEVEL_2") == pytest.approx(expected, abs=1e-10)
 
 
+@pytest.mark.slow
 def test_a_score_on_a_cutoff_is_in_whatever_its_precision() -> None:
     for index in range(101):
         score = index * 0.01

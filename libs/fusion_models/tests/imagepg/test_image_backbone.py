@@ -27,6 +27,7 @@ def test_any_image_size_gives_an_eighth_rounded_up_plus_the_border(height, width
     assert out.shape == (2, 8, -(-height // 8) + 2, -(-width // 8) + 2)
 
 
+@pytest.mark.slow
 def test_full_size_shapes_are_those_of_the_paper_configuration():
     with torch.device("meta"):
         maps = SwinBackbone(SwinConfig())(torch.empty(1, 3, 375, 1242))

@@ -266,6 +266,7 @@ def test_every_weight_gets_a_gradient():
     assert unmoved and all(".fusion.key." in name for name in unmoved)
 
 
+@pytest.mark.slow
 def test_the_proposals_teach_the_occupancy_through_its_guidance():
     model, batch = _model(**FULL).train(), _batch(images=True)
     loss = model.loss(model(batch), batch).anchors.total
@@ -281,6 +282,7 @@ def test_refinement_teaches_neither_proposals_nor_maps():
     assert all(g is None for g in torch.autograd.grad(total, weights, allow_unused=True))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("padding", [0, 16], ids=["one size", "padded"])
 @pytest.mark.parametrize("parts", [{}, FULL], ids=["lidar", "full"])
 def test_two_frames_together_give_what_each_gives_alone(parts, padding):
@@ -381,6 +383,7 @@ def test_empty_clouds_train_and_predict(parts):
     assert len(model.eval().predict(batch)) == 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("parts", [{"copies": COPIES}, FULL], ids=["copies", "full"])
 def test_frames_without_objects_train_on(parts):
     model, batch = _model(**parts).train(), _batch_for(parts, boxes=False)
@@ -390,6 +393,7 @@ def test_frames_without_objects_train_on(parts):
     assert all(torch.isfinite(p.grad).all() for p in model.parameters() if p.grad is not None)
 
 
+@pytest.mark.slow
 def test_nothing_in_view_is_as_good_as_no_picture():
     batch = _batch(images=True)
     behind = batch.image_from_points * torch.tensor([1.0, 1.0, -1.0])[:, None]
@@ -399,6 +403,7 @@ def test_nothing_in_view_is_as_good_as_no_picture():
     assert torch.isfinite(first) and torch.equal(first, second)
 
 
+@pytest.mark.slow
 @parts
 def test_detections_are_boxes_with_scores_in_order(parts):
     model, batch = _model(**parts).eval(), _batch_for(parts)
@@ -447,6 +452,7 @@ def test_the_detections_of_one_stage_are_its_proposals():
         assert len(found.boxes) and (found.boxes[:, None] == proposals).all(-1).any(1).all()
 
 
+@pytest.mark.slow
 @parts
 def test_half_precision_is_near_single(parts):
     batch = _batch_for(parts)

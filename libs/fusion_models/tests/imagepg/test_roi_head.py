@@ -65,6 +65,7 @@ def _view(head, channels=8, frames=2):
     )
 
 
+@pytest.mark.slow
 def test_released_names_and_shapes_match_the_configuration(request):
     path = request.path.parents[1] / "golden" / "imagepg_state_dict.json"
     manifest = {k: v for k, v in json.loads(path.read_text()).items() if k.startswith("roi_head.")}

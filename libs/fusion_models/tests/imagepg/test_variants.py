@@ -84,6 +84,7 @@ def test_parameters_are_those_of_the_released_layers(config, count, mebibytes):
     assert int(4 * sum(value.numel() for value in model.state_dict().values()) / 2**20) == mebibytes
 
 
+@pytest.mark.slow
 def test_imagepg_is_the_default():
     assert imagepg() == DetectorConfig()
     assert sum(p.numel() for p in Detector(imagepg()).parameters()) == 52_537_137  # imagepg.yaml
@@ -124,6 +125,7 @@ def _batch():
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", VARIANTS)
 def test_every_parameter_learns_and_detections_are_well_formed(name):
     torch.manual_seed(0)

@@ -79,11 +79,13 @@ def test_every_layout_of_sparse_kernels_gives_the_same_weight_when_named(layout,
     assert torch.equal(converted, kernel.permute(1, 2, 3, 4, 0))
 
 
+@pytest.mark.slow
 def test_a_layout_that_is_not_that_of_the_file_is_refused(released):
     with pytest.raises(ValueError, match=r"conv_input\S+ has shape .*, the model expects \[3, 3, 3, "):
         load_released(Detector(with_image(DetectorConfig(), None)), released, layout="RSCK")
 
 
+@pytest.mark.slow
 def test_a_lidar_only_detector_takes_the_released_weights_without_the_image_branch(released):
     model = Detector(with_image(DetectorConfig(), None))
     left_out = load_released(model, released)
@@ -91,6 +93,7 @@ def test_a_lidar_only_detector_takes_the_released_weights_without_the_image_bran
     assert all((parameter == 0).all() for parameter in model.parameters())
 
 
+@pytest.mark.slow
 def test_a_released_entry_of_another_shape_is_refused(released):
     changed = released | {"dense_head.conv_cls.bias": torch.zeros(3)}
     with pytest.raises(ValueError, match=r"anchors.classes.bias has shape \[3\], the model expects \[18\]"):

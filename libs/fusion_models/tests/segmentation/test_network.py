@@ -49,6 +49,7 @@ def net_of(config: SegmentationNetConfig, *, seed: int = 0) -> SegmentationNet:
     return net.eval()
 
 
+@pytest.mark.slow
 @BOTH
 def test_a_batch_of_two_is_two_batches_of_one(config):
     both, net = batch_of(300, 200), net_of(config)
@@ -115,6 +116,7 @@ def test_a_network_without_projection_has_no_embedding_and_no_weights_for_it():
     assert not any(name.startswith("projection") for name in net.state_dict())
 
 
+@pytest.mark.slow
 @BOTH
 @pytest.mark.parametrize("counts", [(0,), (1,), (0, 50), (50, 0), (1, 0, 1)])
 @pytest.mark.parametrize("training", [False, True])

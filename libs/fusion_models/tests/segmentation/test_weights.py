@@ -111,11 +111,13 @@ def test_weights_of_another_family_are_refused():
         load_released(SegmentationNet(spvcnn(0.5)), zeros("segmentation"))
 
 
+@pytest.mark.slow
 def test_of_the_supernet_exactly_the_published_network_is_cut():
     sliced = slice_supernet(zeros("spvnas_supernet"), SPVNAS_10M8)
     assert {name: list(value.shape) for name, value in sliced.items()} == manifest("segmentation")
 
 
+@pytest.mark.slow
 def test_the_first_block_up_reads_its_skip_behind_the_widest_transition():
     supernet = numbered("spvnas_supernet")
     sliced = slice_supernet(supernet, SPVNAS_10M8)
@@ -132,6 +134,7 @@ def test_the_first_block_up_reads_its_skip_behind_the_widest_transition():
     assert torch.equal(sliced["upsample.1.feature.0.net.1.net.conv.kernel"], inner[:, :64, :152])
 
 
+@pytest.mark.slow
 def test_a_supernet_is_loaded_at_once():
     net = SegmentationNet(SPVNAS_10M8)
     released = {f"module.{name}": value for name, value in zeros("spvnas_supernet").items()}

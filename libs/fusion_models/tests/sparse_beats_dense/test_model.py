@@ -64,6 +64,7 @@ def _only(batch, i):
     )
 
 
+@pytest.mark.slow
 @torch.no_grad()
 def test_outputs_lie_on_the_padded_canvas_and_the_depth_is_cropped():
     outputs = _model()(_batch())
@@ -91,6 +92,7 @@ def test_predict_has_the_bits_of_the_whole_graph(levels, injection):
     assert torch.equal(model.predict(*_inputs(batch)), model(batch).depth)
 
 
+@pytest.mark.slow
 @torch.no_grad()
 def test_mask_decoders_do_not_touch_the_depth():
     model = _model()
@@ -104,6 +106,7 @@ def test_mask_decoders_do_not_touch_the_depth():
         assert torch.equal(depth, expected)
 
 
+@pytest.mark.slow
 @torch.no_grad()
 def test_frames_of_a_batch_do_not_mix_in_evaluation():
     model, batch = _model(), _batch()
@@ -112,6 +115,7 @@ def test_frames_of_a_batch_do_not_mix_in_evaluation():
     torch.testing.assert_close(depth, alone, rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.slow
 @torch.no_grad()
 def test_every_input_reaches_the_depth():
     model, batch = _model(), _batch()
@@ -153,6 +157,7 @@ def test_a_frame_without_points_is_one_without_injection():
     assert torch.equal(model.predict(*_inputs(batch)), without.predict(*_inputs(batch)))
 
 
+@pytest.mark.slow
 def test_every_weight_gets_a_gradient():
     model = SparseBeatsDense(SMALL).train()
     batch = _batch()
@@ -176,6 +181,7 @@ def test_the_loss_falls_on_one_batch():
     assert losses == sorted(losses, reverse=True) and losses[-1] < 0.9 * losses[0]
 
 
+@pytest.mark.slow
 def test_mixed_precision_trains_and_keeps_metres_in_single_precision():
     model, batch = _model(), _batch()
     exact = model(batch)
@@ -194,6 +200,7 @@ def test_mixed_precision_trains_and_keeps_metres_in_single_precision():
     assert (bits & 0xFFFF).any()
 
 
+@pytest.mark.slow
 @torch.no_grad()
 def test_mixed_precision_predicts_what_its_forward_finds():
     model, batch = _model(), _batch()
@@ -214,6 +221,7 @@ def test_the_predictor_finds_the_same_depth(config):
     assert all(torch.equal(value, after[name]) for name, value in before.items())
 
 
+@pytest.mark.slow
 def test_the_predictor_holds_only_what_it_needs():
     model = SparseBeatsDense(SMALL).train()
     predictor = DepthPredictor(model)

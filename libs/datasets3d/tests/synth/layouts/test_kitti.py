@@ -139,6 +139,7 @@ def test_an_interrupted_run_leaves_no_finished_folder(tmp_path, monkeypatch):
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow
 def test_without_the_extra_the_import_names_it():
     code = "import sys; sys.modules['embreex'] = None; sys.modules['trimesh'] = None; import datasets3d.synth"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)

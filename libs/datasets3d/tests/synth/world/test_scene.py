@@ -15,6 +15,7 @@ def scenes():
     return [build(seed, cars_per_frame=8.0, crowding=50.0) for seed in range(4)]
 
 
+@pytest.mark.slow
 def test_density_is_configurable(scenes):
     assert (
         not build(cars_per_frame=0.0, vans_per_frame=0.0, trucks_per_frame=0.0)

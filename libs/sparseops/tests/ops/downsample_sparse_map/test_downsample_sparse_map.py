@@ -72,6 +72,7 @@ def test_the_result_shares_no_memory_with_a_map_that_is_reduced():
     assert x.min() == 1
 
 
+@pytest.mark.slow
 def test_compiles_without_a_graph_break(no_shape_checks):
     torch._dynamo.reset()
     compiled = torch.compile(downsample_sparse_map, backend="aot_eager", fullgraph=True)

@@ -56,6 +56,7 @@ def reachable(coords: Tensor, kernel_map: KernelMap) -> list[list[int]]:
     return [list(cell) for cell in sorted(cells)]
 
 
+@pytest.mark.slow
 @given(seed=st.integers(0, 99), rows=st.sampled_from([0, 1, 60]), half=triples(0, 2), dilation=triples(1, 2))
 @settings(max_examples=25, deadline=None, derandomize=True)
 def test_submanifold_map_is_its_definition(random_coords, seed, rows, half, dilation) -> None:

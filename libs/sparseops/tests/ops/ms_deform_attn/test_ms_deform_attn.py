@@ -151,6 +151,7 @@ def test_result_does_not_depend_on_the_threads(threads) -> None:
     assert all(torch.equal(a, b) for a, b in zip(*results, strict=True))
 
 
+@pytest.mark.slow
 def test_the_operators_pass_opcheck() -> None:
     shapes = [n for size in SHAPES for n in size]
     value, locations, weights = inputs(queries=3)

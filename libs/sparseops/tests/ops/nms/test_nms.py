@@ -79,6 +79,7 @@ def test_pre_max_equals_the_official_one(backend: str, imagepg_ops) -> None:
     assert kept.tolist() == imagepg_ops["nms_keep_rotated_0.3_pre50"].tolist()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("forced", ["", "reference"])
 @pytest.mark.parametrize(("function", "iou"), VARIANTS)
 @settings(deadline=None, max_examples=25, derandomize=True)

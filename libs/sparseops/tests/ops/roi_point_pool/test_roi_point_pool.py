@@ -140,6 +140,7 @@ def test_a_batch_equals_its_samples_one_by_one(backend: str) -> None:
         assert torch.equal(together, torch.cat(single))
 
 
+@pytest.mark.slow
 def test_the_gradient_is_right(backend: str) -> None:
     points, features, rois = scene(2, 30, 3, seed=1)
     features = features.double().requires_grad_()

@@ -146,6 +146,7 @@ def test_the_gradient_of_the_aligned_iou_is_right() -> None:
     assert torch.autograd.gradcheck(iou_aligned_bev, (a, b))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "function", [paired_iou_bev, paired_iou_3d, paired_giou_3d, iou_bev, iou_3d, giou_3d]
 )

@@ -80,6 +80,7 @@ def test_points_that_are_not_finite_get_zero_and_no_gradient(backend: str) -> No
     assert (bad.grad == 0).all() and (image.grad == 0).all()
 
 
+@pytest.mark.slow
 def test_gradcheck(backend: str) -> None:
     image, uv, sample = inputs(points=9, dtype=torch.float64)
     assert torch.autograd.gradcheck(lambda i, p: sample_image(i, p, sample, uv_size=(20, 21)), (image, uv))
@@ -141,6 +142,7 @@ def test_result_does_not_depend_on_the_threads(threads) -> None:
     assert all(torch.equal(a, b) for a, b in zip(*results, strict=True))
 
 
+@pytest.mark.slow
 def test_the_operators_pass_opcheck() -> None:
     image, weights = torch.randn(2, 3, 6, requires_grad=True), torch.rand(5, 4, requires_grad=True)
     sample, idx = torch.randint(0, 2, (5,)), torch.randint(-1, 6, (5, 4))

@@ -57,6 +57,7 @@ def test_nan_and_minus_infinity_are_ordinary_inputs(backend: str) -> None:
     assert tied_line("first", clamp_zero=False, values=(-torch.inf,) * 3) == (-torch.inf, [0, 0, 1])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("tie", ["first", "all"])
 def test_gradients_are_derivatives(random_coords, tie: str, backend: str) -> None:
     plan = plan_of(random_coords, rows=20)

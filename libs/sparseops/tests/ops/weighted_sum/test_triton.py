@@ -39,6 +39,7 @@ def test_nothing_to_add_up(triton_device: torch.device) -> None:
     assert features.grad is not None and (features.grad == 0).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", ["fp16", "bf16", "fp32", "fp64"])
 @pytest.mark.parametrize(
     ("kernel", "names"),

@@ -96,6 +96,7 @@ def test_result_does_not_depend_on_the_threads(threads) -> None:
     assert all(torch.equal(a, b) for a, b in zip(*results, strict=True))
 
 
+@pytest.mark.slow
 def test_the_operators_pass_opcheck() -> None:
     features, weights = torch.randn(5, 3, requires_grad=True), torch.rand(4, 2, requires_grad=True)
     idx = torch.tensor([[0, -1], [4, 4], [2, 1], [-1, -1]])
