@@ -85,7 +85,7 @@ def test_grids_of_two_axes():
 @pytest.mark.parametrize(
     ("coords", "batch_size", "message"),
     [
-        (cloud([0, 0, 0, 0], [0, 2**21, 2**21, 2**21]), 1, "remove the points that lie far from the others"),
+        (cloud([0, 0, 0, 0], [0, 2**21, 2**21, 2**21]), 1, "remove points that lie far from the others"),
         (cloud([0, 0, 0, 0], [0, 2**20, 2**20, 2**20]), 8, "more than can be numbered"),
         (cloud([0, -(2**30), 0, 0], [0, 2**30, 0, 0]), 1, "or take larger voxels"),
         (cloud([0, -(2**40), 0, 0]), 1, r"coords from \[-1099511627776, 0, 0\]"),

@@ -43,8 +43,8 @@ class GridFrame:
     def around(cls, coords: Int[Tensor, "n axes"], *, batch_size: int, coarsest: int) -> GridFrame:
         """Return the smallest such grid that leaves one coarsest cell free on all sides.
 
-        Generative transposed layers write there. One grid serves the whole batch. Without coordinates it is two coarsest cells wide. Waits for the
-        device.
+        Generative transposed layers write there. One grid serves the whole batch; without coordinates it is
+        two coarsest cells wide. Waits for the device.
 
         Args:
             coords: b z y x or b y x, of either sign; column 0, the sample, is not looked at.
@@ -74,7 +74,7 @@ class GridFrame:
         if too_long or batch_size * math.prod(shape) > MAX_CELLS:
             raise ValueError(
                 f"{op}: coords from {low} to {high} make a grid of {batch_size} x {shape} cells, more than "
-                "can be numbered (2**31 - 1 on an axis, 2**62 in all); remove the points that lie far from the "
+                "can be numbered (2**31 - 1 on an axis, 2**62 in all); remove points that lie far from the "
                 "others, or take larger voxels"
             )
         return cls(origin, shape)
