@@ -165,7 +165,9 @@ def _check_shapes(config: DSPDet3DConfig) -> None:
         )
 
 
-def _check_range(config: DSPDet3DConfig, names: tuple[str, ...], least: float, most: float) -> None:
+def _check_range(
+    config: DSPDet3DConfig, names: tuple[str, ...], least: float | int, most: float | int
+) -> None:
     for name in names:
         if not least <= getattr(config, name) <= most:
             raise ValueError(
