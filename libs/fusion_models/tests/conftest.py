@@ -55,6 +55,26 @@ def cluster3dseg_golden() -> Path:
 
 
 @pytest.fixture(scope="session")
+def dspdet3d_golden() -> dict[str, np.ndarray]:
+    """Arrays of the golden vectors of DSPDet3D."""
+    return dict(np.load(_golden_root() / "dspdet3d" / "dspdet3d_model.npz"))
+
+
+@pytest.fixture(scope="session")
+def seeded_dspdet3d_state(dspdet3d_golden, seeded_weights) -> dict[str, torch.Tensor]:
+    """The released state dict of 22 classes, filled by rule, but for the heads stored with the vectors."""
+    manifest = json.loads((Path(__file__).parent / "golden" / "dspdet3d_state_dict.json").read_text())
+    manifest = {name: shape for name, shape in manifest.items() if not name.endswith("num_batches_tracked")}
+    arrays = seeded_weights.seeded_arrays(manifest, out_axis=-1)
+    stored = {
+        name.removeprefix("override."): value
+        for name, value in dspdet3d_golden.items()
+        if name.startswith("override.")
+    }
+    return {name: torch.from_numpy(value) for name, value in (arrays | stored).items()}
+
+
+@pytest.fixture(scope="session")
 def seeded_weights():
     """The module with the rule that fills weights from their released names."""
     spec = importlib.util.spec_from_file_location("seeded_weights", _golden_root() / "seeded_weights.py")
