@@ -2,10 +2,11 @@ import importlib.util
 import json
 import multiprocessing
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
 
+import jaxtyping
 import numpy as np
 import pytest
 import torch
@@ -20,6 +21,14 @@ NpzReader = Callable[[str], dict[str, np.ndarray]]
 def _seed() -> None:
     # What a test draws does not depend on the tests before it.
     torch.manual_seed(0)
+
+
+@pytest.fixture
+def unchecked_shapes() -> Iterator[None]:
+    """Let wrong values through the annotations, down to the library's own checks, as in production."""
+    jaxtyping.config.update("jaxtyping_disable", True)
+    yield
+    jaxtyping.config.update("jaxtyping_disable", False)
 
 
 def _golden_root() -> Path:

@@ -170,9 +170,7 @@ def test_detections_are_those_of_the_released_code(run, dspdet3d_golden):
         expected = np.sort(dspdet3d_golden[f"test_tau{threshold}.det{room}.scores"])[::-1]
         assert abs(len(found) - len(expected)) <= 0.01 * len(expected)
         shared = min(len(found), len(expected))
-        torch.testing.assert_close(
-            found.scores[:shared], torch.from_numpy(expected[:shared].copy()), **CLOSE
-        )
+        torch.testing.assert_close(found.scores[:shared], torch.from_numpy(expected[:shared].copy()), **CLOSE)
 
 
 @pytest.mark.parametrize("room", [0, 1])

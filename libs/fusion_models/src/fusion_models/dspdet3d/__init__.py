@@ -5,7 +5,6 @@ from fusion_models.dspdet3d.config import DSPDet3DConfig
 from fusion_models.dspdet3d.inference import RoomDetections, detect
 from fusion_models.dspdet3d.network import DSPDet3D
 from fusion_models.dspdet3d.outputs import DSPDet3DOutputs, LevelOutputs
-from fusion_models.dspdet3d.weak_prune import weak_prune
 from fusion_models.dspdet3d.weights import RELEASED_ENTRY, load_released
 
 __all__ = [
@@ -19,5 +18,4 @@ __all__ = [
     "collate_rooms",
     "detect",
     "load_released",
-    "weak_prune",
 ]
