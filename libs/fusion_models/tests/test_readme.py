@@ -3,6 +3,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from fusion_models.dspdet3d import DSPDet3D, DSPDet3DConfig
 from fusion_models.imagepg import Detector, DetectorConfig
 from fusion_models.imagepg.image_config import ImageBackboneConfig
 from fusion_models.imagepg.variants import pg_rcnn, second, voxel_rcnn, with_image
@@ -51,6 +52,11 @@ def test_stated_sizes_are_true(call, config):
 def test_stated_sizes_of_segmentation_networks_are_true(call, config):
     with torch.device("meta"):
         assert _stated(call) == _millions(SegmentationNet(config))
+
+
+def test_the_stated_size_of_dspdet3d_is_true():
+    with torch.device("meta"):
+        assert f"`DSPDet3DConfig()` has {_millions(DSPDet3D(DSPDet3DConfig()))} parameters" in README
 
 
 def _stated(call):
