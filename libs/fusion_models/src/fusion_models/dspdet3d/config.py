@@ -4,6 +4,8 @@ import sys
 from dataclasses import dataclass
 from typing import Literal, get_args
 
+from fusion_models.dspdet3d.checks import check_choice, check_range, check_shape
+
 KeepRule = Literal["v4", "v1"]
 """Which voxels have to survive pruning for the sake of a small object; see `DSPDet3DConfig.keep_rule`."""
 Overlap = Literal["bev", "3d"]
@@ -113,20 +115,15 @@ class DSPDet3DConfig:
 
     def __post_init__(self) -> None:
         """Check that the parts fit together."""
-        _check_shapes(self)
-        for name, choices in (("keep_rule", get_args(KeepRule)), ("nms_overlap", get_args(Overlap))):
-            if getattr(self, name) not in choices:
-                raise ValueError(
-                    f"DSPDet3DConfig.{name} must be one of {choices}, got {getattr(self, name)!r}"
-                )
-        _check_range(self, ("prune_threshold", "score_threshold", "nms_iou", "focal_alpha"), 0, 1)
-        _check_range(
-            self, ("box_weight", "class_weight", "keep_weight", "focal_gamma"), 0, sys.float_info.max
-        )
-        _check_range(self, ("voxel_size_m", "volume_threshold"), sys.float_info.min, sys.float_info.max)
-        _check_range(self, ("max_train_voxels", "keep_radius", "assign_top", "nms_pre"), 1, sys.maxsize)
+        check_shape(self)
+        check_choice(self, "keep_rule", get_args(KeepRule))
+        check_choice(self, "nms_overlap", get_args(Overlap))
+        check_range(self, ("prune_threshold", "score_threshold", "nms_iou", "focal_alpha"), 0, 1)
+        check_range(self, ("box_weight", "class_weight", "keep_weight", "focal_gamma"), 0, sys.float_info.max)
+        check_range(self, ("voxel_size_m", "volume_threshold"), sys.float_info.min, sys.float_info.max)
+        check_range(self, ("max_train_voxels", "keep_radius", "assign_top", "nms_pre"), 1, sys.maxsize)
         if self.assign_cells is not None:
-            _check_range(self, ("assign_cells",), 1, sys.maxsize)
+            check_range(self, ("assign_cells",), 1, sys.maxsize)
 
     @property
     def num_classes(self) -> int:
@@ -146,30 +143,3 @@ class DSPDet3DConfig:
 
 FINEST_STRIDE = 4
 """Voxels along a cell of level 0: the first convolution and the first stage halve the resolution."""
-
-
-def _check_shapes(config: DSPDet3DConfig) -> None:
-    if not config.class_names or len(set(config.class_names)) != len(config.class_names):
-        raise ValueError(f"DSPDet3DConfig.class_names must be distinct names, got {config.class_names}")
-    blocks, channels = config.stage_blocks, config.stage_channels
-    if len(blocks) < 2 or len(channels) != len(blocks):
-        raise ValueError(
-            "DSPDet3DConfig: stage_blocks and stage_channels must have one number per level, for two "
-            f"or more levels, got {blocks} and {channels}"
-        )
-    widths = (config.stem_channels, config.out_channels)
-    if min(*widths, *blocks, *channels) < 1:
-        raise ValueError(
-            "DSPDet3DConfig: stem_channels, out_channels, stage_blocks and stage_channels must be at "
-            f"least 1, got {widths[0]}, {widths[1]}, {blocks} and {channels}"
-        )
-
-
-def _check_range(
-    config: DSPDet3DConfig, names: tuple[str, ...], least: float | int, most: float | int
-) -> None:
-    for name in names:
-        if not least <= getattr(config, name) <= most:
-            raise ValueError(
-                f"DSPDet3DConfig.{name} must lie in {least} to {most}, got {getattr(config, name)}"
-            )

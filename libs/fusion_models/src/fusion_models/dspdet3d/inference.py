@@ -1,16 +1,42 @@
 """From what the heads say to detections: decoding, the best of all levels, suppression of doubles."""
 
 from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float, Int64
 from sparseops import TensorFields, nms_aligned_3d, nms_aligned_bev
 from torch import Tensor
 
-from fusion_models.dspdet3d.config import DSPDet3DConfig, Overlap
+from fusion_models.dspdet3d.config import Overlap
 from fusion_models.dspdet3d.outputs import DSPDet3DOutputs
 
 _SUPPRESSION = {"bev": nms_aligned_bev, "3d": nms_aligned_3d}
+
+
+@runtime_checkable
+class DetectionRule(Protocol):
+    """Which boxes become objects: a part of the configuration of every detector; see `DSPDet3DConfig`."""
+
+    @property
+    def nms_pre(self) -> int:
+        """Locations of a room that become boxes."""
+        ...
+
+    @property
+    def score_threshold(self) -> float:
+        """A detection has a higher score, strictly."""
+        ...
+
+    @property
+    def nms_iou(self) -> float:
+        """A box removes weaker ones of its class that overlap more, strictly."""
+        ...
+
+    @property
+    def nms_overlap(self) -> Overlap:
+        """How boxes overlap."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +67,7 @@ def decode_boxes(points: Float[Tensor, "v 3"], boxes_raw: Float[Tensor, "v 6"]) 
 
 
 @torch.no_grad()
-def detect(outputs: DSPDet3DOutputs, config: DSPDet3DConfig, batch_size: int) -> list[RoomDetections]:
+def detect(outputs: DSPDet3DOutputs, config: DetectionRule, batch_size: int) -> list[RoomDetections]:
     """Return the objects of every room; none for a room without voxels or with low scores alone.
 
     Of all levels together the `nms_pre` voxels with the best class score count, of equal scores those of

@@ -10,26 +10,22 @@ shared by the convolutions on it.
 """
 
 import itertools
-import math
 
 import torch
 from jaxtyping import Float
 from sparseops import GridFrame, SparseTensor, lookup, prune
-from sparseops.nn import SparseSequential, SubmanifoldConv3d, TransposedConv3d
+from sparseops.nn import TransposedConv3d
 from sparseops.nn.conv import SparseConvBase
 from torch import Tensor, nn
 
-from fusion_models.dspdet3d.backbone import Backbone
+from fusion_models.dspdet3d.backbone import Backbone, generative_up, same_cells
 from fusion_models.dspdet3d.batch import RoomBatch
 from fusion_models.dspdet3d.config import DSPDet3DConfig
 from fusion_models.dspdet3d.inference import RoomDetections, detect
-from fusion_models.dspdet3d.outputs import DSPDet3DOutputs, LevelOutputs
+from fusion_models.dspdet3d.outputs import DSPDet3DOutputs, LevelOutputs, level_outputs
+from fusion_models.dspdet3d.starts import CLASS_BIAS, draw_head, draw_kaiming, draw_uniform
 from fusion_models.dspdet3d.voxels import voxels_of_points
 from fusion_models.dspdet3d.weak_prune import child_scores, weak_prune
-from fusion_models.layers.rows import RowBatchNorm
-
-PRIOR = 0.01
-"""Probability of every class at the start of a training. Source: released head."""
 
 
 class DSPDet3D(nn.Module):
@@ -51,16 +47,9 @@ class DSPDet3D(nn.Module):
         self.config = config
         channels, out = config.stage_channels, config.out_channels
         self.backbone = Backbone(config)
-        self.ups = nn.ModuleList(
-            SparseSequential(
-                TransposedConv3d(coarse, fine, 3, stride=2, bias=False, site_rule="minkowski"),
-                RowBatchNorm(fine),
-                nn.ReLU(inplace=True),
-            )
-            for fine, coarse in itertools.pairwise(channels)
-        )
-        self.laterals = nn.ModuleList(_same_cells(width, width) for width in channels)
-        self.outs = nn.ModuleList(_same_cells(width, out) for width in channels)
+        self.ups = nn.ModuleList(generative_up(coarse, fine) for fine, coarse in itertools.pairwise(channels))
+        self.laterals = nn.ModuleList(same_cells(width, width) for width in channels)
+        self.outs = nn.ModuleList(same_cells(width, out) for width in channels)
         self.prune_heads = nn.ModuleList(nn.Linear(width, 1) for width in channels[1:])
         self.class_head, self.box_head = nn.Linear(out, config.num_classes), nn.Linear(out, 6)
         self.reset_parameters()
@@ -69,17 +58,13 @@ class DSPDet3D(nn.Module):
     def reset_parameters(self) -> None:
         """Draw all convolutions and heads anew, as the released code does at the start of a training."""
         for layer in self.modules():
-            if isinstance(layer, SparseConvBase):
-                fan_out = layer.out_channels * math.prod(layer.kernel_size)
-                if isinstance(layer, TransposedConv3d):
-                    nn.init.uniform_(layer.weight, -1 / math.sqrt(fan_out), 1 / math.sqrt(fan_out))
-                else:
-                    nn.init.normal_(layer.weight, std=math.sqrt(2 / fan_out))
+            if isinstance(layer, TransposedConv3d):
+                draw_uniform(layer)
+            elif isinstance(layer, SparseConvBase):
+                draw_kaiming(layer)
             elif isinstance(layer, nn.Linear):
-                bound = 1 / math.sqrt(layer.in_features)
-                nn.init.normal_(layer.weight, std=0.01)
-                nn.init.uniform_(layer.bias, -bound, bound)
-        nn.init.constant_(self.class_head.bias, -math.log((1 - PRIOR) / PRIOR))
+                draw_head(layer)
+        nn.init.constant_(self.class_head.bias, CLASS_BIAS)
 
     def forward(self, batch: RoomBatch, *, prune_threshold: float | None = None) -> DSPDet3DOutputs:
         """Return what the heads say at every level.
@@ -151,19 +136,17 @@ class DSPDet3D(nn.Module):
         self, level: int, out: SparseTensor, prune_logits: Float[Tensor, " v"] | None, frame: GridFrame
     ) -> LevelOutputs:
         stride = self.config.strides[level]
-        coords_bzyx = frame.coords(out.coords, stride=stride)
-        xyz = coords_bzyx[:, 1:].flip(1)
         with torch.autocast(out.features.device.type, enabled=False):
             rows = out.features.float()
             boxes_raw, class_logits = self.box_head(rows), self.class_head(rows)
-        return LevelOutputs(
-            points=xyz.float() * self.config.voxel_size_m,
-            batch_indices=coords_bzyx[:, 0],
-            cells=torch.cat([coords_bzyx[:, :1], xyz], dim=1).int(),
-            boxes_raw=boxes_raw,
-            class_logits=class_logits,
-            prune_logits=prune_logits,
+        return level_outputs(
+            out.sites,
+            boxes_raw,
+            class_logits,
+            prune_logits,
+            frame=frame,
             stride=stride,
+            voxel_size_m=self.config.voxel_size_m,
         )
 
 
@@ -190,9 +173,3 @@ def partial_add(tensor: SparseTensor, other: SparseTensor) -> SparseTensor:
     shared = rows >= 0
     added = other.features[shared].to(tensor.features.dtype)
     return tensor.replace(tensor.features.index_add(0, rows[shared], added))
-
-
-def _same_cells(entering: int, channels: int) -> SparseSequential:
-    return SparseSequential(
-        SubmanifoldConv3d(entering, channels, 3, bias=False), RowBatchNorm(channels), nn.ReLU(inplace=True)
-    )

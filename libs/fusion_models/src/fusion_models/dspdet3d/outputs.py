@@ -2,8 +2,9 @@
 
 from dataclasses import dataclass
 
+import torch
 from jaxtyping import Float, Int32, Int64
-from sparseops import TensorFields
+from sparseops import GridFrame, Sites, TensorFields
 from torch import Tensor
 
 
@@ -37,3 +38,27 @@ class DSPDet3DOutputs(TensorFields):
 
     levels: tuple[LevelOutputs, ...]
     """Finest first; those that pruning left empty have no rows."""
+
+
+def level_outputs(
+    sites: Sites,
+    boxes_raw: Float[Tensor, "v 6"],
+    class_logits: Float[Tensor, "v c"],
+    prune_logits: Float[Tensor, " v"] | None = None,
+    *,
+    frame: GridFrame,
+    stride: int,
+    voxel_size_m: float,
+) -> LevelOutputs:
+    """Put what the heads say about the sites of a stride together with where these are."""
+    coords_bzyx = frame.coords(sites.coords, stride=stride)
+    xyz = coords_bzyx[:, 1:].flip(1)
+    return LevelOutputs(
+        points=xyz.float() * voxel_size_m,
+        batch_indices=coords_bzyx[:, 0],
+        cells=torch.cat([coords_bzyx[:, :1], xyz], dim=1).int(),
+        boxes_raw=boxes_raw,
+        class_logits=class_logits,
+        prune_logits=prune_logits,
+        stride=stride,
+    )

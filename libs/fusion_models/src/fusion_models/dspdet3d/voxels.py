@@ -1,25 +1,33 @@
 """From the points of rooms to the sparse tensor that the network starts from."""
 
 import torch
+from jaxtyping import Float
 from sparseops import GridFrame, SparseTensor, voxel_first
+from torch import Tensor
 
 from fusion_models.dspdet3d.batch import RoomBatch
 
 
 def voxels_of_points(
-    batch: RoomBatch, *, voxel_size_m: float, coarsest: int
+    batch: RoomBatch,
+    *,
+    voxel_size_m: float,
+    coarsest: int,
+    point_features: Float[Tensor, "n c"] | None = None,
 ) -> tuple[SparseTensor, GridFrame]:
     """Put points into voxels without limits of the range; return the voxels and where their grid lies.
 
     The voxel of a point is floor(xyz / voxel_size_m) along every axis, of either sign. Its features are x y z
-    in metres of the first of its points. Rows are sorted by room, z, y, x. A room without points has none.
+    in metres of the first of its points, or the `point_features` of that one. Rows are sorted by room, z, y,
+    x. A room without points has none.
 
     Args:
         coarsest: Voxels along a cell of the coarsest level; see `GridFrame.around`.
+        point_features: Of every point; None: its x y z.
 
     Raises:
-        ValueError: Counts that do not add up to the points, or points so far apart that voxels cannot be
-            numbered.
+        ValueError: Counts or features that do not fit the points, or points so far apart that voxels
+            cannot be numbered.
 
     Example:
         >>> points = torch.tensor([[-0.001, 0.0, 0.0], [0.025, 0.0, 0.0], [0.021, 0.0, 0.0]])
@@ -35,6 +43,11 @@ def voxels_of_points(
         raise ValueError(
             f"RoomBatch.point_counts: {batch.point_counts} must add up to the {len(points)} rows of points"
         )
+    if point_features is not None and len(point_features) != len(points):
+        raise ValueError(
+            f"point_features: expected a row for each of the {len(points)} points of the batch, got "
+            f"{len(point_features)}"
+        )
     counts = torch.tensor(batch.point_counts, device=points.device)
     rooms = torch.arange(len(batch), device=points.device).repeat_interleave(counts, output_size=len(points))
     # Divided by a tensor: devices round a division by a plain number differently.
@@ -46,4 +59,5 @@ def voxels_of_points(
     keys = cells.long() @ torch.tensor([z * y * x, y * x, x, 1], device=cells.device)
     distinct, voxel_of_point = torch.unique(keys, return_inverse=True)
     first = voxel_first(voxel_of_point, num_voxels=len(distinct))
-    return SparseTensor(points[first].float(), cells[first], frame.spatial_shape, len(batch)), frame
+    features = points if point_features is None else point_features
+    return SparseTensor(features[first].float(), cells[first], frame.spatial_shape, len(batch)), frame
