@@ -53,6 +53,8 @@ def test_what_does_not_go_together_is_refused():
         collate_rooms([room(), replace(room("b"), objects=None)], CLASSES)
     with pytest.raises(ValueError, match="class_names must be distinct"):
         collate_rooms([room()], ("cup", "cup"))
+    with pytest.raises(ValueError, match="labels and box_counts must all be given or all be None"):
+        replace(collate_rooms([room()], CLASSES), labels=None)
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])

@@ -13,7 +13,11 @@ from torch import Tensor
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RoomBatch(TensorFields):
-    """Rooms joined into tensors: n points and m objects, room after room, each in its own `aligned` frame."""
+    """Rooms joined into tensors: n points and m objects, room after room, each in its own `aligned` frame.
+
+    Raises:
+        ValueError: Some of `boxes`, `labels` and `box_counts` are None and others not.
+    """
 
     names: tuple[str, ...]
     """Of the scans."""
@@ -27,6 +31,11 @@ class RoomBatch(TensorFields):
     """Index of the class of every box; None without labels."""
     box_counts: tuple[int, ...] | None = None
     """Boxes of every room; None without labels."""
+
+    def __post_init__(self) -> None:
+        """Check that the parts belong together."""
+        if len({part is None for part in (self.boxes, self.labels, self.box_counts)}) != 1:
+            raise ValueError("RoomBatch: boxes, labels and box_counts must all be given or all be None")
 
     def __len__(self) -> int:
         """Count the rooms."""

@@ -84,13 +84,16 @@ class DSPDet3D(nn.Module):
         tensor, found = features[-1], []
         for level in reversed(range(len(features))):
             prune_logits = self._prune_logits(level, tensor)
-            lateral = self.laterals[level](tensor)
-            found.append(self._outputs(level, self.outs[level](lateral), prune_logits, frame))
-            if prune_logits is not None:
-                kept = lateral if self.training else pruned(lateral, prune_logits, threshold)
+            tensor = self.laterals[level](tensor)
+            found.append(self._outputs(level, self.outs[level](tensor), prune_logits, frame))
+            if prune_logits is None:
+                break
+            if self.training:
+                fine = partial_add(self.ups[level - 1](tensor), features[level - 1])
+                tensor = self._weakly_pruned(fine, tensor, prune_logits)
+            else:
+                kept = pruned(tensor, prune_logits, threshold)
                 tensor = partial_add(self.ups[level - 1](kept), features[level - 1])
-                if self.training:
-                    tensor = self._weakly_pruned(tensor, lateral, prune_logits)
         return DSPDet3DOutputs(tuple(reversed(found)))
 
     @torch.no_grad()
