@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from typing import Protocol, runtime_checkable
 
-
 _WORDS = {2: "two", 3: "three"}
 
 
@@ -45,8 +44,8 @@ def check_shape(config: NetworkShape, *, least_stages: int = 2) -> None:
     blocks, channels = config.stage_blocks, config.stage_channels
     if len(blocks) < least_stages or len(channels) != len(blocks):
         raise ValueError(
-            f"{owner}: stage_blocks and stage_channels must have one number per level, for {_WORDS[least_stages]} "
-            f"or more levels, got {blocks} and {channels}"
+            f"{owner}: stage_blocks and stage_channels must have one number per level, for "
+            f"{_WORDS[least_stages]} or more levels, got {blocks} and {channels}"
         )
     widths = (config.stem_channels, config.out_channels)
     if min(*widths, *blocks, *channels) < 1:
