@@ -79,7 +79,7 @@ class FCAF3DOutputs(TensorFields):
 
     levels: tuple[LevelOutputs, ...]
     """Finest first; there are no `prune_logits`."""
-    center_logits: tuple[Float[Tensor, " v"], ...]
+    center_logits: tuple[Float[Tensor, " _"], ...]
     """Of every level: the sigmoid is how central a voxel is in its box, 1 at the centre and 0 at a face."""
 
 

@@ -114,7 +114,7 @@ def assign_nearest(
         >>> cup = LabelledBoxes(torch.full((1, 6), 0.1), zero, zero)
         >>> points, rooms = torch.tensor([[0.0, 0.0, 0.0], [0.0, 0.0, 0.16]]), torch.tensor([0, 0])
         >>> assign_nearest(points, cup, rooms=rooms, levels=rooms, config=TR3DConfig(assign_top=1)).tolist()
-        [0, -1]
+        [-1, 0]
     """
     assigned = torch.full_like(rooms, -1)
     if not len(points) or not len(boxes.labels):
