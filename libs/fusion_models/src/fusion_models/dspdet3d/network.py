@@ -89,11 +89,10 @@ class DSPDet3D(nn.Module):
             if prune_logits is None:
                 break
             if self.training:
-                fine = partial_add(self.ups[level - 1](tensor), features[level - 1])
-                tensor = self._weakly_pruned(fine, tensor, prune_logits)
+                fine = self._weakly_pruned(self.ups[level - 1](tensor), tensor, prune_logits)
             else:
-                kept = pruned(tensor, prune_logits, threshold)
-                tensor = partial_add(self.ups[level - 1](kept), features[level - 1])
+                fine = self.ups[level - 1](pruned(tensor, prune_logits, threshold))
+            tensor = partial_add(fine, features[level - 1])
         return DSPDet3DOutputs(tuple(reversed(found)))
 
     @torch.no_grad()
