@@ -82,6 +82,7 @@ def random_boxes(count: int, seed: int) -> torch.Tensor:
     return torch.from_numpy(np.hstack([rng.uniform(-1, 1, (count, 3)), rng.uniform(0.1, 2, (count, 3))]))
 
 
+@pytest.mark.slow
 def test_the_box_loss_is_one_minus_distance_iou():
     boxes, targets = random_boxes(60, 0), random_boxes(60, 1)
     with_yaw = (np.pad(rows.numpy(), ((0, 0), (0, 1))) for rows in (boxes, targets))
@@ -90,6 +91,7 @@ def test_the_box_loss_is_one_minus_distance_iou():
     np.testing.assert_allclose(aligned_diou_loss(boxes, targets), expected, rtol=1e-12)
 
 
+@pytest.mark.slow
 def test_the_box_loss_has_the_gradient_of_its_value():
     boxes = random_boxes(8, 0).requires_grad_()
     assert torch.autograd.gradcheck(aligned_diou_loss, (boxes, random_boxes(8, 1)))
