@@ -6,8 +6,8 @@ import pytest
 import torch
 from fusion_models.dspdet3d.baseline_blocks import PooledBackbone, RoomInstanceNorm
 from fusion_models.dspdet3d.baseline_config import BaselineConfig, higher
-from fusion_models.dspdet3d.fcaf3d import FCAF3DConfig, fcaf3d
-from fusion_models.dspdet3d.tr3d import TR3DConfig, tr3d
+from fusion_models.dspdet3d.fcaf3d import FCAF3D, FCAF3DConfig, fcaf3d
+from fusion_models.dspdet3d.tr3d import TR3D, TR3DConfig, tr3d
 from fusion_models.layers.rows import RowBatchNorm
 from sparseops import GridFrame, SparseTensor
 from torch import nn
@@ -91,3 +91,25 @@ def test_published_numbers():
 def test_what_does_not_fit_is_refused(make, change, message, unchecked_shapes):
     with pytest.raises(ValueError, match=message):
         make(**change)
+
+
+@pytest.mark.parametrize(("make", "config"), [(TR3D, tr3d()), (FCAF3D, fcaf3d())], ids=["tr3d", "fcaf3d"])
+def test_weights_start_as_released(make, config):
+    """Kaiming by what leaves, up to FCAF3D's neck, which is uniform by what enters; classes at 1 percent."""
+    torch.manual_seed(0)
+    small = replace(config, stage_channels=(16, 16, 16, 16), out_channels=16)
+    model = make(small)
+    assert torch.allclose(model.class_head.bias.sigmoid(), torch.tensor(0.01))
+    assert model.box_head.weight.std().item() == pytest.approx(0.01, rel=0.3)
+    body = model.backbone.stages[2][1].body[0].weight
+    assert body.std().item() == pytest.approx((2 / (27 * 16)) ** 0.5, rel=0.05)
+    stem = model.backbone.stem[0].weight
+    assert stem.std().item() == pytest.approx((2 / (27 * 64)) ** 0.5, rel=0.05)
+    up, out = model.ups[0][0].weight, model.outs[0][0].weight
+    bound = 1 / (16 * up.shape[0] ** 3) ** 0.5
+    assert 0.95 * bound < up.abs().max().item() <= bound
+    if make is FCAF3D:
+        assert 0.95 * (27 * 16) ** -0.5 < out.abs().max().item() <= (27 * 16) ** -0.5
+        assert [scale.item() for scale in model.scales] == [1.0] * 4
+    else:
+        assert out.std().item() == pytest.approx((2 / (27 * 16)) ** 0.5, rel=0.05)

@@ -42,7 +42,7 @@ def stirred(model: nn.Module) -> nn.Module:
 
 
 def rooms() -> RoomBatch:
-    points = torch.rand(700, 3) * torch.tensor([1.5, 1.2, 0.7]) - 0.45
+    points = torch.rand(700, 3) * torch.tensor([1.0, 0.8, 0.5]) - 0.4
     points[:300, 2] = points[:300, 2].round(decimals=1)  # Some surfaces, so that cells have neighbours.
     return RoomBatch(names=("a", "b"), points=points, point_counts=(450, 250))
 

@@ -27,7 +27,7 @@ class LevelOutputs(TensorFields):
     """Of every class, single precision."""
     prune_logits: Float[Tensor, " v"] | None
     """Its sigmoid is the probability that nothing smaller is near, so that the voxel may go; single
-    precision. None at the finest level."""
+    precision. None at the finest level, and for TR3D and FCAF3D, which do not prune so."""
     stride: int
     """Voxels along a cell."""
 
