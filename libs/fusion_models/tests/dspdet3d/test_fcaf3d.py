@@ -4,7 +4,6 @@ from dataclasses import replace
 import pytest
 import torch
 from fusion_models.dspdet3d import LevelOutputs, RoomBatch
-from fusion_models.dspdet3d.baseline_targets import LabelledBoxes
 from fusion_models.dspdet3d.fcaf3d import (
     FCAF3D,
     FCAF3DConfig,
@@ -14,6 +13,7 @@ from fusion_models.dspdet3d.fcaf3d import (
     detect_central,
 )
 from fusion_models.dspdet3d.fcaf3d_losses import assign_central, centerness, fcaf3d_loss
+from fusion_models.dspdet3d.labelled import LabelledBoxes
 from sparseops import SparseTensor
 
 SMALL = FCAF3DConfig(

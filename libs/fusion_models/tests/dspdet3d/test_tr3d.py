@@ -4,7 +4,7 @@ from dataclasses import replace
 import pytest
 import torch
 from fusion_models.dspdet3d import DSPDet3DOutputs, LevelOutputs, RoomBatch, detect
-from fusion_models.dspdet3d.baseline_targets import LabelledBoxes
+from fusion_models.dspdet3d.labelled import LabelledBoxes
 from fusion_models.dspdet3d.tr3d import TR3D, TR3DConfig, tr3d
 from fusion_models.dspdet3d.tr3d_losses import assign_nearest, levels_of_boxes, tr3d_loss
 

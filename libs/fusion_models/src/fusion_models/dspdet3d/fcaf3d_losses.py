@@ -12,10 +12,10 @@ from jaxtyping import Float, Int64
 from sparseops import TensorFields, paired_iou_aligned_3d
 from torch import Tensor
 
-from fusion_models.dspdet3d.baseline_targets import LabelledBoxes, check_outputs, labelled_boxes
 from fusion_models.dspdet3d.batch import RoomBatch
 from fusion_models.dspdet3d.fcaf3d import FCAF3DConfig, FCAF3DOutputs
 from fusion_models.dspdet3d.inference import decode_boxes
+from fusion_models.dspdet3d.labelled import LabelledBoxes, check_outputs, labelled_boxes
 from fusion_models.dspdet3d.pairs import pairs_in_cubes
 from fusion_models.layers.losses import mean_over_ranks, sigmoid_focal
 

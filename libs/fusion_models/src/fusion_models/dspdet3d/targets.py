@@ -9,6 +9,7 @@ from torch import Tensor
 
 from fusion_models.dspdet3d.batch import RoomBatch
 from fusion_models.dspdet3d.config import DSPDet3DConfig
+from fusion_models.dspdet3d.labelled import labelled_boxes, volume_levels
 from fusion_models.dspdet3d.pairs import pairs_in_cubes
 
 
@@ -32,24 +33,9 @@ def target_boxes(batch: RoomBatch, config: DSPDet3DConfig) -> TargetBoxes:
     Raises:
         ValueError: No labels, numbers of boxes that do not go together, or a label that is no class.
     """
-    boxes, labels, counts = batch.boxes, batch.labels, batch.box_counts
-    if boxes is None or labels is None or counts is None:
-        raise ValueError(
-            "DSPDet3D's losses: RoomBatch has no boxes, labels or box_counts; train on labelled rooms"
-        )
-    if not sum(counts) == len(boxes) == len(labels) or len(counts) != len(batch):
-        raise ValueError(
-            f"RoomBatch.box_counts: {counts} must be one number for each of {len(batch)} rooms and add up to "
-            f"the rows of boxes, {len(boxes)}, and of labels, {len(labels)}; see collate_rooms"
-        )
-    if len(labels) and not 0 <= int(labels.min()) <= int(labels.max()) < config.num_classes:
-        raise ValueError(
-            f"RoomBatch.labels must lie in 0 to {config.num_classes - 1}, got {int(labels.min())} to "
-            f"{int(labels.max())}; collate rooms with the class_names of the configuration"
-        )
-    number = torch.tensor(counts, device=boxes.device)
-    rooms = torch.arange(len(counts), device=boxes.device).repeat_interleave(number, output_size=len(boxes))
-    return TargetBoxes(boxes, labels, rooms, box_levels(boxes[:, 3:], config))
+    found = labelled_boxes(batch, num_classes=config.num_classes)
+    levels = box_levels(found.boxes[:, 3:], config)
+    return TargetBoxes(found.boxes, found.labels, found.rooms, levels)
 
 
 def box_levels(sizes: Float[Tensor, "m 3"], config: DSPDet3DConfig) -> Int64[Tensor, " m"]:
@@ -65,9 +51,7 @@ def box_levels(sizes: Float[Tensor, "m 3"], config: DSPDet3DConfig) -> Int64[Ten
         >>> box_levels(torch.tensor([[0.1, 0.1, 0.1], [0.5, 0.5, 0.5], [2.0, 2.0, 1.0]]), DSPDet3DConfig())
         tensor([0, 2, 3])
     """
-    coarser = [config.volume_threshold * cell_m**3 for cell_m in config.cells_m[1:]]
-    thresholds = torch.tensor(coarser, dtype=torch.float64, device=sizes.device)
-    return (sizes.double().prod(1, keepdim=True) > thresholds).sum(1)
+    return volume_levels(sizes, cells_m=config.cells_m, threshold=config.volume_threshold)
 
 
 @torch.no_grad()

@@ -12,9 +12,9 @@ from jaxtyping import Float, Int64
 from sparseops import TensorFields, knn_stacked
 from torch import Tensor
 
-from fusion_models.dspdet3d.baseline_targets import LabelledBoxes, check_outputs, labelled_boxes
 from fusion_models.dspdet3d.batch import RoomBatch
 from fusion_models.dspdet3d.inference import decode_boxes
+from fusion_models.dspdet3d.labelled import LabelledBoxes, check_outputs, labelled_boxes, volume_levels
 from fusion_models.dspdet3d.losses import aligned_diou_loss
 from fusion_models.dspdet3d.outputs import DSPDet3DOutputs
 from fusion_models.dspdet3d.tr3d import TR3DConfig
@@ -72,8 +72,7 @@ def tr3d_loss(outputs: DSPDet3DOutputs, batch: RoomBatch, config: TR3DConfig) ->
 def levels_of_boxes(boxes: LabelledBoxes, config: TR3DConfig) -> Int64[Tensor, " m"]:
     """Return the level whose locations learn each box: by its class, or by its size.
 
-    Without `label_levels` it is the coarsest level of which the box fills more than `volume_threshold` cells,
-    strictly, else 0; counted in double precision.
+    Without `label_levels` see `volume_levels`.
 
     Example:
         >>> zeros = torch.zeros(2, dtype=torch.int64)
@@ -83,9 +82,7 @@ def levels_of_boxes(boxes: LabelledBoxes, config: TR3DConfig) -> Int64[Tensor, "
     """
     if config.label_levels is not None:
         return boxes.labels.new_tensor(config.label_levels)[boxes.labels]
-    coarser = [config.volume_threshold * cell_m**3 for cell_m in config.cells_m[1:]]
-    thresholds = torch.tensor(coarser, dtype=torch.float64, device=boxes.boxes.device)
-    return (boxes.boxes[:, 3:].double().prod(1, keepdim=True) > thresholds).sum(1)
+    return volume_levels(boxes.boxes[:, 3:], cells_m=config.cells_m, threshold=config.volume_threshold)
 
 
 @torch.no_grad()

@@ -1,5 +1,6 @@
-"""The labelled boxes of a batch as TR3D and FCAF3D learn them."""
+"""The labelled boxes of a batch, checked; levels by the size of boxes."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -46,6 +47,27 @@ def labelled_boxes(batch: RoomBatch, *, num_classes: int) -> LabelledBoxes:
     number = torch.tensor(counts, device=boxes.device)
     rooms = torch.arange(len(counts), device=boxes.device).repeat_interleave(number, output_size=len(boxes))
     return LabelledBoxes(boxes, labels, rooms)
+
+
+def volume_levels(
+    sizes: Float[Tensor, "m 3"], *, cells_m: Sequence[float], threshold: float
+) -> Int64[Tensor, " m"]:
+    """Return the coarsest level of which a box fills more than `threshold` cells, strictly, else 0.
+
+    Counted in double precision.
+
+    Args:
+        sizes: dx dy dz in metres.
+        cells_m: Edge of the cells of every level in metres, finest first.
+
+    Example:
+        >>> sizes = torch.tensor([[0.1, 0.1, 0.1], [0.5, 0.5, 0.5]])
+        >>> volume_levels(sizes, cells_m=(0.04, 0.08, 0.16), threshold=27.0)
+        tensor([0, 2])
+    """
+    coarser = [threshold * cell_m**3 for cell_m in cells_m[1:]]
+    thresholds = torch.tensor(coarser, dtype=torch.float64, device=sizes.device)
+    return (sizes.double().prod(1, keepdim=True) > thresholds).sum(1)
 
 
 def check_outputs(levels: tuple[LevelOutputs, ...], config: BaselineConfig) -> None:
