@@ -2,10 +2,11 @@ import importlib.util
 import json
 import multiprocessing
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
 
+import jaxtyping
 import numpy as np
 import pytest
 import torch
@@ -20,6 +21,14 @@ NpzReader = Callable[[str], dict[str, np.ndarray]]
 def _seed() -> None:
     # What a test draws does not depend on the tests before it.
     torch.manual_seed(0)
+
+
+@pytest.fixture
+def unchecked_shapes() -> Iterator[None]:
+    """Let wrong values through the annotations, down to the library's own checks, as in production."""
+    jaxtyping.config.update("jaxtyping_disable", True)
+    yield
+    jaxtyping.config.update("jaxtyping_disable", False)
 
 
 def _golden_root() -> Path:
@@ -52,6 +61,26 @@ def sparse_beats_dense_golden() -> Path:
 def cluster3dseg_golden() -> Path:
     """Folder of the golden vectors of Cluster3DSeg, SPVNAS, SPVCNN and MinkUNet."""
     return _golden_root() / "cluster3dseg"
+
+
+@pytest.fixture(scope="session")
+def dspdet3d_golden() -> dict[str, np.ndarray]:
+    """Arrays of the golden vectors of DSPDet3D."""
+    return dict(np.load(_golden_root() / "dspdet3d" / "dspdet3d_model.npz"))
+
+
+@pytest.fixture(scope="session")
+def seeded_dspdet3d_state(dspdet3d_golden, seeded_weights) -> dict[str, torch.Tensor]:
+    """The released state dict of 22 classes, filled by rule, but for the heads stored with the vectors."""
+    manifest = json.loads((Path(__file__).parent / "golden" / "dspdet3d_state_dict.json").read_text())
+    manifest = {name: shape for name, shape in manifest.items() if not name.endswith("num_batches_tracked")}
+    arrays = seeded_weights.seeded_arrays(manifest, out_axis=-1)
+    stored = {
+        name.removeprefix("override."): value
+        for name, value in dspdet3d_golden.items()
+        if name.startswith("override.")
+    }
+    return {name: torch.from_numpy(value) for name, value in (arrays | stored).items()}
 
 
 @pytest.fixture(scope="session")

@@ -3,6 +3,10 @@ from pathlib import Path
 
 import pytest
 import torch
+from fusion_models.dspdet3d import DSPDet3D, DSPDet3DConfig
+from fusion_models.dspdet3d.baseline_config import higher
+from fusion_models.dspdet3d.fcaf3d import FCAF3D, fcaf3d
+from fusion_models.dspdet3d.tr3d import TR3D, tr3d
 from fusion_models.imagepg import Detector, DetectorConfig
 from fusion_models.imagepg.image_config import ImageBackboneConfig
 from fusion_models.imagepg.variants import pg_rcnn, second, voxel_rcnn, with_image
@@ -51,6 +55,19 @@ def test_stated_sizes_are_true(call, config):
 def test_stated_sizes_of_segmentation_networks_are_true(call, config):
     with torch.device("meta"):
         assert _stated(call) == _millions(SegmentationNet(config))
+
+
+def test_the_stated_size_of_dspdet3d_is_true():
+    with torch.device("meta"):
+        assert f"`DSPDet3DConfig()` has {_millions(DSPDet3D(DSPDet3DConfig()))} parameters" in README
+
+
+def test_stated_sizes_of_the_detectors_to_compare_with_are_true():
+    for make, config in ((TR3D, tr3d()), (FCAF3D, fcaf3d())):
+        name = f"{make.__name__}({make.__name__.lower()}())"
+        with torch.device("meta"):
+            assert _stated(name) == _millions(make(config))
+            assert _stated(name.replace("(", "(higher(", 1) + ")") == _millions(make(higher(config)))
 
 
 def _stated(call):

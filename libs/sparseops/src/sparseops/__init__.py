@@ -6,6 +6,7 @@ from sparseops.collate import merge_duplicates, sparse_collate
 from sparseops.combine import prune, sparse_cat, union_add
 from sparseops.containers import TensorFields
 from sparseops.global_pool import global_avg_pool, global_max_pool
+from sparseops.grid_frame import GridFrame
 from sparseops.layouts import (
     weight_from_dense,
     weight_from_minkowski,
@@ -77,6 +78,7 @@ __all__ = [
     "BatchVoxels",
     "ChamferDistance",
     "DynamicVoxels",
+    "GridFrame",
     "KernelMap",
     "MapCache",
     "MapKey",
