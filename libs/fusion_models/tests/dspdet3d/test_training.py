@@ -21,7 +21,7 @@ CONFIG = DSPDet3DConfig(
     stage_blocks=(1, 1, 1, 1),
     stage_channels=(16, 16, 16, 16),
     out_channels=16,
-    max_train_voxels=2000,
+    max_train_voxels=6000,
     keep_radius=3,
     keep_weight=1.0,
 )
@@ -48,7 +48,7 @@ def batch() -> RoomBatch:
 
 def train(model: DSPDet3D, batch: RoomBatch, *, steps: int) -> list[float]:
     """Train as published but for the first rate, which is higher; return the total loss of every step."""
-    optimizer, totals = torch.optim.AdamW(model.parameters(), lr=5e-3, weight_decay=1e-4), []
+    optimizer, totals = torch.optim.AdamW(model.parameters(), lr=1e-2, weight_decay=1e-4), []
     schedule = torch.optim.lr_scheduler.MultiStepLR(optimizer, [steps * 8 // 12, steps * 11 // 12])
     for _ in range(steps):
         optimizer.zero_grad()
@@ -64,24 +64,24 @@ def train(model: DSPDet3D, batch: RoomBatch, *, steps: int) -> list[float]:
 def test_a_small_and_a_large_object_are_learnt_and_the_rest_is_pruned(batch):
     assert target_boxes(batch, CONFIG).levels.tolist() == [0, 1]
     model = DSPDet3D(CONFIG)
-    totals = train(model, batch, steps=120)
+    totals = train(model, batch, steps=60)
     assert totals[-1] < 0.5 * totals[0]
     model.eval()
-    for threshold in (0.0, 0.3):
-        [found] = model.predict(batch, prune_threshold=threshold)
-        # Detections are sorted by score.
-        best = torch.stack([found.boxes[found.labels == label][0] for label in (0, 1)])
-        overlap = paired_iou_aligned_3d(F.pad(best, (0, 1)), F.pad(batch.boxes, (0, 1)))
-        assert overlap.min() > 0.5, f"{threshold}: {overlap}"
+    # As published at a threshold above 0: voxels pruned in training have learnt nothing.
+    [found] = model.predict(batch, prune_threshold=0.3)
+    # Detections are sorted by score.
+    best = torch.stack([found.boxes[found.labels == label][0] for label in (0, 1)])
+    overlap = paired_iou_aligned_3d(F.pad(best, (0, 1)), F.pad(batch.boxes, (0, 1)))
+    assert overlap.min() > 0.5
     with torch.no_grad():
         voxels = [len(model(batch, prune_threshold=threshold).levels[0].points) for threshold in (0.0, 0.3)]
-    assert voxels[1] < 0.6 * voxels[0]
+    assert 0 < voxels[1] < 0.5 * voxels[0]
 
 
 def test_training_in_bfloat16_lowers_the_loss(batch):
     model = DSPDet3D(CONFIG)
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        totals = train(model, batch, steps=20)
+        totals = train(model, batch, steps=15)
     assert np.isfinite(totals).all()
     assert np.mean(totals[-5:]) < 0.7 * np.mean(totals[:5])
 
