@@ -10,7 +10,6 @@ from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float64, Integer, Real
-from scipy.spatial import KDTree
 
 MAX_SAMPLE = 60_000
 """Points that are looked at; more only take longer."""
@@ -117,6 +116,8 @@ def _planes(
     points: Float64[np.ndarray, "n 3"],
 ) -> tuple[Float64[np.ndarray, "n 3"], Float64[np.ndarray, " n"], Float64[np.ndarray, " n"]]:
     """Return normals, how flat the surroundings of every point are (0..1), and their radius."""
+    from scipy.spatial import KDTree
+
     distances, rows = KDTree(points).query(points, k=_NEIGHBOURS)
     around = points[rows] - points[:, None]
     around -= around.mean(axis=1, keepdims=True)
