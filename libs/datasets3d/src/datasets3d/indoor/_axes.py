@@ -6,7 +6,7 @@ only where an iteration starts is a choice among directions.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Literal, NamedTuple, TypeAlias, get_args
 
 import numpy as np
 from jaxtyping import Float64
@@ -15,6 +15,7 @@ from datasets3d.indoor._surfaces import Surfaces
 
 UNITS_M = {"metres": 1.0, "centimetres": 0.01, "millimetres": 0.001}
 """Units that are told apart by the size of a room alone."""
+INCH_M = 0.0254
 USUAL_HEIGHT_M = 2.6
 _STARTS, _JUDGES = 200, 6000
 """Normals that are tried as a main direction, and by how many others each is judged."""
@@ -30,10 +31,15 @@ _EDGE = 0.06
 _ONE_SIDED, _FULL_SIDE = 5.0, 0.12
 """A floor without a ceiling has so many times the area of what is opposite; a whole one this share of all."""
 _FILE_UPS = (
-    *((2, 1, 0.3), (1, 1, 0.2), (1, -1, 0.15)),
+    *((2, 1, 0.4), (1, 1, 0.2), (1, -1, 0.15)),
     *((2, -1, 0.1), (0, 1, 0.1), (0, -1, 0.1)),
 )
 """Axis of the file, sign, and how much speaks for it as up before the points are looked at."""
+
+
+UpAxis: TypeAlias = Literal["x", "-x", "y", "-y", "z", "-z"]
+"""Axis of a file that points up."""
+UP_AXES: tuple[UpAxis, ...] = get_args(UpAxis)
 
 
 class Up(NamedTuple):
@@ -44,14 +50,21 @@ class Up(NamedTuple):
     """By how much more speaks for it than for the next; below 0.1 it is hardly more than a guess."""
 
 
-def find_up(surfaces: Surfaces) -> Up:
+def find_up(surfaces: Surfaces, known: UpAxis | None = None) -> Up:
     """Return which of the main directions of a room is up, near the mean normal of what is level.
 
     Speaks for a direction: that the room is so high, and less high than wide; a floor without a ceiling;
     things that stand on the floor; and the axes that files usually have.
+
+    Args:
+        surfaces: Of the scan.
+        known: Axis of the file that is about up, if that is known: then the nearest direction is.
     """
     axes = main_axes(surfaces)
     ups = np.concatenate([axes, -axes])
+    if known is not None:
+        along = ups[:, "xyz".index(known[-1])] * (-1 if known[0] == "-" else 1)
+        return Up(ups[int(np.argmax(along))], np.inf)
     scores = np.array([_speaks_for(surfaces, axes, up) for up in ups])
     order = np.argsort(-scores, kind="stable")
     return Up(ups[order[0]], float(scores[order[0]] - scores[order[1]]))
@@ -199,8 +212,7 @@ def _speaks_for(surfaces: Surfaces, axes: Float64[np.ndarray, "3 3"], up: Float6
             facing = np.abs(surfaces.normals @ axis) > _FACING
             is_wall |= facing & (np.abs(share - 0.5) > 0.5 - _EDGE)
     height, share = _shares(surfaces.points @ up, weights)
-    unit = UNITS_M[nearest_unit(height, max(sizes))]
-    is_high = -min((np.log(height * unit / USUAL_HEIGHT_M) / 0.3) ** 2, 4.0) / 2
+    is_high = max(_is_usual(height * unit) for unit in _units_like(nearest_unit(height, max(sizes))))
     is_thin = np.clip(np.log(np.mean(sizes) / height), -0.6, 0.6)
     bottom = float(weights[faces & (share < _EDGE)].sum())
     top = float(weights[faces & (share > 1 - _EDGE)].sum())
@@ -210,9 +222,19 @@ def _speaks_for(surfaces: Surfaces, axes: Float64[np.ndarray, "3 3"], up: Float6
     stands = np.clip(np.log(max(below, 1e-3) / max(above, 1e-3)), -0.5, 0.5) + (low - high) / (
         low + high + 0.05
     )
-    open_above = _one_sided(bottom, top) - _one_sided(top, bottom)
+    is_open = _one_sided(bottom, top) + 0.2 * _one_sided(top, bottom)
     usual = max(prior * np.clip((sign * up[axis] - 0.8) / 0.15, 0, 1) for axis, sign, prior in _FILE_UPS)
-    return float(usual + 0.25 * is_thin + is_high + 1.5 * open_above + stands)
+    return float(usual + 0.25 * is_thin + is_high + 1.5 * is_open + stands)
+
+
+def _units_like(name: str) -> tuple[float, ...]:
+    """Return a unit, and what might be taken for it: a room of 100 inches is no room of 100 centimetres."""
+    return (UNITS_M[name], INCH_M) if name == "centimetres" else (UNITS_M[name],)
+
+
+def _is_usual(height_m: float) -> float:
+    """Return how usual a room so high is: 0, or down to -2."""
+    return -min((float(np.log(height_m / USUAL_HEIGHT_M)) / 0.3) ** 2, 4.0) / 2
 
 
 def _shares(

@@ -20,11 +20,13 @@ MAX_OFF_CENTRE_M = 2.0
 """The middle may lie so far from the origin."""
 MIN_POINTS_PER_M2 = 200.0
 """Fewer are a point every 7 cm or more: objects of the size of a bottle have a handful, or none."""
+SURE_MARGIN = 0.2
+"""What speaks for up by no more than that over another axis is a guess."""
 PLAUSIBLE_HEIGHT_M = (0.8, 15.0)
 PLAUSIBLE_WIDTH_M = (0.8, 150.0)
 _ASKED = (
     ("feet", 0.3048, "metres", (6.0, 12.5)),
-    ("inches", 0.0254, "centimetres", (70.0, 170.0)),
+    ("inches", _axes.INCH_M, "centimetres", (70.0, 170.0)),
 )
 """Units that are only asked about, what they are taken for, and heights of 1.8 to 4 m in them."""
 _WIDE = 12
@@ -65,9 +67,10 @@ def mistakes_of_pose(pose: RoomPose, *, is_unit_known: bool) -> list[RoomMistake
     if pose.quarter[2, 2] != 1.0:
         axis = int(np.argmax(np.abs(pose.quarter[2])))
         up = ("-" if pose.quarter[2, axis] < 0 else "") + "xyz"[axis]
+        doubt = " (a guess: if it is not, say up_axis=)" if pose.up_margin < SURE_MARGIN else ""
         text = (
-            f"z must be up; here it seems to be {up}. If axes were swapped without a sign, the room is "
-            "mirrored, too: points do not tell, and boxes do not mind"
+            f"z must be up; here it seems to be {up}{doubt}. If axes were swapped without a sign, the room "
+            "is mirrored, too: points do not tell, and boxes do not mind"
         )
         found.append(RoomMistake(kind="axis", text=text, matrix=repairs["axis"]))
     tilt = float(np.arccos(np.clip(pose.tilt[2, 2], -1, 1)))

@@ -15,8 +15,10 @@ _FLOOR_BIN_M, _FLOOR_SHARE = 0.04, 0.3
 """The floor is the lowest level that has at least this share of the area of the largest."""
 _FLOOR_BELLS_M = (0.06, 0.03)
 """Distances from the floor at which a point counts e**0.5 times less for it, one after the other."""
-_MIN_FLOOR = 0.02
-"""Share of all area that floor must have for its plane to say what is level."""
+_MIN_FLOOR = 0.04
+"""Share of all area that a floor must have; else the lowest points are taken for it."""
+_MAX_FLOOR_TILT = np.radians(1.0)
+"""Against the mean of all that is level: a plane more tilted joins levels of different heights."""
 _ROUNDS, _STILL = 200, 1e-12
 _MIN_DISTINCT = 1.5
 """Walls that are less distinct say nothing about where x and y are."""
@@ -52,14 +54,17 @@ class RoomPose:
     """See `_axes.Up`."""
 
 
-def find_pose(surfaces: Surfaces, *, unit_m: float | None = None) -> RoomPose:
+def find_pose(
+    surfaces: Surfaces, *, unit_m: float | None = None, up_axis: _axes.UpAxis | None = None
+) -> RoomPose:
     """Return how a room lies.
 
     Args:
         surfaces: Of its scan.
         unit_m: Metres in the unit of the scan, if it is known.
+        up_axis: Axis of the scan that is about up, if it is known.
     """
-    up, up_margin = _axes.find_up(surfaces)
+    up, up_margin = _axes.find_up(surfaces, up_axis)
     height, width = _sizes(surfaces, up)
     unit_m = _axes.UNITS_M[_axes.nearest_unit(height, width)] if unit_m is None else unit_m
     up, floor_point = _level(surfaces, up, unit_m)
@@ -102,11 +107,10 @@ def _level(
     surfaces: Surfaces, up: Float64[np.ndarray, " 3"], unit_m: float
 ) -> tuple[Float64[np.ndarray, " 3"], Float64[np.ndarray, " 3"]]:
     """Return up as the floor has it, and a point of the floor; without a floor `up`, and the lowest point."""
-    points, weights = surfaces.points, surfaces.weights
-    weights = weights * np.clip((np.abs(surfaces.normals @ up) - 0.9) / 0.08, 0, 1)
-    heights = points @ up
+    weights = surfaces.weights * np.clip((np.abs(surfaces.normals @ up) - 0.9) / 0.08, 0, 1)
+    heights = surfaces.points @ up
     low, high = _axes.extent(heights, surfaces.weights, tail=_TAIL)
-    if weights.sum() <= _MIN_FLOOR:
+    if weights.sum() < _MIN_FLOOR:
         return up, low * up
     width = _FLOOR_BIN_M / unit_m
     bins = np.floor((heights - low) / width).astype(np.int64) + 2
@@ -115,23 +119,42 @@ def _level(
     level = int(np.argmax(areas >= _FLOOR_SHARE * areas.max()))
     while level + 1 < len(areas) and areas[level + 1] > areas[level]:
         level += 1
-    normal, point = up, (low + (level - 1 - 2 + 0.5) * width) * up
+    floor = (low + (level - 1.5) * width) * up
+    normal, point, share = _fitted(surfaces.points, weights, up, floor, unit_m)
+    if share < _MIN_FLOOR:
+        return up, low * up
+    if normal @ up < np.cos(_MAX_FLOOR_TILT):  # levels of two heights
+        return up, _fitted(surfaces.points, weights, up, floor, unit_m, is_turning=False)[1]
+    return normal, point
+
+
+def _fitted(
+    points: Float64[np.ndarray, "n 3"],
+    weights: Float64[np.ndarray, " n"],
+    normal: Float64[np.ndarray, " 3"],
+    point: Float64[np.ndarray, " 3"],
+    unit_m: float,
+    *,
+    is_turning: bool = True,
+) -> tuple[Float64[np.ndarray, " 3"], Float64[np.ndarray, " 3"], float]:
+    """Return normal and point of the plane near a plane that has most weight close to it, and that weight."""
     share = 0.0
     for bell in _FLOOR_BELLS_M:
         for _ in range(_ROUNDS):
             near = weights * np.exp(-0.5 * ((points - point) @ normal * unit_m / bell) ** 2)
             share = float(near.sum())
             if share <= 0:
-                return up, low * up
-            following = near @ points / share
-            spread = (points - following) * near[:, None]
-            tilted = np.linalg.eigh(spread.T @ (points - following))[1][:, 0] if share > _MIN_FLOOR else up
-            tilted = tilted if tilted @ up > 0 else -tilted
-            moved = float(np.abs(tilted - normal).max() + abs((following - point) @ normal) * unit_m)
-            normal, point = tilted, following
+                return normal, point, share
+            following, turned = near @ points / share, normal
+            if is_turning:
+                apart = points - following
+                turned = np.linalg.eigh((apart * near[:, None]).T @ apart)[1][:, 0]
+                turned = turned if turned @ normal > 0 else -turned
+            moved = float(np.abs(turned - normal).max() + abs((following - point) @ normal) * unit_m)
+            normal, point = turned, following
             if moved < _STILL:
                 break
-    return (normal, point) if normal @ up > 0.98 else (up, point)
+    return normal, point, share
 
 
 def _longest(points: Float64[np.ndarray, "n 3"], weights: Float64[np.ndarray, " n"]) -> float:

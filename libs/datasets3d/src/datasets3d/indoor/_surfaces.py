@@ -71,7 +71,7 @@ def sample_surfaces(points: Real[np.ndarray, "n 3"]) -> Surfaces | None:
         middle=middle,
         reach=reach,
         stray_share=float(stray.mean()),
-        density=_NEIGHBOURS / (np.pi * usual**2) * len(points) / len(drawn),
+        density=(_NEIGHBOURS - 2) / (np.pi * usual**2) * len(points) / len(drawn),
     )
 
 

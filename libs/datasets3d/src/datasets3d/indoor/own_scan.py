@@ -25,6 +25,7 @@ import numpy as np
 from jaxtyping import Bool, Float64, Real
 
 from datasets3d._validate import check_array
+from datasets3d.indoor._axes import UP_AXES, UpAxis
 from datasets3d.indoor._mistakes import RoomMistake as RoomMistake
 from datasets3d.indoor._mistakes import mistakes_of_points, mistakes_of_pose, steps
 from datasets3d.indoor._pose import RoomPose, find_pose
@@ -52,7 +53,7 @@ class RepairedRoom:
 
 
 def find_room_mistakes(
-    points: Real[np.ndarray, "n 3"], *, unit_m: float | None = None
+    points: Real[np.ndarray, "n 3"], *, unit_m: float | None = None, up_axis: UpAxis | None = None
 ) -> tuple[RoomMistake, ...]:
     """Return what seems wrong with the scan of a room, in the order of the repairs.
 
@@ -65,9 +66,11 @@ def find_room_mistakes(
     Args:
         points: x y z of a whole scan, in its own unit and axes.
         unit_m: Metres in that unit, if it is known.
+        up_axis: The axis that is about up, with its sign, if it is known.
 
     Raises:
-        ValueError: A shape other than [n, 3], or a unit that is not positive.
+        TypeError: No array of numbers.
+        ValueError: A shape other than [n, 3], a unit that is not positive, or no such axis.
 
     Example:
         >>> rng = np.random.default_rng(0)
@@ -79,10 +82,10 @@ def find_room_mistakes(
         >>> [mistake.kind for mistake in find_room_mistakes(1000 * room[:, [0, 2, 1]])]
         ['unit', 'axis']
     """
-    return _examine(points, unit_m)[0]
+    return _examine(points, unit_m, up_axis)[0]
 
 
-def repair_room(room: Room, *, unit_m: float | None = None) -> RepairedRoom:
+def repair_room(room: Room, *, unit_m: float | None = None, up_axis: UpAxis | None = None) -> RepairedRoom:
     """Return a scan without its mistakes, in the one pose that all its turned and mirrored copies get.
 
     All is repaired that was measured, also what is too small to be told. Points that are not finite or far
@@ -91,15 +94,16 @@ def repair_room(room: Room, *, unit_m: float | None = None) -> RepairedRoom:
     Args:
         room: As `read_room` reads it; without objects.
         unit_m: As of `find_room_mistakes`.
+        up_axis: As of `find_room_mistakes`.
 
     Raises:
-        ValueError: A room with objects, or a unit that is not positive.
+        ValueError: A room with objects, a unit that is not positive, or no such axis.
     """
     if room.objects is not None:
         raise ValueError(
             "repair_room: the room has objects, which turns would leave aslant; repair it before"
         )
-    mistakes, surfaces, pose = _examine(room.points, unit_m)
+    mistakes, surfaces, pose = _examine(room.points, unit_m, up_axis)
     if surfaces is None or pose is None:
         repaired_from_room, keep = np.eye(4), _is_finite(room.points)
     else:
@@ -124,13 +128,15 @@ def repair_room(room: Room, *, unit_m: float | None = None) -> RepairedRoom:
 
 
 def _examine(
-    points: Any, unit_m: float | None
+    points: Any, unit_m: float | None, up_axis: UpAxis | None
 ) -> tuple[tuple[RoomMistake, ...], Surfaces | None, RoomPose | None]:
     if not isinstance(points, np.ndarray) or points.dtype.kind not in "fiu":
         raise TypeError(f"points: expected an array of numbers, got {getattr(points, 'dtype', type(points))}")
     check_array("points", points, points.dtype, (None, 3))
     if unit_m is not None and not 0 < unit_m < np.inf:
         raise ValueError(f"unit_m must be positive, got {unit_m}")
+    if up_axis is not None and up_axis not in UP_AXES:
+        raise ValueError(f"up_axis must be {', '.join(UP_AXES)} or None, got {up_axis!r}")
     finite = int(_is_finite(points).sum())
     found: list[RoomMistake] = []
     if finite < len(points):
@@ -144,7 +150,7 @@ def _examine(
     if surfaces is None:
         text = f"{finite} points are fewer than {MIN_POINTS}, or most are the same or on a line: no room"
         return (*found, RoomMistake(kind="few", text=text, is_repaired=False)), None, None
-    pose = find_pose(surfaces, unit_m=unit_m)
+    pose = find_pose(surfaces, unit_m=unit_m, up_axis=up_axis)
     found += mistakes_of_pose(pose, is_unit_known=unit_m is not None)
     found += mistakes_of_points(surfaces, unit_m=pose.unit_m)
     return tuple(found), surfaces, pose
