@@ -26,11 +26,11 @@ def _block(centre: np.ndarray, size: np.ndarray, yaw: float) -> list[np.ndarray]
 def make_room(
     seed: int = 0,
     *,
-    size: tuple[float, float, float] = (5.2, 3.8, 2.6),
+    size: tuple[float, float, float] = (4.6, 3.6, 2.6),
     has_ceiling: bool = True,
     walls: tuple[int, ...] = (0, 1, 2, 3),
-    furniture: int = 8,
-    points_per_m2: float = 250.0,
+    furniture: int = 6,
+    points_per_m2: float = 230.0,
     noise_m: float = 0.004,
 ) -> MadeRoom:
     rng = np.random.default_rng(seed)

@@ -16,7 +16,7 @@ ROOMS = {
     "without ceiling": {"seed": 1, "has_ceiling": False, "size": (6.0, 4.2, 2.2)},
     "corridor": {"seed": 2, "size": (9.0, 2.6, 2.7), "furniture": 5},
     "two walls": {"seed": 3, "walls": (0, 2), "has_ceiling": False},
-    "hall": {"seed": 4, "size": (12.0, 8.0, 3.6), "furniture": 20, "points_per_m2": 220.0},
+    "hall": {"seed": 4, "size": (10.0, 7.0, 3.6), "furniture": 16},
 }
 
 
@@ -78,7 +78,7 @@ def test_every_copy_gets_its_advice_and_becomes_the_same_points(make_room, room:
     errors = first.room.points - made.points @ flip.T
     assert np.abs(errors - np.median(errors, axis=0)).max() < 0.01
     assert abs(np.median(errors, axis=0)[2]) < 0.005
-    for copy in COPIES if room == "plain" else ("millimetres", "y up", "mirrored", "all"):
+    for copy in COPIES if room == "plain" else ("y up", "mirrored", "all"):
         _, scale, _, kinds = COPIES[copy]
         own, _ = copied(made.points, copy)
         told = repaired(own)
@@ -245,13 +245,13 @@ def test_the_shift_of_a_map_is_part_of_the_way_back(make_room, tmp_path: Path) -
 
 def test_a_round_room_is_laid_along_its_longest_side() -> None:
     rng = np.random.default_rng(0)
-    turn = rng.uniform(0, 2 * np.pi, 30_000)
-    wall = np.column_stack([3 * np.cos(turn), 2 * np.sin(turn), rng.uniform(0, 2.6, 30_000)])
-    disc = rng.uniform(-1, 1, (40_000, 2))
+    turn = rng.uniform(0, 2 * np.pi, 12_000)
+    wall = np.column_stack([3 * np.cos(turn), 2 * np.sin(turn), rng.uniform(0, 2.6, 12_000)])
+    disc = rng.uniform(-1, 1, (8_000, 2))
     disc = disc[(disc**2).sum(axis=1) < 1] * [3, 2]
     points = np.concatenate([wall, np.column_stack([disc, np.zeros(len(disc))])])
-    assert find_room_mistakes(points @ turned("z", 25).T) == ()  # walls of no direction are not off
     told = repaired(points @ turned("z", 25).T)
+    assert told.mistakes == ()  # walls of no direction are not off
     spans = np.ptp(told.room.points, axis=0)
     assert spans[0] == pytest.approx(6, abs=0.05) and spans[1] == pytest.approx(4, abs=0.05)
 
