@@ -120,7 +120,7 @@ def test_las_files_keep_their_millimetres_and_colours(tmp_path: Path, depth: int
     header = laspy.LasHeader(point_format=2, version="1.2")
     header.scales, header.offsets = [0.001] * 3, [350_000.0, 5_600_000.0, 200.0]
     las = laspy.LasData(header)
-    las.x, las.y, las.z = (POINTS.astype(np.float64) + [350_000.0, 5_600_000.0, 200.0]).T
+    las.x, las.y, las.z = (POINTS.astype(np.float64) + np.array([350_000.0, 5_600_000.0, 200.0])).T
     las.red, las.green, las.blue = (COLOURS.astype(np.uint16) * depth).T
     las.write(tmp_path / "lab.las")
     room = read_room(tmp_path / "lab.las")

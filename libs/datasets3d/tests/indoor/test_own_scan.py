@@ -131,6 +131,7 @@ def test_a_tilt_is_told_with_its_angle(make_room) -> None:
     assert mistake.kind == "tilt" and mistake.text == "the floor is tilted by 5.0 degrees"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("metres", "name", "asked"), [(0.3048, "feet", 0.3048), (0.0254, "inches", 0.0254)])
 def test_feet_and_inches_are_asked_about_and_taken_when_said(make_room, metres, name, asked) -> None:
     own = make_room().points / metres
@@ -256,6 +257,7 @@ def test_a_round_room_is_laid_along_its_longest_side() -> None:
     assert spans[0] == pytest.approx(6, abs=0.05) and spans[1] == pytest.approx(4, abs=0.05)
 
 
+@pytest.mark.slow
 @pytest.mark.real_data
 def test_a_real_scan_gets_the_advice_that_its_alignment_gives(real_scannet: Path) -> None:
     folder = real_scannet / "scans/scene0000_00"
