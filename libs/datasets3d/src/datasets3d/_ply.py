@@ -122,10 +122,42 @@ def write_ply(
         TypeError: A column of a type that .ply files do not have.
         ValueError: A name that is taken or no word, or columns of different lengths.
     """
+    vertices = _vertices(points, colours_rgb, columns or {})
+    _atomic.write_bytes(Path(path), _header_text([("vertex", vertices)]) + vertices.tobytes())
+
+
+def write_mesh(
+    path: Path | str,
+    points: Float32[np.ndarray, "n 3"],
+    triangles: Int32[np.ndarray, "f 3"],
+    *,
+    colours_rgb: UInt8[np.ndarray, "n 3"] | None = None,
+) -> None:
+    """Write a mesh as a binary little-endian .ply file, whole or not at all; as `write_ply` with triangles.
+
+    Raises:
+        ValueError: A corner that is no point, or columns of different lengths.
+    """
+    if triangles.size and not 0 <= triangles.min() <= triangles.max() < len(points):
+        raise ValueError(
+            f"write_mesh: corners must be points 0..{len(points) - 1}, got {triangles.min()}.."
+            f"{triangles.max()}"
+        )
+    vertices = _vertices(points, colours_rgb, {})
+    faces = np.zeros(len(triangles), [("count", "u1"), (_CORNERS[0], "<i4", (3,))])
+    faces["count"], faces[_CORNERS[0]] = 3, triangles
+    header = _header_text([("vertex", vertices), ("face", faces)])
+    _atomic.write_bytes(Path(path), header + vertices.tobytes() + faces.tobytes())
+
+
+def _vertices(
+    points: np.ndarray, colours_rgb: np.ndarray | None, columns: Mapping[str, np.ndarray]
+) -> np.ndarray:
+    """Return the rows of a file, fields called as its properties."""
     parts: dict[str, np.ndarray] = {name: points[:, i] for i, name in enumerate("xyz")}
     if colours_rgb is not None:
         parts |= {name: colours_rgb[:, i] for i, name in enumerate(("red", "green", "blue"))}
-    for name, values in (columns or {}).items():
+    for name, values in columns.items():
         if name in parts or not name.isascii() or len(name.split()) != 1:
             raise ValueError(f"write_ply: column {name!r} is taken, or is no word")
         parts[name] = values
@@ -139,14 +171,19 @@ def write_ply(
     rows = np.zeros(len(points), [(name, f"<{values.dtype.str[1:]}") for name, values in parts.items()])
     for name, values in parts.items():
         rows[name] = values
-    header = [
-        "ply",
-        "format binary_little_endian 1.0",
-        f"element vertex {len(points)}",
-        *(f"property {_NAMES[values.dtype.str[1:]]} {name}" for name, values in parts.items()),
-        "end_header",
-    ]
-    _atomic.write_bytes(Path(path), "".join(f"{line}\n" for line in header).encode() + rows.tobytes())
+    return rows
+
+
+def _header_text(elements: list[tuple[str, np.ndarray]]) -> bytes:
+    lines = ["ply", "format binary_little_endian 1.0"]
+    for element, rows in elements:
+        lines.append(f"element {element} {len(rows)}")
+        for name in rows.dtype.names or ():
+            if name == _CORNERS[0]:
+                lines.append(f"property list uchar int {name}")
+            elif element == "vertex":
+                lines.append(f"property {_NAMES[rows.dtype[name].str[1:]]} {name}")
+    return "".join(f"{line}\n" for line in [*lines, "end_header"]).encode()
 
 
 def _existing(path: Path | str) -> Path:

@@ -15,7 +15,8 @@ SUFFIXES = (".bin", ".npy", ".ply", ".pcd", ".las", ".laz")
 """Files that are taken for scans in a folder; what a file is, its content says."""
 _HEAD = 4096
 _LAS_DIMENSIONS = ("intensity", "classification")
-"""Besides those that the file adds to its format."""
+_LAS_COLOURS = ("red", "green", "blue")
+"""Of those point formats that have them; besides, what the file adds to its format is read."""
 
 
 def read_columns(path: Path | str, stored: Sequence[str]) -> dict[str, np.ndarray]:
@@ -23,8 +24,8 @@ def read_columns(path: Path | str, stored: Sequence[str]) -> dict[str, np.ndarra
 
     Args:
         path: Headerless float32, an array of NumPy (of two dimensions, or with named fields), `.ply`, `.pcd`,
-            `.las` or `.laz`. Of LAS files x y z (float64, scaled), intensity, classification and what the
-            file adds to its format.
+            `.las` or `.laz`. Of LAS files x y z (float64, scaled), intensity, classification, red, green and
+            blue if it has them, and what the file adds to its format.
         stored: Names of the columns of a file that does not name them.
 
     Raises:
@@ -79,7 +80,9 @@ def _las_columns(path: Path) -> dict[str, np.ndarray]:
         ) from error
     try:
         las: Any = laspy.read(path)
-        names = [*_LAS_DIMENSIONS, *las.point_format.extra_dimension_names]
+        known = set(las.point_format.dimension_names)
+        names = [*_LAS_DIMENSIONS, *(name for name in _LAS_COLOURS if name in known)]
+        names += las.point_format.extra_dimension_names
         columns = {name: np.asarray(las[name]) for name in names}
         place = {axis: np.asarray(las[axis], np.float64) for axis in "xyz"}
     except Exception as error:  # what a damaged file raises in the decoders differs by the damage
