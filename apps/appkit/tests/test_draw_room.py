@@ -37,6 +37,7 @@ def coloured(picture: Image.Image, colour: tuple[int, int, int]) -> np.ndarray:
     return np.stack([columns, rows], axis=1)
 
 
+@pytest.mark.slow
 def test_from_above_the_block_and_its_box_are_where_they_are_and_the_ceiling_is_off() -> None:
     picture = draw_room_from_above(*a_room(), [BOX], width=424)  # 100 pixels a metre, 12 around
     block, edges = coloured(picture, BLUE), coloured(picture, RED)
@@ -45,6 +46,7 @@ def test_from_above_the_block_and_its_box_are_where_they_are_and_the_ceiling_is_
     np.testing.assert_allclose(edges.max(axis=0), [12 + 330, 12 + 130], atol=4)
 
 
+@pytest.mark.slow
 def test_from_outside_walls_and_ceiling_on_the_side_of_the_eye_do_not_hide_the_block() -> None:
     for azimuth in (-125.0, 40.0, 0.0):
         picture = draw_room(*a_room(), [BOX], size=(400, 300), azimuth_deg=azimuth)
@@ -53,6 +55,7 @@ def test_from_outside_walls_and_ceiling_on_the_side_of_the_eye_do_not_hide_the_b
         assert len(coloured(picture, RED)) > 100, azimuth
 
 
+@pytest.mark.slow
 def test_edges_behind_a_wall_are_dotted() -> None:
     points, colours = a_room()
     behind = ShownBox(np.array([1.0, 3.0, 0.5, 0.6, 0.6, 1.0]), RED)
@@ -67,6 +70,7 @@ def test_edges_behind_a_wall_are_dotted() -> None:
     assert 0 < len(coloured(hidden, RED)) < 0.8 * len(coloured(alone, RED))
 
 
+@pytest.mark.slow
 def test_texts_stand_in_the_colour_of_their_boxes_without_hiding_each_other() -> None:
     boxes = [BOX._replace(text="chair 0.91"), BOX._replace(text="table 0.52", colour=BLUE)]
     points, _ = a_room()
@@ -102,6 +106,7 @@ def test_points_without_colours_are_grey() -> None:
     assert (picture < 250).any()
 
 
+@pytest.mark.slow
 def test_an_empty_room_is_a_white_picture() -> None:
     for picture in (draw_room(np.zeros((0, 3)), None), draw_room_from_above(np.zeros((0, 3)), None)):
         assert (np.asarray(picture) == 255).all()

@@ -21,6 +21,7 @@ def test_a_record_tells_what_its_figures_depend_on(tmp_path):
     assert [path.name for path in (tmp_path / "new").iterdir()] == ["r.json"]
 
 
+@pytest.mark.slow
 def test_an_import_name_stands_for_its_distribution(tmp_path):
     content = json.loads(write_record(tmp_path / "r.json", {}, packages=("PIL", "evaluators")))
     assert {"PIL", "evaluators"} < set(content["versions"])

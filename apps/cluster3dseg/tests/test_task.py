@@ -143,6 +143,7 @@ def test_scans_without_labels_are_written_and_not_evaluated(under_test, trained,
     assert written == [f"{number:06d}.label" for number in range(2)]
 
 
+@pytest.mark.slow
 def test_a_batch_without_labels_to_learn_from_costs_nothing(under_test, tmp_path):
     cli = under_test.build(tmp_path, "--trainer.fast_dev_run=true")
     cli.trainer.strategy.connect(cli.model)

@@ -67,6 +67,7 @@ def test_training_frames_are_shuffled_and_those_for_evaluation_are_not(root):
     assert not np.array_equal(shuffled, source.points)
 
 
+@pytest.mark.slow
 def test_objects_need_as_many_points_as_asked_inside_the_range(root):
     dataset = frames(root, replace(PLAIN, min_points=40))
     for index in range(len(dataset)):
@@ -116,6 +117,7 @@ def test_a_single_object_may_lack_its_target(root, monkeypatch):
     assert batch.dense_points is not None and len(batch.dense_points) == 0
 
 
+@pytest.mark.slow
 def test_published_targets_are_used_where_they_are(root, monkeypatch):
     source = KittiDataset(root, "train")
     shutil.rmtree(root / "training/object_shapes")
@@ -190,6 +192,7 @@ def test_a_frame_without_picture_is_no_input_for_an_image_branch(root):
     assert collate([frame], MODEL.class_names).images is None
 
 
+@pytest.mark.slow
 def test_frames_without_objects_or_with_all_of_them_out_of_view_are_kept(root):
     source = KittiDataset(root, "train")
     empty, behind = (root / f"training/label_2/{name}.txt" for name in source.frame_ids[:2])

@@ -190,6 +190,7 @@ def test_looking_leaves_the_detector_as_it_was(make, look):
     assert not any(module._forward_pre_hooks for module in detector.modules())
 
 
+@pytest.mark.slow
 def test_one_frame_is_looked_at(make, street):
     detector = make(*SECOND)
     frame = KittiDataset(street, "train")[0]

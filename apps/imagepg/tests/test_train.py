@@ -23,6 +23,7 @@ def test_a_checkpoint_keeps_the_configuration_as_plain_values(trained):
     assert content["image_input"]["scale"] == 0.25
 
 
+@pytest.mark.slow
 def test_an_unknown_key_in_the_file_names_the_nearest(under_test, tmp_path, capsys):
     config = tmp_path / "run.yaml"
     config.write_text("data: {root: x}\nmodel: {detector: {roi: {targets: {rois_per_fram: 3}}}}\n")

@@ -140,6 +140,7 @@ def test_batches_need_a_trainer(street):
         DepthData(str(street), Splits("train.json")).train_dataloader()
 
 
+@pytest.mark.slow
 def test_a_batch_moves_as_a_whole(street):
     data = data_of(street)
     batch = next(iter(data.val_dataloader()))

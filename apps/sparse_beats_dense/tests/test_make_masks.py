@@ -53,6 +53,7 @@ def test_masks_that_are_there_are_kept(root, capsys):
     assert (root / "seg_mask/frame3.png").read_bytes() == b"kept" != before
 
 
+@pytest.mark.slow
 def test_a_torchvision_model_with_its_weights_segments(root, tmp_path):
     import torchvision
 

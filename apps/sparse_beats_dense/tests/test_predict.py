@@ -99,6 +99,7 @@ def test_a_radar_file_cut_short_is_named(weights, files, tmp_path, capsys):
     assert "short.pcd" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_an_unknown_token_is_named(weights, street, tmp_path, capsys):
     frame = ["--root", str(street), "--split", "train.json", "--token", "nowhere"]
     assert main(["predict", *weights, *frame, "--out", str(tmp_path)]) == 2

@@ -47,6 +47,7 @@ except OSError as error:
 """
 
 
+@pytest.mark.slow
 def test_a_full_disk_keeps_the_old_file(tmp_path: Path) -> None:
     (tmp_path / "a.bin").write_text("old")
     done = subprocess.run([sys.executable, "-c", FULL_DISK, tmp_path / "a.bin"], check=False, timeout=60)

@@ -83,6 +83,7 @@ def statistics(tiny_drives: Path) -> Own:
     return path, lambda: SplitStatistics.read(path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name",
     ["index", "points", "shape", "records", "marker", "recipe", "splits", "store", "statistics"],

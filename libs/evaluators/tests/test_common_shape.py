@@ -262,6 +262,7 @@ def test_an_empty_evaluator_has_a_state_and_refuses_to_compute(benchmark_module:
         evaluator.compute()
 
 
+@pytest.mark.slow
 def test_a_state_is_plain_arrays_that_a_file_keeps(benchmark_module: ModuleType, tmp_path: Path) -> None:
     evaluator = gathered(benchmark_module, range(3))
     state = evaluator.state()

@@ -34,6 +34,7 @@ def test_importing_the_library_loads_no_other() -> None:
     assert not loaded_after("import evaluators") & (HEAVY | {"numpy", "geom3d", "tqdm", "jaxtyping"})
 
 
+@pytest.mark.slow
 def test_the_package_loads_a_benchmark_when_it_is_asked_for() -> None:
     code = (
         "import sys, evaluators\nbefore = set(sys.modules)\n"
@@ -90,6 +91,7 @@ def imported(path: Path, modules: set[str]) -> set[str]:
     return found & modules
 
 
+@pytest.mark.slow
 def test_no_module_imports_itself_by_a_detour() -> None:
     paths = {
         ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts).removesuffix(".__init__"): path

@@ -15,6 +15,7 @@ DOCS = Path(__file__).parents[3] / "docs"
 PAGES = [README, DOCS / "evaluators_migration.md"]
 
 
+@pytest.mark.slow
 def test_the_examples_of_the_readme_run() -> None:
     results = doctest.testfile(str(README), module_relative=False, optionflags=doctest.NORMALIZE_WHITESPACE)
     assert results.attempted > 10

@@ -142,6 +142,7 @@ def test_the_containers_are_found():
     assert {"SparseTensor", "Sites", "KernelMap", "Voxels", "Neighbours"} <= names
 
 
+@pytest.mark.slow
 @every_container
 def test_pytorch_finds_every_tensor(kind):
     value = _example(kind)

@@ -62,6 +62,7 @@ def test_the_stated_size_of_dspdet3d_is_true():
         assert f"`DSPDet3DConfig()` has {_millions(DSPDet3D(DSPDet3DConfig()))} parameters" in README
 
 
+@pytest.mark.slow
 def test_stated_sizes_of_the_detectors_to_compare_with_are_true():
     for make, config in ((TR3D, tr3d()), (FCAF3D, fcaf3d())):
         name = f"{make.__name__}({make.__name__.lower()}())"

@@ -53,6 +53,7 @@ def shapely_parts(a, b):
     return first.intersection(second).area, hull, max(0.0, high - low)
 
 
+@pytest.mark.slow
 @given(BOX, BOX)
 def test_iou_and_giou_agree_with_shapely(a, b):
     a, b = np.array(a), np.array(b)

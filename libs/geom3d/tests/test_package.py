@@ -16,6 +16,7 @@ def test_every_public_name_exists():
     assert all(hasattr(geom3d, name) for name in geom3d.__all__)
 
 
+@pytest.mark.slow
 def test_importing_loads_neither_numba_nor_torch():
     code = "import sys, geom3d; print([name for name in ('numba', 'torch') if name in sys.modules])"
     assert run(code) == "[]"

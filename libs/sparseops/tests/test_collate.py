@@ -59,6 +59,7 @@ def test_merging_is_a_reduction_per_cell(reduce: Any, seed, rows) -> None:
         torch.testing.assert_close(values, getattr(torch, torch_name)(torch.stack(groups[tuple(cell)]), 0))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("reduce", ["sum", "mean", "max"])
 def test_gradients_are_derivatives(reduce: Any, backend: str) -> None:
     coords = torch.randint(0, 2, (12, 3), dtype=torch.int32)

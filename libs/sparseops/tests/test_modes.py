@@ -392,6 +392,7 @@ def test_every_public_operator_and_layer_has_a_row() -> None:
     assert {name for name in layers.__all__ if name != "SparseModule"} == set(LAYERS)
 
 
+@pytest.mark.slow
 @every_row
 def test_inference_mode_and_no_grad_change_nothing(name: str) -> None:
     arguments, run = leaves(inputs_of(name)), flat(name)
@@ -465,6 +466,7 @@ def test_every_gradient_is_the_slope_of_the_result(name: str) -> None:
         torch.testing.assert_close(got, wanted, rtol=2e-2, atol=2e-2)
 
 
+@pytest.mark.slow
 @every_row
 @pytest.mark.parametrize("reentrant", [False, True])
 def test_checkpointing_changes_no_gradient(name: str, reentrant: bool) -> None:

@@ -55,6 +55,7 @@ def unet() -> SparseSequential:
     )
 
 
+@pytest.mark.slow
 def test_a_network_of_layers_trains(random_coords, backend: str) -> None:
     tensor, network = cloud(random_coords), unet()
     target = torch.randn(len(tensor.coords), 5)

@@ -55,6 +55,7 @@ def test_sparse_from_dense_and_dense_are_inverse(random_coords) -> None:
     assert torch.equal(sparse_from_dense(dense).dense(), dense)
 
 
+@pytest.mark.slow
 def test_sparse_from_dense_takes_given_sites_in_their_order(random_coords) -> None:
     tensor = make(random_coords)
     dense = tensor.replace(tensor.features.double()).dense().requires_grad_()

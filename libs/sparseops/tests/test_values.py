@@ -10,6 +10,7 @@ CELLS = torch.tensor([[1, 0, 2], [0, 1, 1], [0, 0, 2]], dtype=torch.int32)
 CLOUD = torch.tensor([[0.0, 0.1, 0.1, 0.1], [1.0, 0.6, 0.1, 9.0]])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("operator", "arguments"),
     [
@@ -39,6 +40,7 @@ def test_checked_rows_are_new_ones() -> None:
     assert checked_rows(rows, 0, 2, "").data_ptr() != rows.data_ptr()
 
 
+@pytest.mark.slow
 def test_the_column_of_a_graph_is_checked_when_it_runs(no_shape_checks) -> None:
     from sparseops import points_in_boxes_batch
 

@@ -81,6 +81,7 @@ def test_missing_and_damaged_files_are_listed_together(tiny_root: Path) -> None:
     assert "training/000000  unreadable" in check_kitti(tiny_root).table()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("change", "advice"),
     [
@@ -106,6 +107,7 @@ def test_common_mistakes_of_labels_are_recognised(
     assert len(report.problems()) <= 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("order", ["h w l", "l w h", "w l h"])
 @pytest.mark.parametrize("raised", [0.0, 0.5], ids=["bottom", "centre"])
 def test_labels_in_the_lidar_frame_are_recognised(tiny_root: Path, order: str, raised: float) -> None:

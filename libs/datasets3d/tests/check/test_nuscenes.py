@@ -49,6 +49,7 @@ def test_missing_tables_are_named(tiny_nuscenes: Path) -> None:
     assert problems[1].partition("visibility.json")[1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("table", "token", "field", "value", "target"),
     [
@@ -115,6 +116,7 @@ def test_damaged_and_absent_files_are_named(tiny_nuscenes: Path) -> None:
     assert len(report.problems()) == 5
 
 
+@pytest.mark.slow
 def test_many_damaged_files_are_counted(tiny_nuscenes: Path) -> None:
     for path in tiny_nuscenes.glob("s*/RADAR_FRONT/*"):
         path.write_bytes(b"nothing")
@@ -147,6 +149,7 @@ def test_the_layout_is_recognised(tiny_nuscenes: Path, tmp_path: Path) -> None:
         check_nuscenes(tmp_path / "sweeps")
 
 
+@pytest.mark.slow
 def test_the_command_line(tiny_nuscenes: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["check", str(tiny_nuscenes)]) == 0
     assert "nothing wrong" in capsys.readouterr().out
@@ -167,6 +170,7 @@ def test_what_the_loader_needs_of_key_frames_is_read(tree: Any) -> None:
     assert "is no readable picture" in text
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -190,6 +194,7 @@ def test_tables_that_the_loader_refuses_are_named(
     assert message in problem
 
 
+@pytest.mark.slow
 def test_a_split_is_checked_in_the_versions_that_have_it(tiny_nuscenes: Path) -> None:
     shutil.copytree(tiny_nuscenes / "v1.0-mini", tiny_nuscenes / "v1.0-other")
     scenes = json.loads((tiny_nuscenes / "v1.0-other/scene.json").read_text())

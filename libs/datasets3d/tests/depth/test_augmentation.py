@@ -66,6 +66,7 @@ def test_the_same_seed_gives_the_same_sample():
     assert not np.array_equal(first.image, third.image)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("height", "width"), [(9, 16), (16, 9), (7, 7), (1, 1), (225, 400), (33, 50)])
 def test_size_and_types_stay_whatever_the_size(height, width):
     sample = make(height, width)

@@ -62,6 +62,7 @@ def repaired(points: np.ndarray, **known) -> RepairedRoom:
     return repair_room(Room(name="own", points=points.astype(np.float32)), **known)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("room", ROOMS)
 def test_a_right_room_has_no_mistakes(make_room, room: str) -> None:
     assert find_room_mistakes(make_room(**ROOMS[room]).points) == ()
@@ -90,6 +91,7 @@ def test_every_copy_gets_its_advice_and_becomes_the_same_points(make_room, room:
         np.testing.assert_allclose(back, own, atol=2e-5 * scale * np.abs(own / scale).max(), err_msg=copy)
 
 
+@pytest.mark.slow
 def test_all_mistakes_together_are_told_and_their_matrices_repair_them(make_room) -> None:
     own, _ = copied(make_room().points, "all")
     mistakes = find_room_mistakes(own)
@@ -101,6 +103,7 @@ def test_all_mistakes_together_are_told_and_their_matrices_repair_them(make_room
     assert find_room_mistakes(points) == ()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("copy", ["turned", "y up", "mirrored", "y and z swapped", "all"])
 def test_boxes_found_in_the_repaired_room_go_back_to_where_the_objects_are(make_room, copy: str) -> None:
     made = make_room()
@@ -117,6 +120,7 @@ def test_boxes_found_in_the_repaired_room_go_back_to_where_the_objects_are(make_
     assert apart.min(axis=2).max() < 0.005 and apart.min(axis=1).max() < 0.005
 
 
+@pytest.mark.slow
 def test_the_yaw_of_walls_is_found_to_a_tenth_of_a_degree(make_room) -> None:
     for seed, yaw in enumerate((-44.0, -17.3, 30.0)):
         points = make_room(seed).points @ turned("z", yaw).T
@@ -126,6 +130,7 @@ def test_the_yaw_of_walls_is_found_to_a_tenth_of_a_degree(make_room) -> None:
         assert mistake.text == f"the walls are turned by {found:.1f} degrees from x and y"
 
 
+@pytest.mark.slow
 def test_a_tilt_is_told_with_its_angle(make_room) -> None:
     (mistake,) = find_room_mistakes(make_room().points @ turned("x", 5).T)
     assert mistake.kind == "tilt" and mistake.text == "the floor is tilted by 5.0 degrees"
@@ -145,17 +150,20 @@ def test_feet_and_inches_are_asked_about_and_taken_when_said(make_room, metres, 
     )
 
 
+@pytest.mark.slow
 def test_a_scale_of_no_unit_is_told(make_room) -> None:
     mistake = find_room_mistakes(make_room().points * 0.07)[0]
     assert mistake.kind == "unit" and not mistake.is_repaired and "measure a length" in mistake.text
 
 
+@pytest.mark.slow
 def test_a_known_axis_decides(make_room) -> None:
     own = make_room().points @ Y_UP.T
     assert [m.kind for m in find_room_mistakes(own, up_axis="y")] == ["axis"]
     assert "axis" not in [m.kind for m in find_room_mistakes(own, up_axis="z")]
 
 
+@pytest.mark.slow
 def test_an_axis_that_is_a_guess_is_called_one() -> None:
     # A cube, closed and empty, but for its size as high as a room only along y.
     rng = np.random.default_rng(0)
@@ -170,6 +178,7 @@ def test_an_axis_that_is_a_guess_is_called_one() -> None:
     )
 
 
+@pytest.mark.slow
 def test_points_that_are_not_finite_and_strays_are_told_and_dropped(make_room) -> None:
     points = make_room().points
     rng = np.random.default_rng(1)
@@ -213,6 +222,7 @@ def test_what_is_no_room_is_told_and_stays(points: np.ndarray) -> None:
     np.testing.assert_array_equal(told.own_from_repaired, np.eye(4))
 
 
+@pytest.mark.slow
 def test_a_single_plane_is_taken_without_complaint_of_a_crash() -> None:
     rng = np.random.default_rng(0)
     floor = rng.uniform(-2, 2, (20_000, 3)) * [1.0, 1.0, 0.0]
@@ -236,6 +246,7 @@ def test_wrong_arguments_are_refused(make_room, unchecked_shapes: None) -> None:
         repair_room(labelled)
 
 
+@pytest.mark.slow
 def test_the_shift_of_a_map_is_part_of_the_way_back(make_room, tmp_path: Path) -> None:
     own = make_room().points + np.array([350_000.0, 5_600_000.0, 210.0])
     np.save(tmp_path / "map.npy", own)
@@ -244,6 +255,7 @@ def test_the_shift_of_a_map_is_part_of_the_way_back(make_room, tmp_path: Path) -
     np.testing.assert_allclose(back, own, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_a_round_room_is_laid_along_its_longest_side() -> None:
     rng = np.random.default_rng(0)
     turn = rng.uniform(0, 2 * np.pi, 12_000)

@@ -47,6 +47,7 @@ def test_zero_may_be_a_class(path: Path) -> None:
     assert table.raw_ids(np.array([IGNORED])).tolist() == [2]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [

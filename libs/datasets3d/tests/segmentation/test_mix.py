@@ -210,6 +210,7 @@ def test_laser_mix_draws_one_of_the_numbers_of_bands() -> None:
     assert seen == {0, 1, 2, 3}
 
 
+@pytest.mark.slow
 def test_mix_chooses_by_its_probabilities_and_repeats() -> None:
     a, b = make("a"), make("b")
     config = MixConfig(polar=PolarMixConfig(paste_classes=THINGS, swap_probability=0.0), probability=0.8)

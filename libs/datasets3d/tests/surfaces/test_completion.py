@@ -161,6 +161,7 @@ def brute_force(clouds: list[np.ndarray], sizes: np.ndarray, config: CompletionC
     return completed
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(8))
 def test_a_plain_implementation_of_the_specification_gives_the_same(seed: int) -> None:
     rng = np.random.default_rng(seed)

@@ -119,6 +119,7 @@ def test_every_figure_equals_the_slow_evaluation(
             assert ours == ((None, None) if expected is None else pytest.approx(expected, abs=1e-12))
 
 
+@pytest.mark.slow
 @given(seed=SEEDS)
 @settings(max_examples=10)
 def test_votenet_agrees_where_no_edges_coincide(

@@ -132,6 +132,7 @@ def test_a_damaged_archive_is_read_or_refused(tmp_path: Path, edits: list[tuple[
     read_or_refuse(tmp_path / "a.npz", bytes(content))
 
 
+@pytest.mark.slow
 @given(header=st.text(alphabet="{}'descrfotan_shp:(,) <>|?iufO0123456789TrueFls-e", max_size=60))
 @settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_a_damaged_array_header_is_read_or_refused(tmp_path: Path, header: str) -> None:

@@ -31,6 +31,7 @@ def test_missing_files_are_refused_or_counted(folders: tuple[Path, Path]) -> Non
     assert result.recall("bed", 0.5) == 2 / 3
 
 
+@pytest.mark.slow
 def test_several_processes_give_the_same(folders: tuple[Path, Path]) -> None:
     for scene in range(3, 40):
         write_boxes(folders[0] / f"scene{scene:04d}_00.npz", TRUTH)

@@ -59,6 +59,7 @@ def test_the_archive_holds_exactly_the_listed_cases(golden_indoor: dict[str, Cas
     assert sorted(golden_indoor) == sorted((*COMPARED, "degenerate_boxes"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", COMPARED)
 def test_every_figure_equals_mmdet3d_with_a_stable_sort(golden_indoor: dict[str, Case], name: str) -> None:
     case = golden_indoor[name]
@@ -66,6 +67,7 @@ def test_every_figure_equals_mmdet3d_with_a_stable_sort(golden_indoor: dict[str,
     assert ours == pytest.approx(case["mmdet3d_stable_sort"], abs=1e-7, rel=0, nan_ok=True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", UNTIED)
 def test_every_figure_equals_mmdet3d_where_no_scores_are_tied(
     golden_indoor: dict[str, Case], name: str

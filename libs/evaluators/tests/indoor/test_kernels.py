@@ -55,6 +55,7 @@ def test_clipping_is_right_where_no_edges_coincide(seed: int) -> None:
     assert clipped_area(outline_a, outline_b) == pytest.approx(exact, abs=1e-9)
 
 
+@pytest.mark.slow
 @given(cells=st.lists(st.integers(-2, 2), min_size=16, max_size=16))
 @settings(max_examples=200)
 def test_clipping_never_leaves_its_buffers(cells: list[int]) -> None:

@@ -139,6 +139,7 @@ def test_curves_are_shares_that_never_rise(make_frames: MakeFrames, seed: int) -
             assert (curve.curve <= result.curves[name, "2d", level].curve + 1e-12).all()
 
 
+@pytest.mark.slow
 def test_a_second_table_uses_the_same_frames(make_frames: MakeFrames) -> None:
     gt, pred = make_frames(5, 20)
     evaluator = KittiEvaluator()

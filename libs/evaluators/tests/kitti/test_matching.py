@@ -117,6 +117,7 @@ def test_a_perfect_detector_saturates_with_few_objects(
     assert curve.ap(40) == pytest.approx(r40, abs=1e-9)
 
 
+@pytest.mark.slow
 def test_objects_outside_the_range_bin_are_ignored(car: KittiObjects) -> None:
     near = replace(kitti.EASY, name="near", depth_m=(0.0, 20.0))
     far = replace(kitti.EASY, name="far", depth_m=(20.0, 40.0))

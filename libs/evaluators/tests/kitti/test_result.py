@@ -41,6 +41,7 @@ def test_few_objects_are_pointed_out(car: KittiObjects) -> None:
     assert any("fewer than 41 objects" in note and "Car easy (1)" in note for note in notes)
 
 
+@pytest.mark.slow
 def test_enough_objects_need_no_note(car: KittiObjects) -> None:
     frames = {f"{i:06d}": car for i in range(41)}
     assert not any("fewer than" in note for note in kitti.evaluate(frames, frames).notes())

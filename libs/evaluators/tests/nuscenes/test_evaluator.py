@@ -103,6 +103,7 @@ def test_a_monotone_change_of_scores_keeps_average_precision(make_samples: MakeS
     assert {n: after.ap(n) for n in NEAR.class_names} == {n: before.ap(n) for n in NEAR.class_names}
 
 
+@pytest.mark.slow
 @given(seed=SEEDS)
 @settings(max_examples=10)
 def test_a_wider_distance_never_finds_less_of_a_single_detection(

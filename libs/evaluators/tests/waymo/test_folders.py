@@ -71,6 +71,7 @@ def test_other_content_is_refused_with_a_cure(tmp_path: Path) -> None:
         waymo.read_ground_truth(tmp_path / "absent.npz")
 
 
+@pytest.mark.slow
 @settings(max_examples=150)
 @given(
     edits=st.lists(st.tuples(st.floats(0, 1), st.binary(max_size=3)), max_size=4),

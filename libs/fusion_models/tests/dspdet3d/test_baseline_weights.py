@@ -103,6 +103,7 @@ CASES = [(TR3D, tr3d(), tr3d_shapes), (FCAF3D, fcaf3d(), fcaf3d_shapes)]
 by_name = pytest.mark.parametrize(("make", "config", "shapes"), CASES, ids=["tr3d", "fcaf3d"])
 
 
+@pytest.mark.slow
 @by_name
 def test_every_released_entry_has_the_name_and_shape_of_ours(make, config, shapes):
     model, state = meta(make, config), released(shapes())
@@ -124,6 +125,7 @@ def test_the_paper_of_tr3d_counts_fcaf3d_without_the_finest_and_the_coarsest_lev
     assert round(size(meta(TR3D, tr3d())) / 1e6, 1) == 14.7
 
 
+@pytest.mark.slow
 def test_every_number_of_tr3d_goes_to_its_place():
     model, state = TR3D(tr3d()), released(tr3d_shapes())
     assert load_released_baseline(model, state) == ()
@@ -153,6 +155,7 @@ def test_every_number_of_fcaf3d_goes_to_its_place():
     assert torch.equal(model.backbone.stem[1].weight, state["backbone.conv1.1.weight"][0])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("make", "config", "shapes", "renames"),
     [

@@ -79,6 +79,7 @@ def by_definition(
     return [min(found, key=lambda b: (volumes[b], b)) if found else -1 for found in candidates]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(6))
 @pytest.mark.parametrize(("least", "top"), [(27, 18), (6, 4), (1, 2)])
 def test_locations_learn_what_the_definition_says_ties_included(seed, least, top):
@@ -185,6 +186,7 @@ def test_losses_are_those_of_the_definition_mean_over_rooms():
     torch.testing.assert_close(halved.total, losses.classes + losses.boxes / 2)
 
 
+@pytest.mark.slow
 def test_without_boxes_only_the_classes_are_learnt():
     batch = batch_of(200, 100, box_counts=(0, 0))
     model = FCAF3D(SMALL)
@@ -196,6 +198,7 @@ def test_without_boxes_only_the_classes_are_learnt():
     assert model.class_head.weight.grad.any()
 
 
+@pytest.mark.slow
 def test_rooms_without_points_or_boxes_among_others_are_fine():
     model, batch = FCAF3D(SMALL), batch_of(300, 0, 200, 5, box_counts=(2, 1, 0, 3))
     losses = fcaf3d_loss(model(batch), batch, SMALL)
@@ -245,6 +248,7 @@ def test_scores_are_of_class_times_centre_and_every_level_gives_its_best():
     assert found.scores.tolist() == pytest.approx(sorted(expected, reverse=True))
 
 
+@pytest.mark.slow
 def test_runs_repeat_bit_by_bit_and_a_room_gets_the_same_whoever_shares_its_batch():
     for limit in (SMALL.max_voxels, 500):
         model = FCAF3D(replace(SMALL, max_voxels=limit)).eval()
@@ -270,6 +274,7 @@ def test_outputs_have_the_common_face():
     assert len(found[1]) == 0
 
 
+@pytest.mark.slow
 def test_autocast_leaves_places_and_boxes_in_single_precision():
     model, batch = FCAF3D(SMALL), batch_of(300)
     with torch.autocast("cpu", dtype=torch.bfloat16):

@@ -58,6 +58,7 @@ class Decides(nn.Module):
         return self.logits_of(torch.arange(len(rows)))[:, None].float()
 
 
+@pytest.mark.slow
 @torch.no_grad()
 def test_every_level_reaches_all_cells_around_those_of_the_coarser_one():
     outputs = model_of()(batch_of(200, 100), prune_threshold=0.0)
@@ -108,6 +109,7 @@ def test_a_threshold_of_0_keeps_what_is_all_but_certain_to_go():
     assert len(model(batch, prune_threshold=0.0).levels[2].cells) == len(kept.levels[2].cells)
 
 
+@pytest.mark.slow
 @torch.no_grad()
 def test_the_same_voxels_are_judged_at_every_threshold_and_fewer_kept_at_higher_ones():
     model, batch = model_of(), batch_of(300, 200)
@@ -127,6 +129,7 @@ def test_the_same_voxels_are_judged_at_every_threshold_and_fewer_kept_at_higher_
     assert sizes[0] > sizes[1] > sizes[2] > sizes[3] == 0
 
 
+@pytest.mark.slow
 @torch.no_grad()
 def test_the_configured_threshold_counts_unless_another_is_given():
     model, batch = model_of(replace(SMALL, prune_threshold=0.5)), batch_of(200)
@@ -135,6 +138,7 @@ def test_the_configured_threshold_counts_unless_another_is_given():
     assert len(model(batch).levels[0].cells) != len(model(batch, prune_threshold=0.0).levels[0].cells)
 
 
+@pytest.mark.slow
 @torch.no_grad()
 @pytest.mark.parametrize("head", [0, 1, 2])
 def test_all_voxels_of_one_room_or_of_all_may_go_at_any_level(head):
@@ -153,6 +157,7 @@ def test_all_voxels_of_one_room_or_of_all_may_go_at_any_level(head):
     assert [len(found.boxes) > 0 for found in detect(outputs, SMALL, 2)] == [True, True]
 
 
+@pytest.mark.slow
 @torch.no_grad()
 def test_rooms_without_points_or_with_a_single_one_are_fine():
     model = model_of()
@@ -176,6 +181,7 @@ def test_a_room_gets_the_same_whoever_shares_its_batch():
         torch.testing.assert_close(own.boxes_raw, shared.boxes_raw[rows], rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.slow
 @torch.no_grad()
 def test_runs_repeat_bit_by_bit_and_weights_can_be_saved():
     batch, other = batch_of(200, 100), DSPDet3D(SMALL).eval()
@@ -205,6 +211,7 @@ def test_training_keeps_the_voxels_that_the_coarser_level_finds_best():
     } <= (cells_of(outputs.levels[2], 0))
 
 
+@pytest.mark.slow
 def test_training_reaches_every_weight_and_a_limit_that_does_not_bind_leaves_all_voxels():
     model, batch = model_of().train(), batch_of(150, 80)
     outputs = model(batch)

@@ -123,6 +123,7 @@ def test_losses_are_those_of_the_formulas():
     assert losses.total.item() == pytest.approx(losses.classes.item() + losses.boxes.item())
 
 
+@pytest.mark.slow
 def test_nothing_to_learn_gives_zero_and_no_gradient():
     model = TR3D(SMALL)
     for batch in (batch_of(200, 100, box_counts=(0, 0)), batch_of(0, 0, box_counts=(1, 0))):
@@ -140,6 +141,7 @@ def test_a_room_without_boxes_or_points_among_others_is_fine():
     assert all(p.grad is not None and p.grad.isfinite().all() for p in model.parameters())
 
 
+@pytest.mark.slow
 def test_runs_repeat_bit_by_bit_and_a_room_gets_the_same_whoever_shares_its_batch():
     model = TR3D(SMALL).eval()
     batch = batch_of(200, 150)

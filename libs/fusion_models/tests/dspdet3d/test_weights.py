@@ -33,6 +33,7 @@ def loaded() -> tuple[DSPDet3D, dict[str, torch.Tensor]]:
     return model, state
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("classes", [1, 22, 70])
 def test_every_released_entry_has_the_name_and_shape_of_ours(classes):
     model, state = meta_model(config_of(classes)), released(classes)
@@ -97,6 +98,7 @@ def test_weights_of_another_network_are_refused(loaded, change, message):
         load_released(model, wrong)
 
 
+@pytest.mark.slow
 def test_other_classes_are_refused_by_their_number(loaded):
     with pytest.raises(ValueError, match="of 70 classes, DSPDet3DConfig"):
         load_released(loaded[0], released(70))

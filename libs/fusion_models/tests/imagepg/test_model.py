@@ -274,6 +274,7 @@ def test_the_proposals_teach_the_occupancy_through_its_guidance():
     assert all(gradient.any() for gradient in gradients)
 
 
+@pytest.mark.slow
 def test_refinement_teaches_neither_proposals_nor_maps():
     model, batch = _model(**FULL).train(), _batch(images=True)
     total = sum(stage.total for stage in model.loss(model(batch), batch).stages)
@@ -330,6 +331,7 @@ def test_a_point_beyond_the_bounds_can_enter_a_copy():
     assert moved.out.features.shape[0] > 0 and scene.out.features.shape[0] == 0
 
 
+@pytest.mark.slow
 def test_stages_refine_in_the_frames_of_their_copies():
     model, batch = _model(**FULL).eval(), _batch(images=True)
     with torch.no_grad():
@@ -343,6 +345,7 @@ def test_stages_refine_in_the_frames_of_their_copies():
         rois = stage.boxes
 
 
+@pytest.mark.slow
 def test_targets_are_those_of_the_frame_of_the_copy():
     model, batch = _model(**FULL).train(), _batch(images=True)
     outputs = model(batch, proposals=_near_the_boxes(batch))
@@ -360,6 +363,7 @@ def test_the_number_of_copies_does_not_change_the_weights():
     assert [n for n, _ in one.named_parameters()] == [n for n, _ in three.named_parameters()]
 
 
+@pytest.mark.slow
 def test_training_and_evaluation_have_copies_of_their_own():
     model = Detector(replace(_small_config(copies=COPIES), copies_test=COPIES[:1]))
     with torch.no_grad():
@@ -367,6 +371,7 @@ def test_training_and_evaluation_have_copies_of_their_own():
         assert len(model.eval()(_batch()).stages) == 2
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_loss_and_another_seed_another():
     batch = _batch()
     first, second = (_losses(_model().train(), batch).total for _ in range(2))
@@ -489,6 +494,7 @@ def test_training_without_boxes_is_refused():
         model.loss(model.eval()(batch), batch)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("parts", [{}, {"occupancy": OCCUPANCY, "roi": None}], ids=["points", "occupancy"])
 def test_missing_dense_points_are_refused_unless_nothing_learns_from_them(parts):
     model, batch = _model(**parts).train(), replace(_batch(), dense_points=None)

@@ -91,6 +91,7 @@ def _train_step(head, *, rois=4, seed=0, voxels=60):
     return roi_loss(head(targets.rois, scales, view), targets, dense, boxes, head.config.losses)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("image_channels", [None, 8])
 @pytest.mark.parametrize("attends_history", [False, True])
 def test_every_parameter_gets_a_gradient_and_a_step_lowers_the_loss(image_channels, attends_history):
@@ -113,6 +114,7 @@ def test_every_parameter_gets_a_gradient_and_a_step_lowers_the_loss(image_channe
     assert loss < first
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("training", [True, False])
 @pytest.mark.parametrize("image_channels", [None, 8])
 def test_recomputing_activations_changes_no_number_and_no_statistic(training, image_channels):
@@ -133,6 +135,7 @@ def test_recomputing_activations_changes_no_number_and_no_statistic(training, im
     assert all(grad is not None for grad in results[1][1].values())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 @pytest.mark.parametrize("recompute", [False, True])
 def test_losses_under_autocast_are_near_those_of_single_precision(dtype, recompute):

@@ -75,6 +75,7 @@ def test_the_order_of_voxels_does_not_matter(config):
     torch.testing.assert_close(net(shuffled).logits, net(batch).logits[order])
 
 
+@pytest.mark.slow
 def test_moving_a_scan_by_whole_coarse_voxels_changes_nothing():
     batch, net = batch_of(300), net_of(POINTS)
     moved = replace(batch, coords_bzyx=batch.coords_bzyx + torch.tensor([0, 16, 0, 32]).int())
@@ -90,6 +91,7 @@ def test_gradients_reach_every_parameter(config):
     assert without == []
 
 
+@pytest.mark.slow
 @BOTH
 def test_one_step_lowers_the_loss(config):
     net, batch = net_of(replace(config, dropout=0.0)).train(), batch_of(1000)
@@ -127,6 +129,7 @@ def test_scans_with_no_point_or_one_are_fine(config, counts, training):
     outputs.logits.sum().backward()
 
 
+@pytest.mark.slow
 @BOTH
 def test_the_same_batch_gives_the_same_bits(config):
     batch = batch_of(500, 300)
@@ -140,6 +143,7 @@ def test_the_same_batch_gives_the_same_bits(config):
     assert all(torch.equal(a, b) for a, b in zip(*runs, strict=True))
 
 
+@pytest.mark.slow
 @BOTH
 def test_autocast_trains(config):
     net, batch = net_of(config).train(), batch_of(800)
@@ -154,6 +158,7 @@ def test_autocast_trains(config):
     assert (outputs.logits.float() - exact).abs().max() < 0.1 * exact.abs().max()
 
 
+@pytest.mark.slow
 def test_dropout_acts_in_training_alone():
     net, batch = net_of(replace(POINTS, dropout=0.5)), batch_of(200)
     assert torch.equal(net(batch).logits, net(batch).logits)
@@ -185,6 +190,7 @@ def test_points_get_the_class_of_their_voxel_scan_by_scan():
     assert first.probabilities[2].tolist() == [0, 0, 0]
 
 
+@pytest.mark.slow
 def test_predictions_are_those_of_the_forward_pass():
     net, batch = net_of(POINTS), batch_of(50, 0, 30)
     found = net.predict(batch)

@@ -91,6 +91,7 @@ def test_weights_without_projection_leave_that_of_the_network_as_it_is():
     assert torch.equal(net.projection[0].weight, own) and not net.classifier.weight.any()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -201,6 +202,7 @@ def test_the_names_of_the_supernet_are_those_of_the_manifest():
     }
 
 
+@pytest.mark.slow
 def test_a_cut_network_computes_what_the_supernet_computes_with_the_other_channels_silent():
     torch.manual_seed(0)
     wide, narrow = SegmentationNet(WIDE).eval(), SegmentationNet(NARROW).eval()
@@ -244,6 +246,7 @@ def _silence(wide: SegmentationNet, narrow: SegmentationNetConfig) -> None:
         layer[1].weight[out:], layer[1].bias[out:] = 0, 0
 
 
+@pytest.mark.slow
 def test_a_network_wider_than_the_supernet_is_refused():
     first = replace(SPVNAS_10M8.downs[0], transition=36)
     with pytest.raises(ValueError, match=r"downsample.0.transition.net.conv.kernel has shape \[8, 32, 32\]"):

@@ -34,6 +34,7 @@ def test_a_car_behind_a_high_wall_is_left_out(make_scene):
     assert frame_of(make_scene([(20.0, 0.0, 0.0)], [(12.0, 0.0, 12.0, 4.0)])).labels == []
 
 
+@pytest.mark.slow
 def test_a_car_seen_through_a_slit_is_largely_hidden_or_dont_care(make_scene):
     # Only a strip at the car's left shows beside the wall.
     frame = frame_of(make_scene([(20.0, 0.0, 0.0)], [(15.0, -4.5, 10.0, 4.0)]))

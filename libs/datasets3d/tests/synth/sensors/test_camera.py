@@ -1,6 +1,7 @@
 from dataclasses import replace
 
 import numpy as np
+import pytest
 from datasets3d.synth import CameraConfig, render
 from datasets3d.synth.layouts._kitti_calibration import calibration
 from datasets3d.synth.sensors.camera import camera_rays
@@ -39,6 +40,7 @@ def test_sky_has_infinite_depth_and_no_instance(make_scene):
     assert (view.instances[sky] == 0).all()
 
 
+@pytest.mark.slow
 def test_a_nearer_car_covers_a_farther_one(make_scene):
     alone = view_of(make_scene([(30.0, 0.0, 0.0)])).instances
     hidden = view_of(make_scene([(30.0, 0.0, 0.0), (12.0, 0.0, 0.0)])).instances

@@ -42,6 +42,7 @@ def column(returns, name):
     return returns[:, RADAR_FIELDS.index(name)]
 
 
+@pytest.mark.slow
 def test_a_car_is_found_where_it_stands(make_scene):
     returns, instances, mirrored = many(make_scene([(30.0, 5.0, 0.0)]))
     own = returns[(instances == 1) & ~mirrored]
@@ -54,6 +55,7 @@ def test_there_is_no_height(make_scene):
     assert (column(sweep_of(make_scene([(12.0, 0.0, 0.0)])).returns, "z") == 0).all()
 
 
+@pytest.mark.slow
 def test_a_turned_sensor_looks_elsewhere(make_scene):
     returns, instances, mirrored = many(make_scene([(0.0, 25.0, 0.0)]), yaw=np.pi / 2)
     own = returns[(instances == 1) & ~mirrored]
@@ -62,6 +64,7 @@ def test_a_turned_sensor_looks_elsewhere(make_scene):
     assert not (many(make_scene([(0.0, 25.0, 0.0)]))[1] == 1).any()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("speed", "dyn_prop"), [(8.0, 0), (-8.0, 2), (0.0, (1, 3))])
 def test_radial_speed_tells_what_moves(make_scene, speed, dyn_prop):
     scene = make_scene([(30.0, 0.0, 0.0)])
@@ -73,6 +76,7 @@ def test_radial_speed_tells_what_moves(make_scene, speed, dyn_prop):
     assert np.isin(column(own, "dyn_prop"), dyn_prop).all()
 
 
+@pytest.mark.slow
 def test_crossing_traffic_has_little_radial_speed(make_scene):
     returns, instances, mirrored = many(make_scene([(25.0, 0.0, np.pi / 2)]), actors=[(0.0, 9.0, 0.0)])
     own = returns[(instances == 1) & ~mirrored]
@@ -119,6 +123,7 @@ def test_metal_returns_more_than_people(make_scene):
     assert strength(scene) > 3 * strength(person)
 
 
+@pytest.mark.slow
 def test_a_smooth_wall_makes_a_ghost_behind_itself(make_scene):
     long_wall = [(x, -6.0, 0.4, 6.0) for x in np.arange(5.0, 40.0, 0.2)]
     scene = make_scene([(30.0, 4.0, 0.0)], long_wall)

@@ -130,6 +130,7 @@ def test_points_of_no_sample_are_refused(backend: str, random_coords, sample: fl
         trilinear_weights(points, some_sites(random_coords))
 
 
+@pytest.mark.slow
 def test_weights_have_the_gradient_of_the_points(backend: str, random_coords) -> None:
     sites = some_sites(random_coords)
     points = some_points(20, dtype=torch.float64)

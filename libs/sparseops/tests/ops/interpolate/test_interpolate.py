@@ -63,6 +63,7 @@ def test_points_that_are_not_finite_get_zero(backend: str) -> None:
     assert (three_interpolate(torch.ones(1, 2, 5), idx, weights) == 0).all()
 
 
+@pytest.mark.slow
 def test_gradcheck(backend: str) -> None:
     features = torch.randn(2, 3, 4, dtype=torch.float64, requires_grad=True)
     idx = torch.randint(0, 4, (2, 6, 3))

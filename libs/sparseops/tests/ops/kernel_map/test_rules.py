@@ -107,6 +107,7 @@ def same(actual: Rows, expected: Rows) -> None:
         assert actual[cell] == pytest.approx(value), cell
 
 
+@pytest.mark.slow
 @given(
     seed=st.integers(0, 99),
     kernel=triples(1, 2, 3, 4, 5),
@@ -128,6 +129,7 @@ def test_minkowski_rule_is_its_definition(seed, kernel, stride, dilation, fine, 
     same(rows_of(plan.sites_out, values_of(plan, features, weight), origin, coarse), expected)
 
 
+@pytest.mark.slow
 @given(seed=st.integers(0, 99), kernel=triples(1, 2, 3, 4, 5), stride=triples(1, 2, 3), fine=triples(1, 2))
 @settings(max_examples=40, deadline=None, derandomize=True)
 def test_torchsparse_rule_is_its_definition(seed, kernel, stride, fine) -> None:

@@ -119,12 +119,14 @@ def test_result_does_not_depend_on_the_threads(threads) -> None:
         assert all(torch.equal(a, b) for a, b in zip(knn(points, points, k=8), alone, strict=True))
 
 
+@pytest.mark.slow
 def test_the_operator_passes_opcheck() -> None:
     starts = torch.tensor([0, 4, 9])
     queries, points = (torch.rand(9, 3, requires_grad=True) for _ in range(2))
     torch.library.opcheck(_ops.knn, (queries, starts, points, starts, 3))
 
 
+@pytest.mark.slow
 def test_distances_have_the_gradient_of_the_chosen_pairs(backend: str) -> None:
     queries, points = (torch.randn(7, 3, dtype=torch.float64, requires_grad=True) for _ in range(2))
     counts = torch.tensor([2, 0, 5])

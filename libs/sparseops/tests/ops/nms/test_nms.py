@@ -106,6 +106,7 @@ def test_back_ends_agree_with_the_definition(
         assert kept.tolist() == wanted
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("function", "iou"), VARIANTS[2:])
 @settings(deadline=None, max_examples=25, derandomize=True)
 @given(st.integers(0, 40), st.sampled_from([0.0, 0.25, 1 / 3, 0.5]), st.integers(0, 1000))
@@ -200,6 +201,7 @@ def test_infinite_scores_are_ranked(backend: str) -> None:
     assert nms_bev(scene(3)[0] * 9, scores, iou_threshold=1.0).tolist() == [1, 0, 2]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rotated", [True, False])
 def test_the_operator_passes_opcheck(rotated: bool) -> None:
     boxes, scores = scene(20)

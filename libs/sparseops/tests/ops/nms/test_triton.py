@@ -71,6 +71,7 @@ def test_scores_that_are_nan_are_refused(device: torch.device) -> None:
         nms_bev(boxes, scores, iou_threshold=0.5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rotated", [True, False])
 def test_the_table_kernel_compiles(compile_kernel, rotated: bool) -> None:
     types = {"boxes": "*fp64", "labels": "*i64", "threshold": "*fp64", "bits": "*i64", "n": "i32"}

@@ -42,6 +42,7 @@ def scene(count: int, boxes: int, seed: int) -> tuple[Tensor, Tensor, Tensor]:
     return points, torch.randint(4, (count, 2), generator=draw).double(), rois
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("forced", ["", "reference"])
 @settings(deadline=None, max_examples=30, derandomize=True)
 @given(
@@ -159,6 +160,7 @@ def test_no_points_and_no_rois(backend: str) -> None:
     assert features.grad is not None and not features.grad.any()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("reduce", ["max", "mean"])
 def test_the_gradient_is_right(backend: str, reduce: str) -> None:
     points, rois = torch.rand(30, 3) * 2, torch.rand(3, 7) * 2 + 0.5
@@ -184,6 +186,7 @@ def test_result_does_not_depend_on_the_threads(threads) -> None:
     assert torch.equal(roi_aware_pool(points, features, rois, output_size=3, reduce="mean"), alone)
 
 
+@pytest.mark.slow
 def test_the_operator_passes_opcheck() -> None:
     points, _, rois = scene(20, 3, seed=0)
     torch.library.opcheck(_ops.roi_aware_rows, (points, rois, [2, 1, 3], 4, 0.1))

@@ -28,6 +28,7 @@ ROTATED_PAIRS = [paired_iou_bev, paired_iou_3d, paired_giou_3d]
 PAIRS = [*ROTATED_PAIRS, paired_iou_aligned_3d]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-4), (torch.float64, 1e-6)])
 @pytest.mark.parametrize(("function", "name"), [(iou_bev, "iou_bev"), (iou_3d, "iou_3d")])
 def test_pairs_equal_the_polygon_clipping_reference(backend, function, name, dtype, tolerance) -> None:
@@ -139,6 +140,7 @@ def test_boxes_that_are_not_finite_overlap_nothing(backend: str, function, colum
     assert function(boxes, boxes).tolist() == [[1, 0, 0], [0, 0, 0], [0, 0, 0]]
 
 
+@pytest.mark.slow
 def test_the_gradient_of_the_aligned_iou_is_right() -> None:
     a, b = (some_boxes(6).requires_grad_() for _ in "ab")
     # The yaw plays no part.
@@ -235,6 +237,7 @@ def test_the_operator_passes_opcheck(op) -> None:
     torch.library.opcheck(op, (*boxes, torch.float32))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("op", [_ops.iou_backward, _ops.paired_iou_backward])
 def test_the_operator_of_the_gradient_passes_opcheck(op) -> None:
     grad = torch.rand(4, 4) if op is _ops.iou_backward else torch.rand(4)

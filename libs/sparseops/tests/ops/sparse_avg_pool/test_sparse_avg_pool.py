@@ -59,6 +59,7 @@ def test_both_back_ends_are_equal_bit_for_bit(random_coords, seed, rows, channel
     assert torch.equal(results[0][1], results[1][1])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("divide_by", ["active", "kernel"])
 def test_gradients_are_derivatives(random_coords, divide_by: Any, backend: str) -> None:
     plan = plan_of(random_coords, rows=15)

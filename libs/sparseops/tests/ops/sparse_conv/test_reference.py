@@ -61,6 +61,7 @@ def test_submanifold_equals_dense_at_the_sites(random_coords, seed, half, dilati
     torch.testing.assert_close(out, at_sites(dense, coords), atol=1e-5, rtol=1e-5)
 
 
+@pytest.mark.slow
 @given(
     seed=st.integers(0, 99),
     kernel=triples(1, 3),

@@ -179,6 +179,7 @@ def test_wrong_numbers_of_voxels_are_named() -> None:
         voxel_first(torch.zeros(1, 3, dtype=torch.int64), num_voxels=2)
 
 
+@pytest.mark.slow
 def test_the_operator_passes_opcheck() -> None:
     points = torch.rand(30, 4, requires_grad=True)
     sample = torch.zeros(30, dtype=torch.int64)
