@@ -28,7 +28,7 @@ _TEXT_STEPS = (0, -1, 1, -2, 2, -3, 3, -4, 4, -5, 5)
 """Lines by which a text is moved from its place if there is another."""
 _TAIL = 0.002
 _CELL_M = 0.15
-_COVER, _MAX_SIDE_M = 2.0, 0.08
+_COVER, _MAX_SIDE_M = 2.6, 0.09
 """A point covers so much more than its share of a surface, that no holes are left."""
 
 
@@ -240,7 +240,7 @@ def _hides(
         if abs(toward) < 0.2:
             continue
         depth = high[axis] - points[:, axis] if toward > 0 else points[:, axis] - low[axis]
-        hides |= above_floor & (depth < 0.3)
+        hides |= above_floor & (depth < 0.2)
     return hides
 
 
