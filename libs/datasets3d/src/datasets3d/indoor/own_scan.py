@@ -79,8 +79,8 @@ def find_room_mistakes(
         >>> room = np.concatenate([floor, wall])
         >>> find_room_mistakes(room)
         ()
-        >>> [mistake.kind for mistake in find_room_mistakes(1000 * room[:, [0, 2, 1]])]
-        ['unit', 'axis']
+        >>> tuple(mistake.kind for mistake in find_room_mistakes(1000 * room[:, [0, 2, 1]]))
+        ('unit', 'axis')
     """
     return _examine(points, unit_m, up_axis)[0]
 

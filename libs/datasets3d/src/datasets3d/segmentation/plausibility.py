@@ -56,8 +56,9 @@ def find_mistakes(points: Float32[np.ndarray, "n c"]) -> tuple[ScanMistake, ...]
         >>> road = np.column_stack([rng.normal(0, 20, (500, 2)), rng.normal(-1.7, 0.1, 500), rng.random(500)])
         >>> find_mistakes(road.astype(np.float32))
         ()
-        >>> [mistake.kind for mistake in find_mistakes((road * [1e3, 1e3, 1e3, 255]).astype(np.float32))]
-        ['unit', 'intensity']
+        >>> found = find_mistakes((road * [1e3, 1e3, 1e3, 255]).astype(np.float32))
+        >>> tuple(mistake.kind for mistake in found)
+        ('unit', 'intensity')
     """
     kept = points[np.isfinite(points).all(axis=1)].astype(np.float64)
     if len(kept) < MIN_POINTS:

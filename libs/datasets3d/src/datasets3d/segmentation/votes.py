@@ -56,8 +56,9 @@ def apply_view(scan: LabelledScan, view: View) -> LabelledScan:
     Example:
         >>> import numpy as np
         >>> scan = LabelledScan(frame_id="0", points=np.array([[1, 0, 3, 0.5]], np.float32))
-        >>> [apply_view(scan, view).points[0, :2].round(3).tolist() for view in VIEWS[4][:2]]
-        [[1.0, 0.0], [0.0, 1.0]]
+        >>> _, quarter, *_ = VIEWS[4]
+        >>> apply_view(scan, quarter).points[0, :2].round(3).tolist()
+        [0.0, 1.0]
     """
     if view.flip:
         scan = flip_y(scan)

@@ -254,8 +254,8 @@ def table_of_classes(
 
     Example:
         >>> table = table_of_classes(["Car", "Bus", "Sign"], min_overlaps={"Sign": 0.3})
-        >>> [(rule.name, rule.overlap_3d) for rule in table.classes]
-        [('Car', 0.7), ('Bus', 0.5), ('Sign', 0.3)]
+        >>> tuple((rule.name, rule.overlap_3d) for rule in table.classes)
+        (('Car', 0.7), ('Bus', 0.5), ('Sign', 0.3))
         >>> table_of_classes(("Car", "Pedestrian", "Cyclist")) == STRICT
         True
     """

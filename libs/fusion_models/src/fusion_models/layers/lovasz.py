@@ -35,8 +35,8 @@ def lovasz_softmax(
 
     Example:
         >>> sure = torch.tensor([[1.0, 0.0], [0.0, 1.0]])
-        >>> [lovasz_softmax(sure, torch.tensor(labels)).item() for labels in ([0, 1], [1, 0])]
-        [0.0, 1.0]
+        >>> tuple(lovasz_softmax(sure, torch.tensor(labels)).item() for labels in ([0, 1], [1, 0]))
+        (0.0, 1.0)
     """
     if probabilities.dtype not in (torch.float32, torch.float64):
         probabilities = probabilities.float()

@@ -419,8 +419,8 @@ def anchors_of_kinds(wanted: int, hard: int, easy: int) -> tuple[int, int]:
     """Return how many hard and easy anchors a class gets of so many points.
 
     Example:
-        >>> [anchors_of_kinds(5, hard, easy) for hard, easy in ((9, 9), (1, 9), (9, 1), (1, 1))]
-        [(2, 3), (1, 4), (4, 1), (1, 1)]
+        >>> tuple(anchors_of_kinds(5, hard, easy) for hard, easy in ((9, 9), (1, 9), (9, 1), (1, 1)))
+        ((2, 3), (1, 4), (4, 1), (1, 1))
     """
     if hard >= wanted / 2 and easy >= wanted / 2:
         return wanted // 2, wanted - wanted // 2

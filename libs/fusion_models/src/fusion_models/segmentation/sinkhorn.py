@@ -25,10 +25,11 @@ def balanced_assignment(
     the cluster that has most of it, of equal ones the first. Computed in double precision; no gradient flows.
 
     Args:
-        features: Points, usually of unit length; none is fine. centres: Clusters, usually of unit length.
-        power: How hard the assignment is. Source: released code, 25. tolerance: Scaling ends when the
-        relative changes of the points' factors in a round add up to less; looked
-            at in the first round and every tenth. Source: released code, 0.1.
+        features: Points, usually of unit length; none is fine.
+        centres: Clusters, usually of unit length.
+        power: How hard the assignment is. Source: released code, 25.
+        tolerance: Scaling ends when the relative changes of the points' factors in a round add up to less;
+            looked at in the first round and every tenth. Source: released code, 0.1.
 
     Example:
         >>> points = torch.tensor([[1.0, 0.0], [1.0, 0.0], [0.9, 0.1], [0.8, 0.2]])
